@@ -1,1 +1,9 @@
-//! Stub.
+//! wasmcached: a memcached server, an HTTP page cache and an invalidation service over one memory.
+//!
+//! Read in this order: [`model`] for the words, [`cache`] for the freshness rule, then one front
+//! door, then `app` for how the parts are put together. ARCHITECTURE.md draws the map.
+
+pub mod clock;
+pub mod limits;
+pub mod model;
+pub mod plugins;

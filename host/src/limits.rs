@@ -1,0 +1,51 @@
+//! Every fixed bound, with its unit and the reason for its size.
+//!
+//! What an operator may want to change is a parameter of `config`; these are the walls behind it.
+
+/// Longest key: a URL that browsers and proxies agree on (8 000 bytes, RFC 9110 §4.1) and room to spare.
+pub const KEY_BYTES_MAX: usize = 8 * 1024;
+
+/// Longest key of the memcached protocol (protocol.txt, "Keys").
+pub const MEMCACHED_KEY_BYTES_MAX: usize = 250;
+
+/// Longest tag; a `Surrogate-Key` of 64 such tags is as long as the header block may be.
+pub const TAG_BYTES_MAX: usize = 256;
+
+/// Most tags on one entry; the check per hit grows with them.
+pub const TAGS_PER_ENTRY_MAX: usize = 64;
+
+/// Most targets that one invalidation may name.
+pub const TARGETS_PER_INVALIDATION_MAX: usize = 10_000;
+
+/// Variants kept of one page; the oldest gives way, so that a hostile `Vary` can't fill the memory.
+pub const VARIANTS_PER_KEY_MAX: usize = 16;
+
+/// Rows of invalidated keys that are remembered for fills in flight; older ones become one floor.
+pub const FENCE_KEY_ROWS_MAX: usize = 1 << 18;
+
+/// Rows of invalidated tags and URLs; beyond, everything older is taken as invalid.
+pub const FENCE_CELLS_MAX: usize = 1 << 20;
+
+/// Rows of invalidated prefixes; beyond, everything older is taken as invalid.
+pub const FENCE_PREFIXES_MAX: usize = 10_000;
+
+/// For how long rows are kept for a fill that may be running; slower fills are not stored.
+pub const FILL_MS_MAX: u64 = 120_000;
+
+/// Deaths that `explain` can name after the entry is gone.
+pub const REMEMBERED_DEATHS_MAX: usize = 4_096;
+
+/// Events kept for `GET /v1/events`.
+pub const REMEMBERED_EVENTS_MAX: usize = 1_000;
+
+/// Largest body of a webhook; the usual senders stay below 1 MB.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Request fields and their bytes on the HTTP listeners.
+pub const HTTP_HEADERS_MAX: usize = 100;
+
+/// Bytes of one HTTP head.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Time to send a whole HTTP head before the connection is closed.
+pub const HTTP_HEAD_MS_MAX: u64 = 10_000;

@@ -1,0 +1,93 @@
+//! What is cached, apart from the bookkeeping of freshness that `cache` adds.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::sync::Arc;
+
+use super::Tag;
+
+/// When an entry expires, in milliseconds since 1970 by the server's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry(u64);
+
+impl Expiry {
+    /// Only eviction or an invalidation ends it.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// At this moment it is gone.
+    pub fn at_ms(unix_ms: u64) -> Self {
+        Self(unix_ms)
+    }
+
+    /// Whether it is gone at `now_ms`.
+    pub fn is_past(self, now_ms: u64) -> bool {
+        self.0 <= now_ms
+    }
+
+    /// The moment, or `None` for never.
+    pub fn as_ms(self) -> Option<u64> {
+        (self != Self::NEVER).then_some(self.0)
+    }
+}
+
+/// The value and what belongs to it.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The value of an item, the representation of a page.
+    pub body: Bytes,
+    /// Item or page.
+    pub kind: Kind,
+    /// When memory may forget it; for a page this lies behind its freshness by the time it may be
+    /// served stale.
+    pub expires: Expiry,
+    /// The names by which it is invalidated.
+    pub tags: Vec<Tag>,
+}
+
+/// What sort of entry it is.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Written by a client, with the client's opaque 32 bits.
+    Item {
+        /// memcached's client flags.
+        flags: u32,
+    },
+    /// Filled from an origin.
+    Page(Arc<PageHead>),
+}
+
+/// The head of a stored response and what its policy needs on a hit.
+#[derive(Debug, Clone)]
+pub struct PageHead {
+    /// `http://host/path?query`: what purges by URL name.
+    pub url: Box<str>,
+    /// The response's status.
+    pub status: StatusCode,
+    /// The response's fields, without hop-by-hop fields (RFC 9111 §3.1).
+    pub headers: HeaderMap,
+    /// The request fields named by `Vary`, each with its value at the time of the fill; absence is a
+    /// value (RFC 9111 §4.1).
+    pub vary: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// When the response was received, milliseconds since 1970.
+    pub received_ms: u64,
+    /// How old it was then (RFC 9111 §4.2.3, corrected_initial_age).
+    pub initial_age_ms: u64,
+    /// How old it may become (RFC 9111 §4.2.1, freshness_lifetime).
+    pub lifetime_ms: u64,
+    /// For how long after that it may be served while being refreshed (RFC 5861).
+    pub stale_while_revalidate_ms: u64,
+    /// The plugin that decided key, tags or time, if one did.
+    pub plugin: Option<Box<str>>,
+}
+
+impl PageHead {
+    /// RFC 9111 §4.2.3, current_age.
+    pub fn age_ms(&self, now_ms: u64) -> u64 {
+        self.initial_age_ms.saturating_add(now_ms.saturating_sub(self.received_ms))
+    }
+
+    /// RFC 9111 §4.2, response_is_fresh.
+    pub fn is_fresh(&self, now_ms: u64) -> bool {
+        self.lifetime_ms > self.age_ms(now_ms)
+    }
+}

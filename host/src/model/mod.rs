@@ -1,0 +1,24 @@
+//! The words of the design as types: keys, tags, sequences, entries, events, and what plugins decide.
+//!
+//! # Invariants
+//! - Values only: nothing here does I/O, reads a clock or takes a lock.
+//! - A value that exists is within its limits; constructors check, nobody else has to.
+//!
+//! # Not here
+//! How entries are stored and judged (`cache`), and how anything looks on a wire (the front doors).
+
+mod entry;
+mod event;
+mod key;
+mod policy;
+mod sequence;
+mod tag;
+mod target;
+
+pub use entry::{Content, Expiry, Kind, PageHead};
+pub use event::{Event, Operation};
+pub use key::{Key, KeyError};
+pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
+pub use sequence::{Birth, Sequence};
+pub use tag::{Tag, TagError};
+pub use target::{Cause, Invalidation, Mode, Target};

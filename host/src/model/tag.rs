@@ -1,0 +1,66 @@
+//! A name on entries by which they are invalidated together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::limits::TAG_BYTES_MAX;
+
+/// A tag: 1 to [`TAG_BYTES_MAX`] bytes of text without spaces, commas or control characters, so
+/// that it survives `Surrogate-Key` and `Cache-Groups` headers. Compared byte by byte.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(Arc<str>);
+
+/// Why text is not a [`Tag`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    /// No text at all.
+    #[error("tag is empty")]
+    Empty,
+    /// More bytes than [`TAG_BYTES_MAX`].
+    #[error("tag is {bytes} bytes; limit is {TAG_BYTES_MAX}")]
+    TooLong {
+        /// How long it was.
+        bytes: usize,
+    },
+    /// A character that separates tags in headers.
+    #[error("tag {tag:?} contains {found:?}; spaces, commas and control characters separate tags")]
+    Separator {
+        /// The text as given.
+        tag: String,
+        /// The first such character.
+        found: char,
+    },
+}
+
+impl Tag {
+    /// Checks length and characters and copies the text.
+    pub fn new(text: &str) -> Result<Self, TagError> {
+        if text.is_empty() {
+            return Err(TagError::Empty);
+        }
+        if text.len() > TAG_BYTES_MAX {
+            return Err(TagError::TooLong { bytes: text.len() });
+        }
+        if let Some(found) = text.chars().find(|c| c.is_control() || *c == ' ' || *c == ',') {
+            return Err(TagError::Separator { tag: text.to_owned(), found });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The text as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({})", self.0)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
