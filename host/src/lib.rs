@@ -3,7 +3,10 @@
 //! Read in this order: [`model`] for the words, [`cache`] for the freshness rule, then one front
 //! door, then `app` for how the parts are put together. ARCHITECTURE.md draws the map.
 
+pub mod cache;
 pub mod clock;
 pub mod limits;
 pub mod model;
+pub mod net;
 pub mod plugins;
+pub mod tasks;

@@ -1,0 +1,143 @@
+//! Tags and URLs, interned: an entry holds its cells, so that a hit hashes no string.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use std::hash::BuildHasher;
+
+use super::level::Level;
+use crate::limits::FENCE_CELLS_MAX;
+use crate::model::{Birth, Mode, Sequence, Target};
+
+/// Locks over the table; a store of different tags seldom meets another.
+const SHARDS: usize = 64;
+
+/// One tag or URL: its level, and how many live entries carry it.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    pub(super) level: Level,
+    live: AtomicU64,
+}
+
+/// What an entry keeps for the rule.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    pub(super) birth: Birth,
+    pub(super) cells: Box<[Arc<Cell>]>,
+    /// The watermark at which it was last found fresh.
+    pub(super) checked_at: AtomicU64,
+}
+
+impl Marks {
+    /// Counts the entry as live in each of its cells until the marks are dropped.
+    pub(crate) fn new(birth: Birth, cells: Box<[Arc<Cell>]>) -> Self {
+        for cell in &cells {
+            cell.live.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { birth, cells, checked_at: AtomicU64::new(u64::MAX) }
+    }
+
+    /// The birth of the entry's data.
+    pub(crate) fn birth(&self) -> Birth {
+        self.birth
+    }
+
+    /// The same dependencies for an entry that is derived from this one.
+    pub(crate) fn cells(&self) -> Box<[Arc<Cell>]> {
+        self.cells.clone()
+    }
+}
+
+impl Drop for Marks {
+    fn drop(&mut self) {
+        for cell in &self.cells {
+            // An invalidation has already taken the entries born before it out of the count.
+            if self.birth.includes(cell.level.hard()) {
+                let _ = cell
+                    .live
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| live.checked_sub(1));
+            }
+        }
+    }
+}
+
+/// There is no room for another tag or URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("fence holds {FENCE_CELLS_MAX} tags and URLs, its limit")]
+pub struct FenceFull;
+
+/// What became of a raise.
+pub(super) enum Raised {
+    /// The target has its row; so many live entries carried it.
+    Row { live: u64 },
+    /// There is no row and no room for one.
+    NoRoom,
+}
+
+type Shard = Mutex<HashMap<Target, Arc<Cell>, RandomState>>;
+
+/// The table of cells.
+pub(super) struct Cells {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    len: AtomicUsize,
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::default(),
+            len: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Cells {
+    /// The cell of a target that an entry is stored with.
+    pub(super) fn intern(&self, target: Target) -> Result<Arc<Cell>, FenceFull> {
+        self.cell(target).ok_or(FenceFull)
+    }
+
+    /// Raises a target, with a new row where a fill in flight may yet learn of it.
+    pub(super) fn raise(&self, target: &Target, mode: Mode, sequence: Sequence) -> Raised {
+        let Some(cell) = self.cell(target.clone()) else { return Raised::NoRoom };
+        cell.level.raise(mode, sequence);
+        let live = match mode {
+            Mode::Hard => cell.live.swap(0, Ordering::Relaxed),
+            Mode::Soft => cell.live.load(Ordering::Relaxed),
+        };
+        Raised::Row { live }
+    }
+
+    /// Drops cells that no entry holds and no fill begun after `horizon` can miss.
+    pub(super) fn collect(&self, horizon: Sequence) {
+        for shard in &self.shards {
+            let mut cells = shard.lock();
+            let before = cells.len();
+            // Cells are cloned out of the table only under this lock, so a count of one stays.
+            cells.retain(|_, cell| Arc::strong_count(cell) > 1 || cell.level.last() > horizon);
+            self.len.fetch_sub(before - cells.len(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    fn cell(&self, target: Target) -> Option<Arc<Cell>> {
+        let shard = self.hasher.hash_one(&target) as usize % SHARDS;
+        let mut cells = self.shards.get(shard)?.lock();
+        if let Some(cell) = cells.get(&target) {
+            return Some(Arc::clone(cell));
+        }
+        if self.len.fetch_add(1, Ordering::Relaxed) >= FENCE_CELLS_MAX {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Arc::clone(cells.entry(target).or_default()))
+    }
+}

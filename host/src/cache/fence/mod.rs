@@ -1,0 +1,213 @@
+//! What has been invalidated up to which sequence, and whether data of a given birth survives it.
+//!
+//! # The rule
+//! An entry is valid iff for each of its targets `fence[target] <= birth`. It is asked at store, at
+//! every read, at hand-over to a coalesced waiter, and when a 304 arrives.
+//!
+//! # Invariants
+//! - `applied` is the highest sequence whose rows are all visible: rows are raised first, then
+//!   `applied` is stored with release order. A reader that loads it with acquire order sees them.
+//! - `Marks::checked_at` holds a value of `applied`, never of the last sequence given out: with the
+//!   latter a reader could note "valid" between the two writes and be stale for ever.
+//! - Levels only rise; raising is idempotent and commutative, so replays and reordering are harmless.
+//! - Whatever is dropped for want of room leaves a floor behind: more is invalid, never less.
+//! - Entries in memory hold their cells; a cell that an entry holds is never dropped.
+//!
+//! # Not here
+//! Sequences are given out and made durable by `cache::invalidate`; entries are dropped by
+//! `cache::sweep`. Clocks play no part.
+
+mod cell;
+mod keys;
+mod level;
+mod prefixes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::{Birth, Key, Mode, Sequence, Target};
+
+pub use cell::FenceFull;
+pub(crate) use cell::{Cell, Marks};
+use cell::{Cells, Raised};
+use keys::KeyRows;
+use level::Level;
+use prefixes::Prefixes;
+
+/// What the rule says about an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing that it depends on was invalidated since its birth.
+    Fresh,
+    /// Softly purged: may be served while one request refreshes it.
+    Stale,
+    /// Invalid; must not be served.
+    Dead,
+}
+
+/// What a fill knows about the age of its data, taken when the miss is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The data is at least this new.
+    pub birth: Birth,
+    /// When the fill began. Equal to `birth` but for rows read back from the tier: they are old, and
+    /// yet reflect every removal by key that was acknowledged before they were read.
+    pub since: Sequence,
+}
+
+impl Claim {
+    /// A claim whose data is read after `applied`.
+    pub fn at(applied: Sequence) -> Self {
+        Self { birth: Birth::at(applied), since: applied }
+    }
+}
+
+/// The fence.
+pub(crate) struct Fence {
+    /// Watermark: every row up to it is visible.
+    applied: AtomicU64,
+    /// Invalidates everything born before it.
+    floor: Level,
+    cells: Cells,
+    prefixes: Prefixes,
+    keys: KeyRows,
+    /// Rows up to it may have been dropped; a fill begun before it can't be judged.
+    forgotten: AtomicU64,
+}
+
+impl Fence {
+    /// An empty fence of a run that begins at `start`.
+    pub(crate) fn new(start: Sequence) -> Self {
+        Self {
+            applied: AtomicU64::new(start.as_u64()),
+            floor: Level::default(),
+            cells: Cells::default(),
+            prefixes: Prefixes::default(),
+            keys: KeyRows::default(),
+            forgotten: AtomicU64::new(0),
+        }
+    }
+
+    /// The watermark.
+    pub(crate) fn applied(&self) -> Sequence {
+        Sequence::from_u64(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Cells for the targets that an entry is to be stored with.
+    pub(crate) fn intern(&self, targets: Vec<Target>) -> Result<Box<[Arc<Cell>]>, FenceFull> {
+        targets.into_iter().map(|target| self.cells.intern(target)).collect()
+    }
+
+    /// Raises one target to `sequence`; takes effect for readers with [`Fence::publish`].
+    ///
+    /// Returns how many live entries are known to depend on it, where that is known without a scan.
+    pub(crate) fn raise(&self, target: &Target, mode: Mode, sequence: Sequence) -> Option<u64> {
+        match target {
+            Target::Tag(_) | Target::Url(_) => match self.cells.raise(target, mode, sequence) {
+                Raised::Row { live } => Some(live),
+                Raised::NoRoom => {
+                    self.floor.raise(mode, sequence);
+                    Some(0)
+                }
+            },
+            Target::Key(key) => {
+                self.keys.raise(key, sequence);
+                None
+            }
+            Target::Prefix(prefix) => {
+                if !self.prefixes.raise(prefix.as_bytes(), mode, sequence) {
+                    self.floor.raise(mode, sequence);
+                }
+                None
+            }
+            Target::Everything => {
+                self.floor.raise(mode, sequence);
+                None
+            }
+        }
+    }
+
+    /// Makes everything raised up to `sequence` count. Sequences must come in rising order.
+    pub(crate) fn publish(&self, sequence: Sequence) {
+        let before = self.applied.swap(sequence.as_u64(), Ordering::AcqRel);
+        assert!(before <= sequence.as_u64(), "the watermark never falls");
+    }
+
+    /// The rule, at a read.
+    pub(crate) fn judge(&self, key: &[u8], marks: &Marks) -> Verdict {
+        let applied = self.applied.load(Ordering::Acquire);
+        if marks.checked_at.load(Ordering::Relaxed) == applied {
+            return Verdict::Fresh;
+        }
+        let verdict = self.examine(key, marks.birth, &marks.cells);
+        if verdict == Verdict::Fresh {
+            marks.checked_at.store(applied, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// The rule, at a store: may data of this claim be kept under `key`?
+    ///
+    /// The caller holds the key's stripe, under which keys are also removed; so a removal is either
+    /// seen here or finds what is stored.
+    pub(crate) fn admits(&self, key: &Key, claim: Claim, cells: &[Arc<Cell>]) -> bool {
+        let since = Birth::at(claim.since);
+        // `forgotten` is raised before rows are dropped, and so must be asked after them.
+        since.includes(self.keys.last(key))
+            && self.examine(key.as_bytes(), claim.birth, cells) != Verdict::Dead
+            && since.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire)))
+    }
+
+    /// The latest sequence that makes data of this birth wrong, for `explain`.
+    pub(crate) fn killer(&self, key: &[u8], marks: &Marks) -> Option<Sequence> {
+        let mut last = Sequence::ZERO;
+        self.each_level(key, &marks.cells, |hard, soft| last = last.max(hard).max(soft));
+        (!marks.birth.includes(last)).then_some(last)
+    }
+
+    fn examine(&self, key: &[u8], birth: Birth, cells: &[Arc<Cell>]) -> Verdict {
+        let (mut hard_max, mut soft_max) = (Sequence::ZERO, Sequence::ZERO);
+        self.each_level(key, cells, |hard, soft| {
+            hard_max = hard_max.max(hard);
+            soft_max = soft_max.max(soft);
+        });
+        if !birth.includes(hard_max) {
+            Verdict::Dead
+        } else if !birth.includes(soft_max) {
+            Verdict::Stale
+        } else {
+            Verdict::Fresh
+        }
+    }
+
+    fn each_level(
+        &self,
+        key: &[u8],
+        cells: &[Arc<Cell>],
+        mut visit: impl FnMut(Sequence, Sequence),
+    ) {
+        for level in cells.iter().map(|cell| &cell.level).chain([&self.floor]) {
+            visit(level.hard(), level.soft());
+        }
+        self.prefixes.each_matching(key, visit);
+    }
+
+    /// Drops rows that nothing can depend on any more.
+    ///
+    /// `horizon` is a watermark from at least one longest fill ago at which every entry now in
+    /// memory has been judged; with a tier it is also at or below the smallest birth among its rows.
+    pub(crate) fn collect(&self, horizon: Sequence) {
+        self.forgotten.fetch_max(horizon.as_u64(), Ordering::AcqRel);
+        self.cells.collect(horizon);
+        self.prefixes.collect(horizon);
+        self.keys.rotate();
+    }
+
+    /// Rows of tags, URLs and prefixes, for metrics.
+    pub(crate) fn rows(&self) -> usize {
+        self.cells.len() + self.prefixes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Filling: what was read from an origin is kept if nothing has made it wrong meanwhile.
+
+use super::entry::{Entry, Handle};
+use super::fence::{Claim, FenceFull, Marks};
+use super::flights::Role;
+use super::store::Slot;
+use super::{Cache, Shared};
+use crate::limits::{TAGS_PER_ENTRY_MAX, VARIANTS_PER_KEY_MAX};
+use crate::model::{Content, Key, PageHead, Target};
+
+/// Why the result of a fill was not kept. It may still be sent to the client that asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An invalidation came while the fill was running.
+    #[error("invalidated while it was being filled")]
+    Fenced,
+    /// A fill that began later was stored already.
+    #[error("a newer fill is already stored")]
+    Older,
+    /// Larger than the limit for one entry.
+    #[error("body is {bytes} bytes; limit is {limit}")]
+    TooLarge {
+        /// The body.
+        bytes: usize,
+        /// `--max-item-size`.
+        limit: usize,
+    },
+    /// More tags than an entry may have.
+    #[error("page has {tags} tags; limit is {TAGS_PER_ENTRY_MAX}")]
+    TooManyTags {
+        /// How many.
+        tags: usize,
+    },
+    /// Memory is full and eviction is off.
+    #[error("memory is full")]
+    Full,
+    /// The fence can't take another tag or URL.
+    #[error(transparent)]
+    FenceFull(#[from] FenceFull),
+}
+
+impl Cache {
+    /// The claim of data that is read from now on. To be taken when a miss is decided, before the
+    /// origin is asked.
+    pub fn claim(&self) -> Claim {
+        Claim::at(self.shared.fence.applied())
+    }
+
+    /// Joins the fill of a key, or begins it.
+    pub fn join_fill(&self, key: &Key) -> Role {
+        self.shared.fills.join(key)
+    }
+
+    /// Keeps a page, in place of the variant that was selected by the same request fields.
+    pub fn store_page(&self, key: &Key, claim: Claim, content: Content) -> Result<Handle, Refusal> {
+        let shared = &self.shared;
+        let limit = shared.config.item_bytes_max;
+        if content.body.len() > limit {
+            return Err(Refusal::TooLarge { bytes: content.body.len(), limit });
+        }
+        if content.tags.len() > TAGS_PER_ENTRY_MAX {
+            return Err(Refusal::TooManyTags { tags: content.tags.len() });
+        }
+        let cells = shared.fence.intern(Shared::targets(&content))?;
+        let _stripe = shared.stripe(key.as_bytes());
+        if !shared.fence.admits(key, claim, &cells) {
+            shared.stats.refused_fills.inc();
+            return Err(Refusal::Fenced);
+        }
+        let now_ms = shared.clock.now_ms();
+        let marks = Marks::new(claim.birth, cells);
+        let page = Handle::new(Entry::new(content, shared.next_cas(), now_ms, marks));
+        let slot = Slot::Pages(shared.variants_with(key, &page, now_ms)?);
+        if !shared.has_room(key, &slot) {
+            return Err(Refusal::Full);
+        }
+        shared.store.put(key.clone(), slot);
+        shared.stats.stores.inc();
+        if let Some(tier) = &shared.tier {
+            shared.loads.supersede(key);
+            // Written behind: a page that a crash loses is filled again, and the row that it would
+            // have replaced is either still valid or fenced.
+            drop(tier.write(key));
+        }
+        Ok(page)
+    }
+}
+
+impl Shared {
+    /// Everything but its key that an entry is invalidated by.
+    pub(super) fn targets(content: &Content) -> Vec<Target> {
+        let url = match &content.kind {
+            crate::model::Kind::Item { .. } => None,
+            crate::model::Kind::Page(head) => Some(Target::Url(head.url.clone())),
+        };
+        content.tags.iter().cloned().map(Target::Tag).chain(url).collect()
+    }
+
+    fn variants_with(
+        &self,
+        key: &Key,
+        page: &Handle,
+        now_ms: u64,
+    ) -> Result<std::sync::Arc<[Handle]>, Refusal> {
+        let slot = self.store.get(key.as_bytes());
+        let old = match &slot {
+            Some(Slot::Pages(old)) => old.iter().as_slice(),
+            Some(Slot::Item(_)) | None => &[],
+        };
+        let mut kept = Vec::with_capacity(old.len() + 1);
+        for other in old.iter().filter(|other| self.is_live(key.as_bytes(), other, now_ms)) {
+            if !is_same_variant(other.page(), page.page()) {
+                kept.push(Handle::clone(other));
+            } else if other.birth() > page.birth() {
+                return Err(Refusal::Older);
+            }
+        }
+        let surplus = (kept.len() + 1).saturating_sub(VARIANTS_PER_KEY_MAX);
+        kept.drain(..surplus);
+        kept.push(Handle::clone(page));
+        Ok(kept.into())
+    }
+}
+
+fn is_same_variant(
+    one: Option<&std::sync::Arc<PageHead>>,
+    other: Option<&std::sync::Arc<PageHead>>,
+) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one.vary == other.vary)
+}

@@ -1,0 +1,171 @@
+//! Looking in from outside: listings, and why something is cached or not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::entry::Handle;
+use super::fence::Verdict;
+use super::tier::{Row, Source};
+use super::{Cache, Shared};
+use crate::model::{Expiry, Invalidation, Key, Sequence, Tag};
+
+/// One key of a listing.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The key.
+    pub key: Key,
+    /// Bytes of the bodies under it.
+    pub body_bytes: usize,
+    /// When the last of them expires.
+    pub expires: Expiry,
+    /// The tags of all.
+    pub tags: Vec<Tag>,
+}
+
+/// A page of a listing, ordered by key.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The keys.
+    pub keys: Vec<Listed>,
+    /// Whether there are more behind the last of them.
+    pub is_cut: bool,
+}
+
+/// What ended an entry.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// At which position.
+    pub sequence: Sequence,
+    /// By which invalidation, as far as remembered.
+    pub invalidation: Option<Arc<Invalidation>>,
+}
+
+/// What is known about a key.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The entries in memory, each with what the rule says about it; not yet swept ones included.
+    pub entries: Vec<(Handle, Verdict)>,
+    /// What last ended an entry of this key, as far as remembered.
+    pub death: Option<Death>,
+    /// The watermark.
+    pub applied: Sequence,
+}
+
+impl Cache {
+    /// Live keys in memory after `cursor` that begin with `prefix` and carry `tag`, at most
+    /// `limit`, in the order of their bytes. Scans the memory; not for an I/O thread.
+    pub fn list(
+        &self,
+        prefix: &[u8],
+        tag: Option<&Tag>,
+        limit: usize,
+        cursor: Option<&Key>,
+    ) -> Listing {
+        let now_ms = self.shared.clock.now_ms();
+        let mut found: BTreeMap<Key, Listed> = BTreeMap::new();
+        let mut is_cut = false;
+        for (key, slot) in self.shared.store.iter() {
+            let is_wanted = key.as_bytes().starts_with(prefix) && cursor.is_none_or(|c| *key > *c);
+            if !is_wanted {
+                continue;
+            }
+            let live = slot.entries().iter();
+            let live = live.filter(|entry| self.shared.is_live(key.as_bytes(), entry, now_ms));
+            let live: Vec<&Handle> = live.collect();
+            let is_tagged = tag.is_none_or(|tag| live.iter().any(|e| e.tags().contains(tag)));
+            if live.is_empty() || !is_tagged {
+                continue;
+            }
+            found.insert(Key::clone(&key), listed(Key::clone(&key), &live));
+            if found.len() > limit {
+                found.pop_last();
+                is_cut = true;
+            }
+        }
+        Listing { keys: found.into_values().collect(), is_cut }
+    }
+
+    /// Everything that is known about a key.
+    pub fn explain(&self, key: &Key) -> Explanation {
+        let shared = &self.shared;
+        let entries: Vec<(Handle, Verdict)> = shared
+            .store
+            .get(key.as_bytes())
+            .iter()
+            .flat_map(|slot| slot.entries())
+            .map(|e| (Handle::clone(e), shared.fence.judge(key.as_bytes(), &e.marks)))
+            .collect();
+        let killers =
+            entries.iter().filter_map(|(e, _)| shared.fence.killer(key.as_bytes(), &e.marks));
+        let last = killers.max().or_else(|| shared.history.death(key));
+        let death = last.map(|sequence| Death {
+            sequence,
+            invalidation: shared.history.invalidation(sequence),
+        });
+        Explanation { entries, death, applied: shared.fence.applied() }
+    }
+
+    /// Number of keys in memory, valid or not yet swept.
+    pub fn len(&self) -> u64 {
+        self.shared.store.len()
+    }
+
+    /// Whether memory holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Resident bytes charged to the budget.
+    pub fn bytes(&self) -> u64 {
+        self.shared.store.bytes()
+    }
+
+    /// Slots evicted for want of room.
+    pub fn evictions(&self) -> u64 {
+        self.shared.store.evictions()
+    }
+
+    /// Rows that the fence holds.
+    pub fn fence_rows(&self) -> usize {
+        self.shared.fence.rows()
+    }
+
+    /// The watermark: every invalidation up to it is visible.
+    pub fn applied(&self) -> Sequence {
+        self.shared.fence.applied()
+    }
+
+    /// Lets eviction catch up, so that the counts are exact.
+    pub fn settle(&self) {
+        self.shared.store.settle();
+    }
+}
+
+impl Source for Shared {
+    fn rows(&self, key: &Key) -> Vec<Row> {
+        let now_ms = self.clock.now_ms();
+        let Some(slot) = self.store.get(key.as_bytes()) else { return Vec::new() };
+        let live = slot.entries().iter();
+        live.filter(|entry| self.is_live(key.as_bytes(), entry, now_ms))
+            .map(|entry| Row {
+                content: entry.content().clone(),
+                cas: entry.cas(),
+                birth: entry.birth(),
+                stored_ms: entry.stored_ms(),
+            })
+            .collect()
+    }
+}
+
+fn listed(key: Key, entries: &[&Handle]) -> Listed {
+    let mut tags: Vec<Tag> = entries.iter().flat_map(|entry| entry.tags()).cloned().collect();
+    tags.sort();
+    tags.dedup();
+    let last = entries.iter().max_by_key(|e| e.expires().as_ms().unwrap_or(u64::MAX));
+    Listed {
+        key,
+        body_bytes: entries.iter().map(|entry| entry.body().len()).sum(),
+        expires: last.map_or(Expiry::NEVER, |entry| entry.expires()),
+        tags,
+    }
+}

@@ -1,0 +1,152 @@
+//! Invalidating: a sequence, the journal, the fence, the watermark, and only then the answer.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::store::Slot;
+use super::tier::{Record, TierError};
+use super::{Cache, Shared};
+use crate::limits::TARGETS_PER_INVALIDATION_MAX;
+use crate::model::{Invalidation, Key, Mode, Sequence, Target};
+
+/// An acknowledged invalidation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Its position in the journal.
+    pub sequence: Sequence,
+    /// Entries that became invalid, as far as that is known without a scan: by tag, URL, key and
+    /// everything. Prefixes are counted by [`Cache::count_prefix`].
+    pub affected: u64,
+}
+
+/// Why an invalidation is not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidateError {
+    /// It names nothing.
+    #[error("invalidation names no target")]
+    NoTarget,
+    /// It names too much; nothing was done.
+    #[error("invalidation names {targets} targets; limit is {TARGETS_PER_INVALIDATION_MAX}")]
+    TooManyTargets {
+        /// How many.
+        targets: usize,
+    },
+    /// Applied in memory, but a crash would undo it: the sender must try again.
+    #[error("invalidation is not durable: {0}")]
+    NotDurable(#[from] TierError),
+}
+
+impl Cache {
+    /// Makes everything named wrong. When it returns `Ok`, no read that starts later, by any way and
+    /// after any crash, returns what was computed from older data.
+    pub async fn invalidate(&self, invalidation: Invalidation) -> Result<Applied, InvalidateError> {
+        match invalidation.targets.len() {
+            0 => return Err(InvalidateError::NoTarget),
+            1..=TARGETS_PER_INVALIDATION_MAX => {}
+            targets => return Err(InvalidateError::TooManyTargets { targets }),
+        }
+        let invalidation = Arc::new(invalidation);
+        let (sender, outcome) = oneshot::channel();
+        {
+            let mut order = self.shared.order.lock();
+            let sequence = order.next();
+            *order = sequence;
+            let Some(tier) = &self.shared.tier else {
+                let affected = self.shared.apply(sequence, &invalidation);
+                return Ok(Applied { sequence, affected });
+            };
+            let record = Record { sequence, invalidation: Arc::clone(&invalidation) };
+            let shared = Arc::clone(&self.shared);
+            // Handed over under the lock, so that the journal's order is that of the sequences.
+            tier.commit(
+                record,
+                Box::new(move |durable| {
+                    // Applied in any case: what is not durable is not acknowledged, and more being
+                    // invalid never hurts.
+                    let affected = shared.apply(sequence, &invalidation);
+                    let outcome = durable.map(|()| Applied { sequence, affected });
+                    // The asker may have gone away; the invalidation stands.
+                    let _ = sender.send(outcome);
+                }),
+            );
+        }
+        let outcome = outcome.await.unwrap_or(Err(TierError::Closed));
+        outcome.map_err(|error| {
+            self.shared.stats.invalidations_not_durable.inc();
+            InvalidateError::NotDurable(error)
+        })
+    }
+
+    /// Counts the live entries under a prefix by a scan of the memory; not for an I/O thread.
+    pub fn count_prefix(&self, prefix: &Key) -> u64 {
+        let now_ms = self.shared.clock.now_ms();
+        let matching = self
+            .shared
+            .store
+            .iter()
+            .filter(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
+        let live =
+            matching.map(|(key, slot)| self.shared.live_entries(key.as_bytes(), &slot, now_ms));
+        live.sum()
+    }
+}
+
+impl Shared {
+    /// Raises the fence and publishes the watermark. Called in the order of sequences.
+    fn apply(&self, sequence: Sequence, invalidation: &Arc<Invalidation>) -> u64 {
+        let mut affected = 0;
+        let mut is_wide = false;
+        for (target, mode) in &invalidation.targets {
+            affected += match target {
+                Target::Key(key) => self.remove_key(key, *mode, sequence),
+                Target::Everything => {
+                    is_wide = true;
+                    self.fence.raise(target, *mode, sequence);
+                    self.store.settle();
+                    self.store.len()
+                }
+                Target::Tag(_) | Target::Url(_) | Target::Prefix(_) => {
+                    is_wide = true;
+                    self.fence.raise(target, *mode, sequence).unwrap_or(0)
+                }
+            };
+        }
+        self.fence.publish(sequence);
+        self.history.note_invalidation(sequence, invalidation);
+        self.stats.invalidations.inc();
+        if is_wide {
+            self.sweep_wanted.notify_one();
+        }
+        affected
+    }
+
+    fn remove_key(&self, key: &Key, mode: Mode, sequence: Sequence) -> u64 {
+        let _stripe = self.stripe(key.as_bytes());
+        // The row is for the fills in flight: whatever the mode, they are not kept.
+        self.fence.raise(&Target::Key(key.clone()), mode, sequence);
+        if self.tier.is_some() {
+            self.loads.supersede(key);
+        }
+        let Some(slot) = self.store.get(key.as_bytes()) else { return 0 };
+        let affected = self.live_entries(key.as_bytes(), &slot, self.clock.now_ms());
+        match (&slot, mode) {
+            (Slot::Pages(pages), Mode::Soft) => {
+                for head in pages.iter().filter_map(|page| page.page()) {
+                    self.fence.raise(&Target::Url(head.url.clone()), mode, sequence);
+                }
+            }
+            (Slot::Item(_), _) | (Slot::Pages(_), Mode::Hard) => {
+                self.store.remove(key.as_bytes());
+            }
+        }
+        if affected > 0 {
+            self.history.note_death(key, sequence);
+        }
+        affected
+    }
+
+    fn live_entries(&self, key: &[u8], slot: &Slot, now_ms: u64) -> u64 {
+        slot.entries().iter().filter(|entry| self.is_live(key, entry, now_ms)).count() as u64
+    }
+}

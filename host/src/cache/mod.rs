@@ -1,0 +1,198 @@
+//! The memory: entries, the fence, fills, the byte budget and expiry.
+//!
+//! # Invariants
+//! - An entry is never returned without passing the fence and the clock.
+//! - Every change of a key happens under its stripe; the fence is asked there again before a fill is
+//!   kept, so a removal either refuses the fill or removes what it stored.
+//! - Lock order: `order`, then a stripe, then whatever `store` and `fence` take inside.
+//! - No lock is held across an await.
+//!
+//! # Not here
+//! No protocol, no SQL, no Wasm. What a page or an item looks like on a wire is the front doors'
+//! business; what lies below is behind the [`tier::Tier`] trait.
+
+mod budget;
+mod entry;
+mod fence;
+mod fill;
+mod flights;
+mod history;
+mod inspect;
+mod invalidate;
+mod read;
+mod stats;
+mod store;
+mod sweep;
+pub mod tier;
+mod update;
+
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod tests;
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::model::Sequence;
+use fence::Fence;
+use flights::Flights;
+use history::History;
+use store::Store;
+
+pub use entry::{Entry, Handle};
+pub use fence::{Claim, FenceFull, Verdict};
+pub use fill::Refusal;
+pub use flights::{Landing, Lease, Role, Waiter};
+pub use inspect::{Death, Explanation, Listed, Listing};
+pub use invalidate::{Applied, InvalidateError};
+pub use stats::Stats;
+pub use update::{Change, Draft, UpdateError};
+
+/// Locks over the keys; two clients seldom change keys of the same stripe.
+const STRIPES: usize = 1024;
+
+/// What to do when the budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// Evict the least recently used.
+    #[default]
+    Evict,
+    /// Refuse the newcomer (`--no-evict`, memcached's `-M`).
+    Refuse,
+}
+
+/// The operator's choices for the memory.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// Resident bytes that entries may take.
+    pub memory_bytes: u64,
+    /// Largest value.
+    pub item_bytes_max: usize,
+    /// What happens when it is full.
+    pub when_full: WhenFull,
+}
+
+/// What the tier brought back from before the start.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Raised at every start; 0 without a tier.
+    pub epoch: u32,
+    /// Invalidations that rows of the tier may be older than.
+    pub fence: Vec<tier::FenceRow>,
+}
+
+/// The cache; clones share one memory.
+#[derive(Clone)]
+pub struct Cache {
+    shared: Arc<Shared>,
+}
+
+/// What all clones share.
+struct Shared {
+    config: CacheConfig,
+    clock: Clock,
+    store: Store,
+    fence: Fence,
+    stripes: Box<[Mutex<()>]>,
+    stripe_hasher: RandomState,
+    /// The last sequence given out.
+    order: Mutex<Sequence>,
+    cas: AtomicU64,
+    tier: Option<Arc<dyn tier::Tier>>,
+    /// Page fills under way.
+    fills: Flights,
+    /// Look-ups in the tier under way.
+    loads: Flights,
+    history: History,
+    stats: Stats,
+    /// Told when many entries may have died at once.
+    sweep_wanted: Notify,
+}
+
+impl Cache {
+    /// An empty memory above an optional tier.
+    pub fn new(
+        config: CacheConfig,
+        clock: Clock,
+        tier: Option<Arc<dyn tier::Tier>>,
+        recovered: Recovered,
+    ) -> Self {
+        let start = Sequence::start_of(recovered.epoch);
+        let bytes_max = match config.when_full {
+            WhenFull::Evict => config.memory_bytes,
+            WhenFull::Refuse => u64::MAX,
+        };
+        let fence = Fence::new(start);
+        for row in &recovered.fence {
+            fence.raise(&row.target, row.mode, row.sequence);
+        }
+        let shared = Arc::new(Shared {
+            store: Store::new(bytes_max),
+            fence,
+            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            stripe_hasher: RandomState::default(),
+            order: Mutex::new(start),
+            // CAS uniques go on rising over restarts for the same reason as sequences do.
+            cas: AtomicU64::new(start.as_u64()),
+            tier,
+            fills: Flights::default(),
+            loads: Flights::default(),
+            history: History::default(),
+            stats: Stats::default(),
+            sweep_wanted: Notify::new(),
+            config,
+            clock,
+        });
+        if let Some(tier) = &shared.tier {
+            let source: std::sync::Weak<Shared> = Arc::downgrade(&shared);
+            tier.attach(source);
+        }
+        Self { shared }
+    }
+
+    /// The operator's choices.
+    pub fn config(&self) -> &CacheConfig {
+        &self.shared.config
+    }
+
+    /// The clock by which entries expire.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
+    /// How the tier is; `None` without one.
+    pub fn tier_status(&self) -> Option<tier::Status> {
+        self.shared.tier.as_ref().map(|tier| tier.status())
+    }
+
+    /// Writes what the tier has queued and ends it.
+    pub async fn close(&self) {
+        if let Some(tier) = &self.shared.tier {
+            tier.close().await;
+        }
+    }
+}
+
+impl Shared {
+    fn stripe(&self, key: &[u8]) -> MutexGuard<'_, ()> {
+        let index = self.stripe_hasher.hash_one(key) as usize % STRIPES;
+        #[allow(clippy::indexing_slicing, reason = "the remainder is below the number of stripes")]
+        self.stripes[index].lock()
+    }
+
+    fn next_cas(&self) -> u64 {
+        self.cas.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}

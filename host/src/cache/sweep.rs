@@ -1,0 +1,91 @@
+//! Giving memory back: dead entries are reclaimed in the background, and the fence's rows after them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Cache, Shared};
+use crate::limits::FILL_MS_MAX;
+use crate::model::{Key, Sequence};
+
+/// Entries judged before other threads get a turn.
+const ENTRIES_PER_STEP: usize = 1_000;
+
+/// Between two sweeps at least, however much is invalidated.
+const PAUSE_MS: u64 = 1_000;
+
+impl Cache {
+    /// Sweeps for ever: soon after a wide invalidation, and at least once per longest fill. The
+    /// owner ends it by dropping the future.
+    pub async fn sweep_forever(&self) {
+        let longest_fill = Duration::from_millis(FILL_MS_MAX);
+        let mut horizons = Horizons::default();
+        loop {
+            tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
+            let _ = tokio::time::timeout(longest_fill, self.shared.sweep_wanted.notified()).await;
+            let begun = self.claim().since;
+            self.sweep().await;
+            let now_ms = self.shared.clock.now_ms();
+            if let Some(horizon) = horizons.after_sweep(begun, now_ms) {
+                self.collect_fence(horizon);
+            }
+        }
+    }
+
+    /// Removes every entry that is expired or invalid. Returns how many.
+    pub async fn sweep(&self) -> usize {
+        let keys: Vec<Arc<Key>> = self.shared.store.iter().map(|(key, _)| key).collect();
+        let mut buried = 0;
+        for step in keys.chunks(ENTRIES_PER_STEP) {
+            buried += self.shared.sweep_step(step);
+            tokio::task::yield_now().await;
+        }
+        self.shared.store.settle();
+        buried
+    }
+
+    /// Drops rows of the fence up to `horizon`, as far as the tier allows.
+    fn collect_fence(&self, horizon: Sequence) {
+        let tier_oldest = self.shared.tier.as_ref().map(|tier| tier.oldest_birth());
+        self.shared.fence.collect(tier_oldest.map_or(horizon, |oldest| oldest.min(horizon)));
+    }
+}
+
+impl Shared {
+    fn sweep_step(&self, keys: &[Arc<Key>]) -> usize {
+        let now_ms = self.clock.now_ms();
+        let mut buried = 0;
+        for key in keys {
+            let Some(slot) = self.store.get(key.as_bytes()) else { continue };
+            let is_any_over =
+                slot.entries().iter().any(|entry| !self.is_live(key.as_bytes(), entry, now_ms));
+            if is_any_over {
+                buried += self.bury(key.as_bytes(), now_ms);
+            }
+        }
+        buried
+    }
+}
+
+/// Finds the watermark up to which rows may go: one at which a sweep began, so that every entry was
+/// judged by it, at least one longest fill ago. Time only decides when to collect; whether a fill
+/// may be kept is decided by sequences alone.
+#[derive(Default)]
+struct Horizons {
+    waiting: Option<(Sequence, u64)>,
+}
+
+impl Horizons {
+    fn after_sweep(&mut self, begun: Sequence, now_ms: u64) -> Option<Sequence> {
+        match self.waiting {
+            Some((horizon, since_ms)) if now_ms.saturating_sub(since_ms) >= FILL_MS_MAX => {
+                self.waiting = Some((begun, now_ms));
+                Some(horizon)
+            }
+            Some(_) => None,
+            None => {
+                self.waiting = Some((begun, now_ms));
+                None
+            }
+        }
+    }
+}
