@@ -1,1 +1,156 @@
-//! Stub.
+//! The cache as the front doors use it: budget, fills in flight, counts, explanations.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
+
+fn cache(memory_bytes: u64, when_full: WhenFull) -> Cache {
+    let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full };
+    Cache::new(config, Clock::manual(1_000_000), None, Recovered::default())
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name.as_bytes()).unwrap()
+}
+
+fn draft(body: impl Into<Bytes>, tags: &[&str]) -> Draft {
+    let tags = tags.iter().map(|tag| Tag::new(tag).unwrap()).collect();
+    Draft { body: body.into(), flags: 0, expires: Expiry::NEVER, tags, claim: None }
+}
+
+async fn set(cache: &Cache, name: &str, draft: Draft) -> Result<(), UpdateError> {
+    cache.update(&key(name), |_| (Change::Put(draft), ())).await.map(|_| ())
+}
+
+async fn purge(cache: &Cache, target: Target) -> Applied {
+    let cause = Cause { source: "test".into(), event_id: Some("e1".into()), at_ms: 5 };
+    let invalidation = Invalidation { targets: vec![(target, Mode::Hard)], cause };
+    cache.invalidate(invalidation).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_value_just_stored_is_readable_also_when_memory_is_full() {
+    let cache = cache(48 << 20, WhenFull::Evict);
+    for n in 0..400 {
+        let name = format!("k{n}");
+        set(&cache, &name, draft(vec![0u8; 544 << 10], &[])).await.unwrap();
+        assert!(cache.peek(name.as_bytes()).is_some(), "{name} was acknowledged as stored");
+    }
+    cache.settle();
+    assert!(cache.evictions() > 0);
+    assert!(cache.bytes() <= 48 << 20, "{} bytes are charged", cache.bytes());
+}
+
+#[tokio::test]
+async fn with_eviction_off_the_newcomer_is_refused_and_the_rest_stays() {
+    let cache = cache(1 << 20, WhenFull::Refuse);
+    let mut stored = 0;
+    let refused = loop {
+        match set(&cache, &format!("k{stored}"), draft(vec![0u8; 64 << 10], &[])).await {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 100, "the budget is never used up");
+    };
+    assert_eq!(refused, UpdateError::Full);
+    for n in 0..stored {
+        assert!(cache.peek(format!("k{n}").as_bytes()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_fill_in_flight_during_a_removal_of_its_key_is_not_kept() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    let claim = cache.claim();
+    purge(&cache, Target::Key(key("k"))).await;
+    let fill = Draft { claim: Some(claim), ..draft("old", &[]) };
+    assert_eq!(set(&cache, "k", fill).await, Err(UpdateError::Fenced));
+    assert!(cache.peek(b"k").is_none());
+    assert_eq!(cache.stats().refused_fills.get(), 1);
+}
+
+#[tokio::test]
+async fn affected_counts_the_entries_of_a_tag() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    for n in 0..7 {
+        set(&cache, &format!("k{n}"), draft("v", &["a"])).await.unwrap();
+    }
+    set(&cache, "other", draft("v", &["b"])).await.unwrap();
+    let tag = |name: &str| Target::Tag(Tag::new(name).unwrap());
+    assert_eq!(purge(&cache, tag("a")).await.affected, 7);
+    assert_eq!(purge(&cache, tag("a")).await.affected, 0);
+    assert_eq!(purge(&cache, Target::Key(key("other"))).await.affected, 1);
+}
+
+#[tokio::test]
+async fn explain_names_the_event_that_ended_an_entry() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    set(&cache, "k", draft("v", &["a"])).await.unwrap();
+    let applied = purge(&cache, Target::Tag(Tag::new("a").unwrap())).await;
+    for _ in 0..2 {
+        let death = cache.explain(&key("k")).death.unwrap();
+        assert_eq!(death.sequence, applied.sequence);
+        assert_eq!(death.invalidation.unwrap().cause.event_id.as_deref(), Some("e1"));
+        // The second round explains an entry that a read has removed meanwhile.
+        assert!(cache.peek(b"k").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_gives_back_what_an_invalidation_made_useless() {
+    let cache = cache(64 << 20, WhenFull::Evict);
+    for n in 0..1_000 {
+        set(&cache, &format!("k{n}"), draft(vec![0u8; 1_000], &["a"])).await.unwrap();
+    }
+    set(&cache, "kept", draft("v", &["b"])).await.unwrap();
+    purge(&cache, Target::Tag(Tag::new("a").unwrap())).await;
+    assert_eq!(cache.sweep().await, 1_000);
+    assert_eq!(cache.len(), 1);
+    assert!(cache.peek(b"kept").is_some());
+}
+
+#[tokio::test]
+async fn a_listing_is_ordered_cut_and_resumable() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    for name in ["b", "a", "d", "c", "x"] {
+        set(&cache, name, draft("v", if name == "x" { &[] } else { &["t"] })).await.unwrap();
+    }
+    let tag = Tag::new("t").unwrap();
+    let first = cache.list(b"", Some(&tag), 3, None);
+    let names = |listing: &Listing| -> Vec<String> {
+        listing.keys.iter().map(|listed| listed.key.to_text()).collect()
+    };
+    assert_eq!(names(&first), ["a", "b", "c"]);
+    assert!(first.is_cut);
+    let rest = cache.list(b"", Some(&tag), 3, first.keys.last().map(|listed| &listed.key));
+    assert_eq!(names(&rest), ["d"]);
+    assert!(!rest.is_cut);
+}
+
+#[tokio::test]
+async fn expiry_follows_the_clock() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    let expires = Expiry::at_ms(cache.clock().now_ms() + 1_000);
+    set(&cache, "k", Draft { expires, ..draft("v", &[]) }).await.unwrap();
+    cache.clock().advance(Duration::from_millis(999));
+    assert!(cache.peek(b"k").is_some());
+    cache.clock().advance(Duration::from_millis(1));
+    assert!(cache.peek(b"k").is_none());
+    assert_eq!(cache.stats().expired.get(), 1);
+}
+
+#[tokio::test]
+async fn waiters_are_woken_also_when_the_leader_is_dropped() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    let Role::Leader(lease) = cache.join_fill(&key("k")) else { panic!("first is the leader") };
+    let Role::Waiter(waiter) = cache.join_fill(&key("k")) else { panic!("second waits") };
+    drop(lease);
+    assert_eq!(waiter.landed().await, Landing::Abandoned);
+    let Role::Leader(lease) = cache.join_fill(&key("k")) else { panic!("the flight is over") };
+    let Role::Waiter(waiter) = cache.join_fill(&key("k")) else { panic!("second waits") };
+    lease.land(Landing::Stored);
+    assert_eq!(waiter.landed().await, Landing::Stored);
+}

@@ -1,1 +1,143 @@
-//! Stub.
+//! The fence alone: each kind of target, and what is left behind where rows are dropped.
+
+use super::*;
+use crate::model::Tag;
+
+fn tag(name: &str) -> Target {
+    Target::Tag(Tag::new(name).unwrap())
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name.as_bytes()).unwrap()
+}
+
+fn raise(fence: &Fence, target: &Target, mode: Mode) {
+    let next = fence.applied().next();
+    fence.raise(target, mode, next);
+    fence.publish(next);
+}
+
+fn marks(fence: &Fence, claim: Claim, targets: Vec<Target>) -> Marks {
+    Marks::new(claim.birth, fence.intern(targets).unwrap())
+}
+
+#[test]
+fn an_entry_is_fresh_until_one_of_its_tags_is_invalidated() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![tag("a"), tag("b")]);
+    raise(&fence, &tag("c"), Mode::Hard);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Fresh);
+    raise(&fence, &tag("b"), Mode::Hard);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Dead);
+}
+
+#[test]
+fn a_hard_purge_beats_a_soft_one() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![tag("a")]);
+    raise(&fence, &tag("a"), Mode::Soft);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Stale);
+    raise(&fence, &tag("a"), Mode::Hard);
+    raise(&fence, &tag("a"), Mode::Soft);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Dead);
+}
+
+#[test]
+fn a_raise_takes_effect_for_the_fast_path_only_with_its_watermark() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![tag("a")]);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Fresh);
+    let next = fence.applied().next();
+    fence.raise(&tag("a"), Mode::Hard, next);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Fresh, "not acknowledged yet");
+    fence.publish(next);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Dead);
+}
+
+#[test]
+fn tags_learnt_after_the_invalidation_refuse_the_fill_that_began_before_it() {
+    let fence = Fence::new(Sequence::ZERO);
+    let before = Claim::at(fence.applied());
+    raise(&fence, &tag("a"), Mode::Hard);
+    let cells = fence.intern(vec![tag("a")]).unwrap();
+    assert!(!fence.admits(&key("k"), before, &cells));
+    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), &cells));
+}
+
+#[test]
+fn a_fill_of_a_removed_key_is_refused_also_when_its_row_was_dropped() {
+    let fence = Fence::new(Sequence::ZERO);
+    let before = Claim::at(fence.applied());
+    raise(&fence, &Target::Key(key("k")), Mode::Hard);
+    assert!(!fence.admits(&key("k"), before, &[]));
+    assert!(fence.admits(&key("other"), before, &[]));
+    fence.collect(fence.applied());
+    fence.collect(fence.applied());
+    assert!(!fence.admits(&key("k"), before, &[]));
+    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), &[]));
+}
+
+#[test]
+fn dropped_rows_of_tags_and_prefixes_leave_a_floor_for_older_fills() {
+    let fence = Fence::new(Sequence::ZERO);
+    let before = Claim::at(fence.applied());
+    raise(&fence, &tag("a"), Mode::Hard);
+    raise(&fence, &Target::Prefix(key("p/")), Mode::Hard);
+    assert_eq!(fence.rows(), 2);
+    fence.collect(fence.applied());
+    assert_eq!(fence.rows(), 0);
+    let cells = fence.intern(vec![tag("a")]).unwrap();
+    assert!(!fence.admits(&key("x"), before, &cells));
+    assert!(!fence.admits(&key("p/x"), before, &[]));
+    assert!(fence.admits(&key("p/x"), Claim::at(fence.applied()), &cells));
+}
+
+#[test]
+fn a_cell_that_an_entry_holds_outlives_collection() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![tag("a")]);
+    fence.collect(fence.applied());
+    raise(&fence, &tag("a"), Mode::Hard);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Dead);
+}
+
+#[test]
+fn prefixes_match_whole_bytes_from_the_start_only() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![]);
+    raise(&fence, &Target::Prefix(key("ab")), Mode::Hard);
+    assert_eq!(fence.judge(b"ab", &entry), Verdict::Dead);
+    assert_eq!(fence.judge(b"abc", &entry), Verdict::Dead);
+    let other =
+        marks(&fence, Claim { birth: Birth::at(Sequence::ZERO), since: Sequence::ZERO }, vec![]);
+    assert_eq!(fence.judge(b"a", &other), Verdict::Fresh);
+    assert_eq!(fence.judge(b"xab", &other), Verdict::Fresh);
+}
+
+#[test]
+fn too_many_prefixes_become_one_floor_for_everything_older() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![]);
+    for n in 0..crate::limits::FENCE_PREFIXES_MAX {
+        raise(&fence, &Target::Prefix(key(&format!("other/{n}/"))), Mode::Hard);
+    }
+    assert_eq!(fence.judge(b"mine", &entry), Verdict::Fresh);
+    raise(&fence, &Target::Prefix(key("one/more/")), Mode::Hard);
+    assert_eq!(fence.judge(b"mine", &entry), Verdict::Dead);
+    assert_eq!(fence.rows(), crate::limits::FENCE_PREFIXES_MAX);
+}
+
+#[test]
+fn live_entries_of_a_tag_are_counted_once() {
+    let fence = Fence::new(Sequence::ZERO);
+    let claim = Claim::at(fence.applied());
+    let kept: Vec<Marks> = (0..5).map(|_| marks(&fence, claim, vec![tag("a")])).collect();
+    drop(marks(&fence, claim, vec![tag("a")]));
+    let next = fence.applied().next();
+    assert_eq!(fence.raise(&tag("a"), Mode::Hard, next), Some(5));
+    fence.publish(next);
+    drop(kept);
+    let after = marks(&fence, Claim::at(fence.applied()), vec![tag("a")]);
+    assert_eq!(fence.raise(&tag("a"), Mode::Hard, next.next()), Some(1));
+    drop(after);
+}
