@@ -1,0 +1,324 @@
+//! From what was written to what is meant, with every mistake noted on the way.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::checked::{
+    Api, Config, ConfigError, ConfigErrors, Memcached, Pages, PluginFile, PluginSettings,
+    SecretText, Site, Source, Verify,
+};
+use super::raw::{RawConfig, RawPlugin, RawSite, RawSource};
+use super::units::{parse_duration, parse_size};
+
+const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
+const MEMORY_BYTES_MIN: u64 = 8 << 20;
+const ITEM_BYTES_DEFAULT: u64 = 1 << 20;
+const ITEM_BYTES_MIN: u64 = 1 << 10;
+const CONNECTIONS_DEFAULT: u32 = 1024;
+const CONNECTIONS_MAX: u32 = 100_000;
+const THREADS_MAX: u32 = 256;
+const PLUGIN_MEMORY_BYTES_MIN: u64 = 1 << 20;
+const PLUGIN_MEMORY_BYTES_MAX: u64 = 256 << 20;
+
+/// Mistakes found so far.
+#[derive(Default)]
+struct Mistakes(Vec<ConfigError>);
+
+impl Mistakes {
+    fn add(&mut self, key: impl Display, message: impl Display) {
+        self.0.push(ConfigError { key: key.to_string(), message: message.to_string() });
+    }
+}
+
+impl RawConfig {
+    /// Checks everything and reports every mistake.
+    pub fn check(self) -> Result<Config, ConfigErrors> {
+        let mut mistakes = Mistakes::default();
+        let m = &mut mistakes;
+        let memory_bytes =
+            size(m, "memory", self.memory, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, 1 << 40);
+        // Half of the memory, so that a value just stored can never be pushed out by itself.
+        let item_bytes = size(
+            m,
+            "max_item_size",
+            self.max_item_size,
+            ITEM_BYTES_DEFAULT,
+            ITEM_BYTES_MIN,
+            memory_bytes / 2,
+        );
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        let threads = count(m, "threads", self.threads, cores.min(THREADS_MAX), THREADS_MAX);
+        let database = self.database.and_then(|address| check_database(m, address));
+        let plugins: Vec<_> =
+            self.plugins.into_iter().map(|(name, plugin)| check_plugin(m, name, plugin)).collect();
+        let names: BTreeSet<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        let mut sites = self.sites;
+        if let Some(origin) = self.pages.origin {
+            sites.push(RawSite {
+                name: Some("default".into()),
+                origin: Some(origin),
+                ..RawSite::default()
+            });
+        }
+        let sites = check_sites(m, sites, &names);
+        let sources = check_sources(m, self.sources, &names);
+        let pages_listen = self.pages.listen;
+        if sites.is_empty() && pages_listen.is_some() {
+            m.add("pages.listen", "needs an origin: `pages.origin` or a `[[sites]]` entry");
+        }
+        let pages = (!sites.is_empty())
+            .then(|| Pages { listen: listen(m, "pages", pages_listen, 8080, self.pages.insecure) });
+        let api = Api { listen: listen(m, "api", self.api.listen, 8081, self.api.insecure) };
+        let memcached = check_memcached(m, self.memcached);
+        let config = Config {
+            memory_bytes,
+            item_bytes_max: item_bytes as usize,
+            threads: threads as usize,
+            evict: self.evict.unwrap_or(true).into(),
+            database,
+            memcached,
+            pages,
+            api,
+            sites,
+            sources,
+            plugins,
+        };
+        if mistakes.0.is_empty() { Ok(config) } else { Err(ConfigErrors(mistakes.0)) }
+    }
+}
+
+fn check_memcached(m: &mut Mistakes, raw: super::raw::RawMemcached) -> Memcached {
+    let not_yet = [
+        ("memcached.auth_file", raw.auth_file.is_some()),
+        ("memcached.tls_cert", raw.tls_cert.is_some()),
+        ("memcached.tls_key", raw.tls_key.is_some()),
+    ];
+    for (key, _) in not_yet.into_iter().filter(|(_, is_set)| *is_set) {
+        m.add(key, "not available yet");
+    }
+    let idle_timeout = raw.idle_timeout.and_then(|text| match parse_duration(&text) {
+        Some(Duration::ZERO) => None,
+        Some(timeout) => Some(timeout),
+        None => {
+            m.add(
+                "memcached.idle_timeout",
+                format!("`{text}` is not a duration such as `30s` or `5m`"),
+            );
+            None
+        }
+    });
+    let connections = count(
+        m,
+        "memcached.max_connections",
+        raw.max_connections,
+        CONNECTIONS_DEFAULT,
+        CONNECTIONS_MAX,
+    );
+    Memcached {
+        listen: listen(m, "memcached", raw.listen, 11211, raw.insecure),
+        unix: raw.unix,
+        connections_max: connections as usize,
+        idle_timeout,
+        flush: raw.flush.unwrap_or(true).into(),
+        shutdown: raw.shutdown.unwrap_or(false).into(),
+    }
+}
+
+fn check_database(m: &mut Mistakes, address: String) -> Option<SecretText> {
+    let scheme = address.split(':').next().unwrap_or_default().to_owned();
+    match scheme.as_str() {
+        "sqlite" => return Some(SecretText::new(address)),
+        "postgres" | "postgresql" => m.add("database", "PostgreSQL is not available yet"),
+        // The address may hold a password: only its scheme is shown.
+        _ => m.add("database", format!("`{scheme}:…` is not `sqlite:///path`")),
+    }
+    None
+}
+
+fn check_plugin(m: &mut Mistakes, name: String, raw: RawPlugin) -> PluginSettings {
+    let key = format!("plugins.{name}");
+    let memory_bytes = raw.memory.map(|text| {
+        let (min, max) = (PLUGIN_MEMORY_BYTES_MIN, PLUGIN_MEMORY_BYTES_MAX);
+        size(m, &format!("{key}.memory"), Some(text), max, min, max) as usize
+    });
+    let config = raw.config.into_iter().map(|(key, value)| match value {
+        toml::Value::String(text) => (key, text),
+        other => (key, serde_json::to_string(&other).unwrap_or_default()),
+    });
+    PluginSettings {
+        file: raw.file.map_or(PluginFile::Shipped, PluginFile::File),
+        memory_bytes,
+        everything: raw.allow_everything.unwrap_or(false).into(),
+        config: config.collect(),
+        name,
+    }
+}
+
+fn check_sites(m: &mut Mistakes, raw: Vec<RawSite>, plugins: &BTreeSet<&str>) -> Vec<Site> {
+    let mut hosts = BTreeSet::new();
+    let mut sites = Vec::new();
+    for (n, site) in raw.into_iter().enumerate() {
+        let key = format!("sites[{n}]");
+        let host = site.host.map(|host| host.to_ascii_lowercase());
+        if !hosts.insert(host.clone()) {
+            let host = host.as_deref().unwrap_or("any host");
+            m.add(format!("{key}.host"), format!("`{host}` has a site already"));
+        }
+        known_plugin(m, &key, site.plugin.as_deref(), plugins);
+        let Some(origin) = site.origin else {
+            m.add(
+                format!("{key}.origin"),
+                "is missing; it is an address such as `http://127.0.0.1:8000`",
+            );
+            continue;
+        };
+        match check_origin(&origin) {
+            Ok(origin) => sites.push(Site {
+                name: site.name.unwrap_or_else(|| host.clone().unwrap_or_else(|| "default".into())),
+                host,
+                origin,
+                plugin: site.plugin,
+            }),
+            Err(message) => m.add(format!("{key}.origin"), format!("`{origin}` {message}")),
+        }
+    }
+    sites
+}
+
+fn check_origin(text: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| "is not an address such as `http://127.0.0.1:8000`")?;
+    match (uri.scheme_str(), uri.authority(), uri.path()) {
+        (Some("https"), _, _) => Err("is https, which is not available yet for origins"),
+        (Some("http"), Some(_), "" | "/") if uri.query().is_none() => Ok(uri),
+        (Some("http"), Some(_), _) => Err("has a path; an origin is scheme, host and port only"),
+        _ => Err("is not an address such as `http://127.0.0.1:8000`"),
+    }
+}
+
+fn check_sources(m: &mut Mistakes, raw: Vec<RawSource>, plugins: &BTreeSet<&str>) -> Vec<Source> {
+    let mut names = BTreeSet::new();
+    let mut sources = Vec::new();
+    for (n, source) in raw.into_iter().enumerate() {
+        let key = format!("sources[{n}]");
+        let name = source.name.unwrap_or_default();
+        let is_name = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if !is_name {
+            m.add(
+                format!("{key}.name"),
+                format!("`{name}` is not one or more of a-z A-Z 0-9 - _ ."),
+            );
+        } else if !names.insert(name.clone()) {
+            m.add(format!("{key}.name"), format!("`{name}` is taken already"));
+        }
+        match source.verify.as_deref() {
+            Some("standard") | None => {}
+            Some(other) => {
+                m.add(format!("{key}.verify"), format!("`{other}` is not one of: standard"));
+            }
+        }
+        known_plugin(m, &key, source.plugin.as_deref(), plugins);
+        let mut secrets: Vec<_> = source.secrets.into_iter().map(SecretText::new).collect();
+        if let Some(path) = source.secrets_file {
+            secrets.extend(read_secrets(m, &key, path));
+        }
+        if secrets.is_empty() {
+            m.add(format!("{key}.secrets"), "is missing; a source has at least one secret");
+        }
+        sources.push(Source { name, verify: Verify::Standard, secrets, plugin: source.plugin });
+    }
+    sources
+}
+
+fn read_secrets(m: &mut Mistakes, key: &str, path: PathBuf) -> Vec<SecretText> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(|line| SecretText::new(line.to_owned())).collect()
+        }
+        Err(error) => {
+            m.add(format!("{key}.secrets_file"), format!("`{}`: {error}", path.display()));
+            Vec::new()
+        }
+    }
+}
+
+fn known_plugin(m: &mut Mistakes, key: &str, plugin: Option<&str>, plugins: &BTreeSet<&str>) {
+    if let Some(name) = plugin.filter(|name| !plugins.contains(name)) {
+        m.add(
+            format!("{key}.plugin"),
+            format!("`{name}` is not configured; add `[plugins.{name}]`"),
+        );
+    }
+}
+
+fn listen(
+    m: &mut Mistakes,
+    section: &str,
+    text: Option<String>,
+    default_port: u16,
+    insecure: Option<bool>,
+) -> SocketAddr {
+    let default = SocketAddr::from(([127, 0, 0, 1], default_port));
+    let key = format!("{section}.listen");
+    let Some(text) = text else { return default };
+    let Ok(address) = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>() else {
+        m.add(key, format!("`{text}` is not an address and a port such as `{default}`"));
+        return default;
+    };
+    if !address.ip().is_loopback() && insecure != Some(true) {
+        m.add(
+            key,
+            format!(
+                "`{text}` is not loopback and has no authentication; \
+                 use loopback, or allow it by `{section}.insecure = true`"
+            ),
+        );
+    }
+    address
+}
+
+fn size(
+    m: &mut Mistakes,
+    key: &str,
+    text: Option<String>,
+    default: u64,
+    min: u64,
+    max: u64,
+) -> u64 {
+    let Some(text) = text else { return default };
+    let range = || format!("{} to {}", show_bytes(min), show_bytes(max));
+    match parse_size(&text) {
+        Some(bytes) if (min..=max).contains(&bytes) => return bytes,
+        Some(_) => m.add(key, format!("`{text}` is out of range; {} are allowed", range())),
+        None => {
+            m.add(key, format!("`{text}` is not a size such as `64MiB`; {} are allowed", range()))
+        }
+    }
+    default
+}
+
+fn count(m: &mut Mistakes, key: &str, value: Option<u32>, default: u32, max: u32) -> u32 {
+    match value {
+        None => default,
+        Some(value) if (1..=max).contains(&value) => value,
+        Some(value) => {
+            m.add(key, format!("`{value}` is out of range; 1 to {max} are allowed"));
+            default
+        }
+    }
+}
+
+fn show_bytes(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 && b % (1 << 30) == 0 => format!("{}GiB", b >> 30),
+        b if b >= 1 << 20 && b % (1 << 20) == 0 => format!("{}MiB", b >> 20),
+        b if b >= 1 << 10 && b % (1 << 10) == 0 => format!("{}KiB", b >> 10),
+        b => format!("{b}B"),
+    }
+}

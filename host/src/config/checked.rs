@@ -1,0 +1,188 @@
+//! The checked configuration.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+/// What the server runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Resident bytes for entries.
+    pub memory_bytes: u64,
+    /// Largest value in bytes.
+    pub item_bytes_max: usize,
+    /// Worker threads.
+    pub threads: usize,
+    /// Whether old entries may make room for new ones.
+    pub evict: Permission,
+    /// The database tier's address.
+    pub database: Option<SecretText>,
+    /// The memcached listener.
+    pub memcached: Memcached,
+    /// The page cache's listener, where there is a site.
+    pub pages: Option<Pages>,
+    /// The API and webhook listener.
+    pub api: Api,
+    /// Sites, one without a host at most.
+    pub sites: Vec<Site>,
+    /// Senders of events.
+    pub sources: Vec<Source>,
+    /// Plugins to load.
+    pub plugins: Vec<PluginSettings>,
+}
+
+/// Whether clients may do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// They may.
+    Allowed,
+    /// They may not.
+    Forbidden,
+}
+
+impl From<bool> for Permission {
+    fn from(is_allowed: bool) -> Self {
+        if is_allowed { Self::Allowed } else { Self::Forbidden }
+    }
+}
+
+/// The memcached listener.
+#[derive(Debug, Clone)]
+pub struct Memcached {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Path of a unix socket beside it.
+    pub unix: Option<PathBuf>,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// When a silent connection is closed.
+    pub idle_timeout: Option<Duration>,
+    /// `flush_all`.
+    pub flush: Permission,
+    /// `shutdown`.
+    pub shutdown: Permission,
+}
+
+/// The page cache's listener.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// The API listener.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// A site.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// In metrics and errors.
+    pub name: String,
+    /// Lower-case host it answers for; `None` for any.
+    pub host: Option<String>,
+    /// Scheme and authority of the origin.
+    pub origin: Uri,
+    /// Plugin for keys and tags.
+    pub plugin: Option<String>,
+}
+
+/// How events of a source are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// Standard Webhooks 1.0.0 signatures.
+    Standard,
+}
+
+/// A sender of events.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// In the address, metrics and errors.
+    pub name: String,
+    /// How its events are verified.
+    pub verify: Verify,
+    /// Secrets that count.
+    pub secrets: Vec<SecretText>,
+    /// Plugin that says what an event makes wrong.
+    pub plugin: Option<String>,
+}
+
+/// Where a plugin's component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginFile {
+    /// It is part of the server.
+    Shipped,
+    /// A file.
+    File(PathBuf),
+}
+
+/// A plugin to load.
+#[derive(Debug, Clone)]
+pub struct PluginSettings {
+    /// Its name.
+    pub name: String,
+    /// Its component.
+    pub file: PluginFile,
+    /// Memory of one instance.
+    pub memory_bytes: Option<usize>,
+    /// Whether an event may invalidate everything.
+    pub everything: Permission,
+    /// What it is configured with: text, or JSON text.
+    pub config: Vec<(String, String)>,
+}
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps it.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one who needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct ConfigError {
+    /// The key as in the file: `memcached.listen`.
+    pub key: String,
+    /// The value and what is allowed.
+    pub message: String,
+}
+
+/// Every mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, error) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

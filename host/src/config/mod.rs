@@ -1,0 +1,26 @@
+//! What the operator wants: command line over environment over file, checked as a whole.
+//!
+//! Two layers: [`RawConfig`] is what was written (file, then flags and environment laid over it),
+//! [`Config`] is checked and ready to be used.
+//!
+//! # Invariants
+//! - Every mistake is reported at once, each with the key, the value and the allowed range.
+//! - Nothing is bound, opened or created here.
+//! - A `Config` holds no text that still has to be parsed, but for secrets and database addresses,
+//!   which only their users may look into.
+
+mod check;
+mod checked;
+mod raw;
+mod units;
+
+pub use checked::{
+    Api, Config, ConfigError, ConfigErrors, Memcached, Pages, Permission, PluginFile,
+    PluginSettings, SecretText, Site, Source, Verify,
+};
+pub use raw::{
+    RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, ReadError,
+};
+
+#[cfg(test)]
+mod tests;

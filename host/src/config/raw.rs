@@ -1,0 +1,202 @@
+//! What was written: every value optional and unchecked, unknown keys refused by name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The TOML file, or what flags and environment say in its shape.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// Resident memory for entries: `64MiB`.
+    pub memory: Option<String>,
+    /// Largest value: `1MiB`.
+    pub max_item_size: Option<String>,
+    /// Worker threads.
+    pub threads: Option<u32>,
+    /// `false`: refuse new entries when memory is full.
+    pub evict: Option<bool>,
+    /// Address of the database tier: `sqlite:///path`.
+    pub database: Option<String>,
+    /// The memcached listener.
+    pub memcached: RawMemcached,
+    /// The page cache.
+    pub pages: RawPages,
+    /// The API and webhook listener.
+    pub api: RawApi,
+    /// Sites behind the page cache.
+    pub sites: Vec<RawSite>,
+    /// Senders of events.
+    pub sources: Vec<RawSource>,
+    /// Plugins by name.
+    pub plugins: BTreeMap<String, RawPlugin>,
+}
+
+/// `[memcached]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMemcached {
+    /// Address and port.
+    pub listen: Option<String>,
+    /// Path of a unix socket, beside the TCP listener.
+    pub unix: Option<PathBuf>,
+    /// Most connections at once.
+    pub max_connections: Option<u32>,
+    /// A connection that is silent for so long is closed; `0s` never.
+    pub idle_timeout: Option<String>,
+    /// Whether `flush_all` is allowed.
+    pub flush: Option<bool>,
+    /// Whether `shutdown` is allowed.
+    pub shutdown: Option<bool>,
+    /// Users, as `user:password` lines.
+    pub auth_file: Option<PathBuf>,
+    /// Certificate chain.
+    pub tls_cert: Option<PathBuf>,
+    /// Private key.
+    pub tls_key: Option<PathBuf>,
+    /// Allow an address that is not loopback without authentication.
+    pub insecure: Option<bool>,
+}
+
+/// `[pages]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPages {
+    /// Address and port.
+    pub listen: Option<String>,
+    /// Origin of the one site for any host; several sites go into `[[sites]]`.
+    pub origin: Option<String>,
+    /// Allow an address that is not loopback: pages are meant for the public.
+    pub insecure: Option<bool>,
+}
+
+/// `[api]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawApi {
+    /// Address and port.
+    pub listen: Option<String>,
+    /// Allow an address that is not loopback without authentication.
+    pub insecure: Option<bool>,
+}
+
+/// `[[sites]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSite {
+    /// Its name, in metrics and errors.
+    pub name: Option<String>,
+    /// The host it answers for; without it, every host.
+    pub host: Option<String>,
+    /// Where to fetch from: `http://127.0.0.1:8000`.
+    pub origin: Option<String>,
+    /// The plugin that decides keys and tags.
+    pub plugin: Option<String>,
+}
+
+/// `[[sources]]`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSource {
+    /// Its name: the last part of `/v1/events/{source}`.
+    pub name: Option<String>,
+    /// How its events are verified.
+    pub verify: Option<String>,
+    /// Secrets that count, several while they are rotated.
+    pub secrets: Vec<String>,
+    /// A file with one secret per line.
+    pub secrets_file: Option<PathBuf>,
+    /// The plugin that says what an event makes wrong.
+    pub plugin: Option<String>,
+}
+
+impl std::fmt::Debug for RawSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawSource").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// `[plugins.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPlugin {
+    /// The component; without it, the shipped plugin of this name.
+    pub file: Option<PathBuf>,
+    /// Memory of one instance: `16MiB`.
+    pub memory: Option<String>,
+    /// Whether an event may invalidate everything.
+    pub allow_everything: Option<bool>,
+    /// Handed to the plugin; values that are not text go as JSON.
+    pub config: toml::Table,
+}
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It can't be opened.
+    #[error("configuration {path}")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML of this shape; the message shows the place.
+    #[error("configuration {path}: {message}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+}
+
+impl RawConfig {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ReadError::Parse {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })
+    }
+
+    /// Lays what flags and environment say over what the file says.
+    #[must_use]
+    pub fn overlaid_with(self, over: Self) -> Self {
+        Self {
+            memory: over.memory.or(self.memory),
+            max_item_size: over.max_item_size.or(self.max_item_size),
+            threads: over.threads.or(self.threads),
+            evict: over.evict.or(self.evict),
+            database: over.database.or(self.database),
+            memcached: RawMemcached {
+                listen: over.memcached.listen.or(self.memcached.listen),
+                unix: over.memcached.unix.or(self.memcached.unix),
+                max_connections: over.memcached.max_connections.or(self.memcached.max_connections),
+                idle_timeout: over.memcached.idle_timeout.or(self.memcached.idle_timeout),
+                flush: over.memcached.flush.or(self.memcached.flush),
+                shutdown: over.memcached.shutdown.or(self.memcached.shutdown),
+                auth_file: over.memcached.auth_file.or(self.memcached.auth_file),
+                tls_cert: over.memcached.tls_cert.or(self.memcached.tls_cert),
+                tls_key: over.memcached.tls_key.or(self.memcached.tls_key),
+                insecure: over.memcached.insecure.or(self.memcached.insecure),
+            },
+            pages: RawPages {
+                listen: over.pages.listen.or(self.pages.listen),
+                origin: over.pages.origin.or(self.pages.origin),
+                insecure: over.pages.insecure.or(self.pages.insecure),
+            },
+            api: RawApi {
+                listen: over.api.listen.or(self.api.listen),
+                insecure: over.api.insecure.or(self.api.insecure),
+            },
+            sites: if over.sites.is_empty() { self.sites } else { over.sites },
+            sources: if over.sources.is_empty() { self.sources } else { over.sources },
+            plugins: self.plugins.into_iter().chain(over.plugins).collect(),
+        }
+    }
+}
