@@ -49,3 +49,12 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Time to send a whole HTTP head before the connection is closed.
 pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
+
+/// Changes that one event may carry; a sender with more of one model names the model as a whole.
+pub const CHANGES_PER_EVENT_MAX: usize = 1_000;
+
+/// Acknowledged deliveries that are recognised when a sender repeats them.
+pub const REMEMBERED_DELIVERIES_MAX: usize = 100_000;
+
+/// Connections to the API at once; its clients are a team's own servers.
+pub const API_CONNECTIONS_MAX: usize = 1_024;

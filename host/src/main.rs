@@ -1,1 +1,80 @@
-fn main() {}
+//! The `wasmcached` command: arguments, logging, runtime, exit codes.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use clap::error::ErrorKind;
+use wasmcached::app::App;
+use wasmcached::cli::{Cli, ClientFailure, Command, DemoArgs, EXIT_USAGE, ServeArgs, ServeError};
+use wasmcached::demo::{self, DemoMode, DemoOptions};
+use wasmcached::telemetry;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_help =
+                matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            return ExitCode::from(if is_help { 0 } else { EXIT_USAGE });
+        }
+    };
+    telemetry::log_to_stderr();
+    let outcome = match cli.command {
+        Command::Serve(args) => serve(*args),
+        Command::Demo(args) => run_demo(args),
+        Command::Plugin(command) => run(command.run()),
+        Command::Client(command) => run(command.run()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done about a closed terminal.
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("wasmcached: {error:#}\n"),
+            );
+            let is_usage = error.is::<ServeError>()
+                || matches!(error.downcast_ref(), Some(ClientFailure::NotAvailable { .. }));
+            ExitCode::from(if is_usage { EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let is_check = args.check;
+    let config = args.load()?;
+    let parts = wasmcached::app::check(config).map_err(ServeError::from)?;
+    if is_check {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(parts.threads())
+        .enable_all()
+        .build()
+        .context("runtime")?;
+    runtime.block_on(async {
+        let app = App::start(parts).await?;
+        app.run_until_stopped().await
+    })?;
+    Ok(())
+}
+
+fn run_demo(args: DemoArgs) -> anyhow::Result<()> {
+    let mode = if args.tour { DemoMode::Tour } else { DemoMode::Stay };
+    run(demo::run(DemoOptions { mode, dir: args.dir }))
+}
+
+/// Runs a command to its end.
+fn run<E: std::error::Error + Send + Sync + 'static>(
+    command: impl Future<Output = Result<(), E>>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("runtime")?;
+    Ok(runtime.block_on(command)?)
+}

@@ -13,6 +13,7 @@ mod key;
 mod policy;
 mod sequence;
 mod tag;
+mod tag_fields;
 mod target;
 
 pub use entry::{Content, Expiry, Kind, PageHead};
@@ -21,4 +22,5 @@ pub use key::{Key, KeyError};
 pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
 pub use sequence::{Birth, Sequence};
 pub use tag::{Tag, TagError};
+pub use tag_fields::{CACHE_GROUPS, VENDOR_TAG_FIELDS, groups_of, tags_of};
 pub use target::{Cause, Invalidation, Mode, Target};

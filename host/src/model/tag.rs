@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::limits::TAG_BYTES_MAX;
 
-/// A tag: 1 to [`TAG_BYTES_MAX`] bytes of text without spaces, commas or control characters, so
-/// that it survives `Surrogate-Key` and `Cache-Groups` headers. Compared byte by byte.
+/// A tag: 1 to [`TAG_BYTES_MAX`] bytes of text without control characters. Compared byte by byte.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Arc<str>);
 
@@ -22,13 +21,19 @@ pub enum TagError {
         /// How long it was.
         bytes: usize,
     },
-    /// A character that separates tags in headers.
-    #[error("tag {tag:?} contains {found:?}; spaces, commas and control characters separate tags")]
-    Separator {
+    /// A control character, which no header field could carry.
+    #[error("tag {tag:?} contains the control character {found:?}")]
+    Control {
         /// The text as given.
         tag: String,
         /// The first such character.
         found: char,
+    },
+    /// A field that should hold tags is not text, or not a list.
+    #[error("{field} is not a list of tags")]
+    NotText {
+        /// The field's name.
+        field: String,
     },
 }
 
@@ -41,8 +46,8 @@ impl Tag {
         if text.len() > TAG_BYTES_MAX {
             return Err(TagError::TooLong { bytes: text.len() });
         }
-        if let Some(found) = text.chars().find(|c| c.is_control() || *c == ' ' || *c == ',') {
-            return Err(TagError::Separator { tag: text.to_owned(), found });
+        if let Some(found) = text.chars().find(|c| c.is_control()) {
+            return Err(TagError::Control { tag: text.to_owned(), found });
         }
         Ok(Self(text.into()))
     }

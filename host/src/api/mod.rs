@@ -1,0 +1,87 @@
+//! The HTTP API: the key space, invalidations, explanations, and what operators watch.
+//!
+//! Routes:
+//! - `GET HEAD PUT DELETE /v1/cache/{key}`: one value (`item`)
+//! - `GET /v1/cache?prefix=&tag=&limit=&cursor=`: keys with size, ttl and tags (`listing`)
+//! - `POST /v1/invalidate`: by tag, key, URL, prefix, everything (`invalidate`)
+//! - `GET /v1/explain?key=|url=`: why something is cached or not (`explain`)
+//! - `GET /v1/plugins`, `PUT /v1/plugins/{name}`, `POST /v1/plugins/{name}/rollback` (`plugins`)
+//! - `GET /v1/stats`, `/metrics`, `/live`, `/ready`, `/openapi.json` (`status`)
+//!
+//! The webhook's routes on the same listener are the door `events`.
+//!
+//! # Invariants
+//! - Every error is JSON `{"error": …}` that names the thing, the value and the limit.
+//! - Scans of the memory run off the I/O threads.
+//!
+//! # Not here
+//! Storage policy: a value written here obeys the same rule as one written by memcached.
+
+mod error;
+mod explain;
+mod invalidate;
+mod item;
+mod listing;
+mod plugins;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post, put};
+use prometheus_client::registry::Registry;
+
+use crate::cache::Cache;
+use crate::model::Key;
+use crate::plugins::Plugins;
+
+pub use error::ApiError;
+
+/// The key under which a page of this URL is looked up; given by the app, because the page cache is
+/// another front door.
+pub type UrlKey = Arc<dyn Fn(&str) -> Option<Key> + Send + Sync>;
+
+/// What the routes work on; clones share it.
+#[derive(Clone)]
+pub struct Api {
+    /// The memory.
+    pub cache: Cache,
+    /// The loaded plugins.
+    pub plugins: Plugins,
+    /// What `/metrics` shows.
+    pub registry: Arc<Registry>,
+    /// Finds the key of a URL.
+    pub url_key: UrlKey,
+    /// When the server was started, milliseconds since 1970.
+    pub started_ms: u64,
+}
+
+/// The routes.
+pub fn router(api: Api) -> Router {
+    let item = get(item::read).put(item::write).delete(item::remove);
+    Router::new()
+        .route("/v1/cache/{*key}", item)
+        .route("/v1/cache", get(listing::list))
+        .route("/v1/invalidate", post(invalidate::invalidate))
+        .route("/v1/explain", get(explain::explain))
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", put(plugins::replace))
+        .route("/v1/plugins/{name}/rollback", post(plugins::roll_back))
+        .route("/v1/stats", get(status::stats))
+        .route("/metrics", get(status::metrics))
+        .route("/live", get(status::live))
+        .route("/ready", get(status::ready))
+        .route("/openapi.json", get(status::openapi))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(api)
+}
+
+/// The answer to a path that no door knows.
+pub async fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "no such route; see /openapi.json")
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method is not allowed here; see /openapi.json")
+}

@@ -1,0 +1,81 @@
+//! What operators watch: `/v1/stats`, `/metrics`, `/live`, `/ready`, `/openapi.json`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::{Api, ApiError};
+
+/// The description of every route of this listener.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// The text format that Prometheus and OpenTelemetry scrapers agree on.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
+    let cache = &api.cache;
+    cache.settle();
+    let stats = cache.stats();
+    let tier = cache.tier_status();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": cache.clock().now_ms().saturating_sub(api.started_ms) / 1000,
+        "memory": {
+            "keys": cache.len(),
+            "bytes": cache.bytes(),
+            "bytes_max": cache.config().memory_bytes,
+            "evictions": cache.evictions(),
+            "stores": stats.stores.get(),
+            "expired": stats.expired.get(),
+            "invalid": stats.invalid.get(),
+        },
+        "freshness": {
+            "applied": cache.applied().to_string(),
+            "invalidations": stats.invalidations.get(),
+            "invalidations_not_durable": stats.invalidations_not_durable.get(),
+            "refused_fills": stats.refused_fills.get(),
+            "fence_rows": cache.fence_rows(),
+        },
+        "tier": tier.map(|tier| json!({
+            "degraded": tier.degraded,
+            "queued": tier.queued,
+            "loads": stats.tier_loads.get(),
+            "load_hits": stats.tier_load_hits.get(),
+            "errors": stats.tier_errors.get(),
+        })),
+    }))
+}
+
+pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &api.registry).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("metrics: {error}"))
+    })?;
+    Ok(([(CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+/// The I/O loop answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// Ready to take traffic; a tier that is down is ready, but degraded.
+pub(super) async fn ready(State(api): State<Api>) -> Json<Value> {
+    let tier = match api.cache.tier_status() {
+        None => json!({ "status": "none" }),
+        Some(status) => match status.degraded {
+            None => json!({ "status": "ok", "queued": status.queued }),
+            Some(why) => json!({ "status": "degraded", "why": why, "queued": status.queued }),
+        },
+    };
+    let plugins: Vec<Value> =
+        api.plugins.list().iter().map(|p| json!({ "name": p.name(), "status": "ok" })).collect();
+    Json(json!({ "status": "ready", "parts": { "tier": tier, "plugins": plugins } }))
+}
+
+pub(super) async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}

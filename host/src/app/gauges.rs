@@ -1,0 +1,92 @@
+//! Counters of the memory and of the plugins as `/metrics` shows them.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::cache::Cache;
+use crate::plugins::Plugins;
+
+/// Registers everything that is read at the time of asking.
+pub(super) fn register(cache: &Cache, plugins: &Plugins, registry: &mut Registry) {
+    let stats = cache.stats();
+    for (name, help, counter) in [
+        ("stores", "Entries stored", &stats.stores),
+        ("refused_fills", "Fills not kept because they were invalidated meanwhile", &stats.refused_fills),
+        ("refused_full", "Stores refused because memory is full", &stats.refused_full),
+        ("expired", "Entries found expired and removed", &stats.expired),
+        ("invalid", "Entries found invalid and removed", &stats.invalid),
+        ("invalidations", "Invalidations applied", &stats.invalidations),
+        (
+            "invalidations_not_durable",
+            "Invalidations that the tier could not make durable",
+            &stats.invalidations_not_durable,
+        ),
+        ("tier_loads", "Keys looked up in the tier", &stats.tier_loads),
+        ("tier_load_hits", "Keys found in the tier", &stats.tier_load_hits),
+        ("tier_errors", "Errors of the tier", &stats.tier_errors),
+    ] {
+        registry.register(name, help, counter.clone());
+    }
+    registry.register_collector(Box::new(Memory(cache.clone())));
+    registry.register_collector(Box::new(PluginCalls(plugins.clone())));
+}
+
+struct Memory(Cache);
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+impl Collector for Memory {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let cache = &self.0;
+        cache.settle();
+        let tier = cache.tier_status();
+        let is_degraded = tier.as_ref().is_some_and(|tier| tier.degraded.is_some());
+        for (name, help, value) in [
+            ("keys", "Keys in memory", cache.len()),
+            ("memory_bytes", "Resident bytes charged to entries", cache.bytes()),
+            ("memory_bytes_max", "Budget for entries", cache.config().memory_bytes),
+            ("fence_rows", "Rows of the fence", cache.fence_rows() as u64),
+            ("tier_queued", "Keys waiting to be written", tier.map_or(0, |tier| tier.queued as u64)),
+            ("tier_degraded", "1 while the tier does not work", u64::from(is_degraded)),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)?;
+        }
+        let counter = ConstCounter::new(cache.evictions());
+        let help = "Entries evicted for want of room";
+        let encoder = encoder.encode_descriptor("evictions", help, None, counter.metric_type())?;
+        counter.encode(encoder)
+    }
+}
+
+struct PluginCalls(Plugins);
+
+impl std::fmt::Debug for PluginCalls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PluginCalls")
+    }
+}
+
+impl Collector for PluginCalls {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let help = "Calls of plugins by hook and outcome";
+        let mut family = encoder.encode_descriptor("plugin_calls", help, None, kind)?;
+        for plugin in self.0.list() {
+            for (hook, outcome, count) in plugin.calls() {
+                let labels =
+                    [("plugin", plugin.name()), ("hook", hook.as_str()), ("outcome", outcome.as_str())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! How the parts are put together: start order, and drain order reversed.
+//!
+//! # Invariants
+//! - Everything that can fail is tried before the first address is printed.
+//! - Doors close before the background stops, and the tier is written out last.
+//!
+//! # Not here
+//! What the parts do.
+
+mod api_server;
+mod gauges;
+mod page_policy;
+mod parts;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
+use crate::clock::Clock;
+use crate::config::{Config, Permission};
+use crate::net::Listener;
+use crate::plugins::Plugins;
+use crate::tasks::Tasks;
+use crate::{api, events, memcached, pages};
+
+pub use parts::{Checked, StartError, check};
+
+/// How long connections may finish what they began.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How long background work may take to end.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
+
+/// A running server.
+pub struct App {
+    cache: Cache,
+    /// Connections and what they wait for.
+    doors: Tasks,
+    /// The sweep and refreshes.
+    background: Tasks,
+    memcached: memcached::Door,
+}
+
+struct Listeners {
+    memcached: Listener,
+    memcached_unix: Option<Listener>,
+    api: Listener,
+    pages: Option<Listener>,
+}
+
+impl App {
+    /// Builds every part, binds, prints each address, and opens the doors.
+    pub async fn start(checked: Checked) -> Result<Self, StartError> {
+        let Checked { config, sources } = checked;
+        let clock = Clock::system();
+        let plugins = parts::load_plugins(&config, clock.clone()).await?;
+        let background = Tasks::default();
+        let (tier, recovered) = parts::open_tier(&config, &clock, &background).await?;
+        let cache = new_cache(&config, &clock, tier, recovered);
+        let listeners = bind(&config).await?;
+        let doors = Tasks::default();
+        let mut registry = Registry::with_prefix("wasmcached");
+        gauges::register(&cache, &plugins, &mut registry);
+
+        let memcached = memcached_door(&config, &cache, &doors, &plugins, &mut registry);
+        let pages = page_cache(&config, &cache, &doors, &background, &plugins, &mut registry)?;
+        let events = {
+            let metrics = events::Metrics::default();
+            metrics.register(&mut registry);
+            let refresh = refresher(pages.clone());
+            events::Events::new(cache.clone(), plugins.clone(), sources, refresh, metrics)
+        };
+        let api = api::Api {
+            cache: cache.clone(),
+            plugins,
+            registry: Arc::new(registry),
+            url_key: url_key(pages.clone()),
+            started_ms: clock.now_ms(),
+        };
+        let router = api::router(api).merge(events::router(events)).fallback(api::not_found);
+
+        announce(&listeners).map_err(StartError::Announce)?;
+        doors.spawn(memcached::serve(listeners.memcached, memcached.clone()));
+        if let Some(listener) = listeners.memcached_unix {
+            doors.spawn(memcached::serve(listener, memcached.clone()));
+        }
+        doors.spawn(api_server::serve(listeners.api, router, doors.clone()));
+        if let (Some(listener), Some(pages)) = (listeners.pages, pages) {
+            doors.spawn(pages::serve(listener, pages));
+        }
+        let swept = cache.clone();
+        background.spawn_until_stop(async move { swept.sweep_forever().await });
+        Ok(Self { cache, doors, background, memcached })
+    }
+
+    /// Serves until SIGTERM, SIGINT or an allowed `shutdown`, then drains. A second signal ends it
+    /// where it stands.
+    pub async fn run_until_stopped(self) -> Result<(), StartError> {
+        let mut signals = Signals::new().map_err(StartError::Signal)?;
+        tokio::select! {
+            () = signals.next() => {}
+            () = self.memcached.shutdown_requested() => {}
+        }
+        tokio::select! {
+            () = self.drain() => {}
+            () = signals.next() => tracing::warn!("stopped at once by a second signal"),
+        }
+        Ok(())
+    }
+
+    async fn drain(&self) {
+        let left = self.doors.stop(GRACE).await;
+        if left > 0 {
+            tracing::warn!(left, "connections cut off after the grace period");
+        }
+        self.cache.close().await;
+        self.background.stop(BACKGROUND_GRACE).await;
+    }
+}
+
+fn new_cache(
+    config: &Config,
+    clock: &Clock,
+    tier: Option<Arc<dyn tier::Tier>>,
+    recovered: Recovered,
+) -> Cache {
+    let when_full = match config.evict {
+        Permission::Allowed => WhenFull::Evict,
+        Permission::Forbidden => WhenFull::Refuse,
+    };
+    let (memory_bytes, item_bytes_max) = (config.memory_bytes, config.item_bytes_max);
+    let cache_config = CacheConfig { memory_bytes, item_bytes_max, when_full };
+    Cache::new(cache_config, clock.clone(), tier, recovered)
+}
+
+async fn bind(config: &Config) -> Result<Listeners, StartError> {
+    let memcached = Listener::tcp(config.memcached.listen).await?;
+    let memcached_unix = match &config.memcached.unix {
+        Some(path) => Some(Listener::unix(path.clone()).await?),
+        None => None,
+    };
+    let api = Listener::tcp(config.api.listen).await?;
+    let pages = match &config.pages {
+        Some(pages) => Some(Listener::tcp(pages.listen).await?),
+        None => None,
+    };
+    Ok(Listeners { memcached, memcached_unix, api, pages })
+}
+
+/// Scripts wait for these lines.
+fn announce(listeners: &Listeners) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "memcached listening on {}", listeners.memcached.bound())?;
+    if let Some(unix) = &listeners.memcached_unix {
+        writeln!(out, "memcached listening on {}", unix.bound())?;
+    }
+    writeln!(out, "api listening on {}", listeners.api.bound())?;
+    if let Some(pages) = &listeners.pages {
+        writeln!(out, "pages listening on {}", pages.bound())?;
+    }
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+fn memcached_door(
+    config: &Config,
+    cache: &Cache,
+    doors: &Tasks,
+    _plugins: &Plugins,
+    registry: &mut Registry,
+) -> memcached::Door {
+    let settings = memcached::Settings {
+        connections_max: config.memcached.connections_max,
+        idle_timeout: config.memcached.idle_timeout,
+        flush: config.memcached.flush,
+        shutdown: config.memcached.shutdown,
+        threads: config.threads,
+    };
+    let door = memcached::Door::new(cache.clone(), doors.clone(), settings);
+    door.metrics().register(registry);
+    door
+}
+
+fn page_cache(
+    config: &Config,
+    cache: &Cache,
+    doors: &Tasks,
+    background: &Tasks,
+    plugins: &Plugins,
+    registry: &mut Registry,
+) -> Result<Option<pages::Pages>, StartError> {
+    if config.pages.is_none() {
+        return Ok(None);
+    }
+    let sites = config.sites.iter().map(|site| pages::Site {
+        name: site.name.clone(),
+        host: site.host.clone(),
+        origin: site.origin.clone(),
+        policy: site.plugin.as_ref().map(|name| page_policy::of(plugins, name)),
+    });
+    let pages = pages::Pages::new(cache.clone(), doors.clone(), background.clone(), sites.collect());
+    pages.metrics().register(registry);
+    Ok(Some(pages))
+}
+
+fn refresher(pages: Option<pages::Pages>) -> events::Refresh {
+    Arc::new(move |url| {
+        if let Some(pages) = &pages {
+            pages.refresh(&url);
+        }
+    })
+}
+
+fn url_key(pages: Option<pages::Pages>) -> api::UrlKey {
+    Arc::new(move |url| pages.as_ref().and_then(|pages| pages.key_of_url(url)))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Commands that talk to a running server over its API.
+
+use std::io::{Read, Write};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use http::{Method, Request, header};
+use http_body_util::Full;
+use serde_json::json;
+
+use crate::client::{Answer, Client, ClientError, percent_encode};
+use crate::events::signature::{Secret, SecretError, sign};
+
+/// Which server to talk to.
+#[derive(Debug, Clone, Args)]
+pub struct ClientArgs {
+    /// Address of the server's API
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WASMCACHED_API_URL",
+        default_value = "http://127.0.0.1:8081"
+    )]
+    server: String,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Print the value of a key
+    Get {
+        /// The key
+        key: String,
+        #[command(flatten)]
+        server: ClientArgs,
+    },
+    /// Store a value
+    Set {
+        /// The key
+        key: String,
+        /// The value; standard input where it is `-` or missing
+        value: Option<String>,
+        /// Seconds to live
+        #[arg(long)]
+        ttl: Option<u32>,
+        /// A tag; may be given several times
+        #[arg(long = "tag")]
+        tags: Vec<String>,
+        #[command(flatten)]
+        server: ClientArgs,
+    },
+    /// Remove a key
+    Delete {
+        /// The key
+        key: String,
+        #[command(flatten)]
+        server: ClientArgs,
+    },
+    /// Make everything named wrong
+    Invalidate(InvalidateArgs),
+    /// Post a signed event, as an application would
+    Event(EventArgs),
+    /// Say why something is cached or not
+    Explain {
+        /// The key
+        #[arg(required_unless_present = "url", conflicts_with = "url")]
+        key: Option<String>,
+        /// The address of a page, instead of a key
+        #[arg(long)]
+        url: Option<String>,
+        #[command(flatten)]
+        server: ClientArgs,
+    },
+    /// Print the server's counters
+    Stats {
+        #[command(flatten)]
+        server: ClientArgs,
+    },
+}
+
+/// `wasmcached invalidate`.
+#[derive(Debug, Args)]
+pub struct InvalidateArgs {
+    /// A tag; may be given several times
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+    /// A key
+    #[arg(long = "key")]
+    keys: Vec<String>,
+    /// The address of a page, all its variants
+    #[arg(long = "url")]
+    urls: Vec<String>,
+    /// A prefix of keys
+    #[arg(long = "prefix")]
+    prefixes: Vec<String>,
+    /// Everything there is
+    #[arg(long)]
+    everything: bool,
+    /// Serve pages stale while one request refreshes each
+    #[arg(long)]
+    soft: bool,
+    #[command(flatten)]
+    server: ClientArgs,
+}
+
+/// `wasmcached event`.
+#[derive(Debug, Args)]
+pub struct EventArgs {
+    /// The configured source
+    source: String,
+    /// The model that changed, such as `shop.product`
+    #[arg(long)]
+    model: String,
+    /// Primary key of the changed object
+    #[arg(long)]
+    pk: Option<String>,
+    /// What happened: create, update, delete or bulk
+    #[arg(long, default_value = "update")]
+    op: String,
+    /// JSON object of fields before the change
+    #[arg(long, value_name = "JSON", value_parser = json_value)]
+    before: Option<serde_json::Value>,
+    /// JSON object of fields after the change
+    #[arg(long, value_name = "JSON", value_parser = json_value)]
+    after: Option<serde_json::Value>,
+    /// The source's secret, `whsec_…`; from the environment, so that no process list shows it
+    #[arg(long, env = "WASMCACHED_SECRET", hide_env_values = true)]
+    secret: String,
+    #[command(flatten)]
+    server: ClientArgs,
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientFailure {
+    /// The server could not be asked.
+    #[error("{server}")]
+    Exchange {
+        /// Which.
+        server: String,
+        /// Why not.
+        #[source]
+        source: ClientError,
+    },
+    /// The server said no.
+    #[error("{message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
+    /// The secret is none.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Reading the value or writing the answer.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A command of a later version.
+    #[error("`wasmcached {command}` is not available yet")]
+    NotAvailable {
+        /// Which.
+        command: String,
+    },
+}
+
+impl ClientCommand {
+    /// Runs the command.
+    pub async fn run(self) -> Result<(), ClientFailure> {
+        match self {
+            Self::Get { key, server } => {
+                let answer = server.send(Method::GET, &item_path(&key), &[], Bytes::new()).await?;
+                Ok(std::io::stdout().lock().write_all(&answer.body)?)
+            }
+            Self::Set { key, value, ttl, tags, server } => {
+                let value = match value.as_deref() {
+                    None | Some("-") => read_stdin()?,
+                    Some(value) => Bytes::copy_from_slice(value.as_bytes()),
+                };
+                let mut fields = Vec::new();
+                if let Some(ttl_s) = ttl {
+                    fields.push((header::CACHE_CONTROL.as_str(), format!("max-age={ttl_s}")));
+                }
+                if !tags.is_empty() {
+                    fields.push(("surrogate-key", tags.join(" ")));
+                }
+                server.send(Method::PUT, &item_path(&key), &fields, value).await.map(drop)
+            }
+            Self::Delete { key, server } => server.show(Method::DELETE, &item_path(&key), "").await,
+            Self::Invalidate(args) => args.run().await,
+            Self::Event(args) => args.run().await,
+            Self::Explain { key, url, server } => {
+                let query = match (key, url) {
+                    (Some(key), _) => format!("key={}", percent_encode(&key)),
+                    (None, url) => format!("url={}", percent_encode(&url.unwrap_or_default())),
+                };
+                server.show_get(&format!("/v1/explain?{query}")).await
+            }
+            Self::Stats { server } => server.show_get("/v1/stats").await,
+        }
+    }
+}
+
+impl InvalidateArgs {
+    async fn run(self) -> Result<(), ClientFailure> {
+        let request = json!({
+            "tags": self.tags,
+            "keys": self.keys,
+            "urls": self.urls,
+            "prefixes": self.prefixes,
+            "everything": self.everything,
+            "mode": if self.soft { "soft" } else { "hard" },
+        });
+        self.server.show_post("/v1/invalidate", request.to_string()).await
+    }
+}
+
+impl EventArgs {
+    #[allow(clippy::disallowed_methods, reason = "a sender's clock; there is no server here")]
+    async fn run(self) -> Result<(), ClientFailure> {
+        let secret = Secret::parse(&self.secret)?;
+        let change = json!({
+            "model": self.model,
+            "pk": self.pk,
+            "op": self.op,
+            "before": self.before,
+            "after": self.after,
+        });
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since_1970.unwrap_or_default();
+        let timestamp = httpdate::fmt_http_date(SystemTime::now());
+        let data = json!({ "source": self.source, "events": [change] });
+        let body = json!({ "type": "model.changed", "timestamp": timestamp, "data": data });
+        let body = body.to_string();
+        let id = format!("msg_{}_{}", now.as_nanos(), std::process::id());
+        let signature = sign(&secret, &id, now.as_secs(), body.as_bytes());
+        let fields = [
+            (header::CONTENT_TYPE.as_str(), "application/json".to_owned()),
+            ("webhook-id", id),
+            ("webhook-timestamp", now.as_secs().to_string()),
+            ("webhook-signature", signature),
+        ];
+        let path = format!("/v1/events/{}", percent_encode(&self.source));
+        let answer = self.server.send(Method::POST, &path, &fields, Bytes::from(body)).await?;
+        show(&answer)
+    }
+}
+
+impl ClientArgs {
+    pub(super) async fn show_get(&self, path: &str) -> Result<(), ClientFailure> {
+        self.show(Method::GET, path, "").await
+    }
+
+    pub(super) async fn show_post(&self, path: &str, body: String) -> Result<(), ClientFailure> {
+        self.show(Method::POST, path, &body).await
+    }
+
+    async fn show(&self, method: Method, path: &str, body: &str) -> Result<(), ClientFailure> {
+        let fields = [(header::CONTENT_TYPE.as_str(), "application/json".to_owned())];
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        show(&self.send(method, path, &fields, body).await?)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, String)],
+        body: Bytes,
+    ) -> Result<Answer, ClientFailure> {
+        let failed = |source| ClientFailure::Exchange { server: self.server.clone(), source };
+        let url = format!("{}{path}", self.server.trim_end_matches('/'));
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(body)).map_err(|error| failed(error.into()))?;
+        let answer = Client::new().send(request).await.map_err(failed)?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let message = serde_json::from_slice::<serde_json::Value>(&answer.body)
+            .ok()
+            .and_then(|body| body.get("error")?.as_str().map(str::to_owned))
+            .unwrap_or_else(|| format!("server answered {}", answer.status));
+        Err(ClientFailure::Refused { message })
+    }
+}
+
+fn item_path(key: &str) -> String {
+    format!("/v1/cache/{}", percent_encode(key))
+}
+
+/// JSON is laid out for people; anything else goes out as it came.
+fn show(answer: &Answer) -> Result<(), ClientFailure> {
+    let mut out = std::io::stdout().lock();
+    match serde_json::from_slice::<serde_json::Value>(&answer.body) {
+        Ok(value) => writeln!(out, "{value:#}")?,
+        Err(_) => out.write_all(&answer.body)?,
+    }
+    Ok(())
+}
+
+fn read_stdin() -> std::io::Result<Bytes> {
+    let mut value = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut value)?;
+    Ok(Bytes::from(value))
+}
+
+fn json_value(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))
+}

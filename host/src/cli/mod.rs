@@ -1,0 +1,56 @@
+//! The command line.
+//!
+//! # Invariants
+//! - Exit codes: 0 done, 1 not done, 64 bad usage or configuration (EX_USAGE of sysexits.h).
+//! - A flag that does nothing yet says so; none is silently ignored.
+//!
+//! # Not here
+//! What the commands do, beyond talking to a server's API.
+
+mod client;
+mod plugin;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+pub use client::{ClientArgs, ClientCommand, ClientFailure};
+pub use plugin::PluginCommand;
+pub use serve::{ServeArgs, ServeError};
+
+/// Exit code for bad usage and bad configuration.
+pub const EXIT_USAGE: u8 = 64;
+
+/// A memcached server, an HTTP page cache and an invalidation service in one.
+#[derive(Debug, Parser)]
+#[command(name = "wasmcached", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Box<ServeArgs>),
+    /// Run a sample application behind the server, everything on loopback
+    Demo(DemoArgs),
+    /// Make, check and load plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Commands that talk to a running server
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// `wasmcached demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Walk through by itself, check each claim, and exit 0 when all hold
+    #[arg(long)]
+    pub tour: bool,
+    /// Keep the demo's files in this folder instead of a temporary one
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<std::path::PathBuf>,
+}

@@ -1,0 +1,79 @@
+//! Recent events and what each did, for people.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::limits::REMEMBERED_EVENTS_MAX;
+use crate::model::{Event, Mode, Target};
+
+/// Targets shown of one event.
+const TARGETS_SHOWN_MAX: usize = 50;
+
+/// One event as the API shows it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Logged {
+    /// Milliseconds since 1970.
+    pub(super) at_ms: u64,
+    pub(super) source: String,
+    pub(super) id: String,
+    /// `treks.photo 5 updated`, one for each change.
+    pub(super) changes: Vec<String>,
+    /// What was invalidated, as `kind name mode`.
+    pub(super) targets: Vec<String>,
+    /// How many there were beyond those shown.
+    pub(super) targets_not_shown: usize,
+    /// Position in the journal; absent where nothing was invalidated.
+    pub(super) sequence: Option<String>,
+    pub(super) affected: u64,
+    /// `applied`, `nothing_to_do` or what went wrong.
+    pub(super) outcome: String,
+}
+
+impl Logged {
+    pub(super) fn new(at_ms: u64, source: &str, id: &str, events: &[Event]) -> Self {
+        let changes = events.iter().take(TARGETS_SHOWN_MAX).map(|event| {
+            let object_id = event.object_id.as_deref().unwrap_or("*");
+            format!("{} {object_id} {:?}", event.model, event.operation).to_lowercase()
+        });
+        Self {
+            at_ms,
+            source: source.to_owned(),
+            id: id.to_owned(),
+            changes: changes.collect(),
+            targets: Vec::new(),
+            targets_not_shown: 0,
+            sequence: None,
+            affected: 0,
+            outcome: String::new(),
+        }
+    }
+
+    pub(super) fn name_targets(&mut self, targets: &[(Target, Mode)]) {
+        let shown = targets.iter().take(TARGETS_SHOWN_MAX);
+        self.targets = shown
+            .map(|(target, mode)| format!("{} {} {}", target.kind(), target.name(), mode.as_str()))
+            .collect();
+        self.targets_not_shown = targets.len().saturating_sub(TARGETS_SHOWN_MAX);
+    }
+}
+
+/// The newest events.
+#[derive(Default)]
+pub(super) struct Log(Mutex<VecDeque<Logged>>);
+
+impl Log {
+    pub(super) fn push(&self, logged: Logged) {
+        let mut log = self.0.lock();
+        if log.len() >= REMEMBERED_EVENTS_MAX {
+            log.pop_front();
+        }
+        log.push_back(logged);
+    }
+
+    /// Newest first.
+    pub(super) fn newest(&self, limit: usize) -> Vec<Logged> {
+        self.0.lock().iter().rev().take(limit).cloned().collect()
+    }
+}

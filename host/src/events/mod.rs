@@ -1,0 +1,29 @@
+//! The webhook: an application says what it saved; when it gets its 2xx, nothing older is served.
+//!
+//! Routes, on the API's listener:
+//! - `POST /v1/events/{source}` takes an event: 200 `{"sequence","affected"}` once it is durable and
+//!   applied; 400 malformed, 401 not verified, 404 unknown source, 413 too large, 503 not durable.
+//! - `GET /v1/events?limit=` lists recent events and what each did.
+//!
+//! # Invariants
+//! - The raw bytes are verified before they are parsed.
+//! - Never 2xx with nothing done: a plugin that fails is replaced by the purge of the built-in tag
+//!   `model:<model>`, and said so.
+//! - Deduplication only saves work; applying an event again is harmless.
+//!
+//! # Not here
+//! How invalidations become durable and visible (`cache`), and what an event makes wrong (`plugins`).
+
+mod apply;
+mod log;
+mod metrics;
+mod native;
+mod router;
+mod seen;
+pub mod signature;
+mod sources;
+
+pub use apply::{Events, Receipt, Refused, Refresh};
+pub use metrics::Metrics;
+pub use router::router;
+pub use sources::{Source, Sources};

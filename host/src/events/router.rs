@@ -1,0 +1,79 @@
+//! The webhook's routes.
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::apply::{Events, Receipt, Refused, SignatureFields};
+use super::native::BodyError;
+use crate::limits::{EVENT_BYTES_MAX, REMEMBERED_EVENTS_MAX};
+
+/// Events listed unless a limit is asked for.
+const LISTED_DEFAULT: usize = 50;
+
+/// The routes.
+pub fn router(events: Events) -> Router {
+    Router::new()
+        .route("/v1/events/{source}", post(receive))
+        .route("/v1/events", axum::routing::get(list))
+        .with_state(events)
+}
+
+async fn receive(
+    State(events): State<Events>,
+    Path(source): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let body = read(body).await.map_err(|refused| events.refuse(refused))?;
+    let field = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let fields = SignatureFields {
+        id: field("webhook-id"),
+        timestamp: field("webhook-timestamp"),
+        signature: field("webhook-signature"),
+    };
+    let Receipt { sequence, affected } = events.receive(&source, fields, &body).await?;
+    Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })).into_response())
+}
+
+async fn read(body: Body) -> Result<Bytes, Refused> {
+    let collected = Limited::new(body, EVENT_BYTES_MAX).collect().await;
+    collected.map(|body| body.to_bytes()).map_err(|error| match error.is::<LengthLimitError>() {
+        true => Refused::TooLarge,
+        false => Refused::Malformed(BodyError::Interrupted),
+    })
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    limit: Option<usize>,
+}
+
+async fn list(State(events): State<Events>, Query(query): Query<ListQuery>) -> Response {
+    let limit = query.limit.unwrap_or(LISTED_DEFAULT).min(REMEMBERED_EVENTS_MAX);
+    Json(json!({ "events": events.recent(limit) })).into_response()
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::UnknownSource(_) => StatusCode::NOT_FOUND,
+            Self::NotVerified(_) => StatusCode::UNAUTHORIZED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let error = Json(json!({ "error": self.to_string() }));
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => (status, [("retry-after", "1")], error).into_response(),
+            _ => (status, error).into_response(),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The configured senders of events.
+
+use std::collections::HashMap;
+
+use super::signature::Secret;
+use crate::config::{self, ConfigError, ConfigErrors};
+
+/// A sender.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name in the address.
+    pub name: String,
+    /// Secrets that its signatures are checked with.
+    pub secrets: Vec<Secret>,
+    /// The plugin that says what its events make wrong.
+    pub plugin: Option<String>,
+}
+
+/// All senders by name.
+#[derive(Debug, Default)]
+pub struct Sources(HashMap<String, Source>);
+
+impl Sources {
+    /// Parses the secrets; reports every one that is none.
+    pub fn new(configured: &[config::Source]) -> Result<Self, ConfigErrors> {
+        let mut mistakes = Vec::new();
+        let mut sources = HashMap::new();
+        for (n, source) in configured.iter().enumerate() {
+            let mut secrets = Vec::new();
+            for (k, text) in source.secrets.iter().enumerate() {
+                match Secret::parse(text.reveal()) {
+                    Ok(secret) => secrets.push(secret),
+                    Err(error) => mistakes.push(ConfigError {
+                        key: format!("sources[{n}].secrets[{k}]"),
+                        message: error.to_string(),
+                    }),
+                }
+            }
+            let name = source.name.clone();
+            sources.insert(name.clone(), Source { name, secrets, plugin: source.plugin.clone() });
+        }
+        if mistakes.is_empty() { Ok(Self(sources)) } else { Err(ConfigErrors(mistakes)) }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Source> {
+        self.0.get(name)
+    }
+}
