@@ -33,6 +33,12 @@ impl Storage {
         Self { ttl_s: Some(seconds), ..Self::keep() }
     }
 
+    /// The same with a time to live, or without one.
+    #[must_use]
+    pub fn maybe_ttl(self, seconds: Option<u32>) -> Self {
+        Self { ttl_s: seconds, ..self }
+    }
+
     /// The client is answered and nothing is stored.
     pub fn skip() -> Self {
         Self { store: false, ..Self::keep() }
