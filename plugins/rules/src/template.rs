@@ -96,7 +96,8 @@ impl Template {
                     Some(id) => name.push_str(id),
                     None => {
                         let model = event.model();
-                        let problem = format!("needs {{pk}}, but the event is about all of {model}");
+                        let problem =
+                            format!("needs {{pk}}, but the event is about all of {model}");
                         return Err(Error::new(problem));
                     }
                 },

@@ -43,9 +43,8 @@ fn every_store_rule_that_fits_adds_its_tags_and_the_first_time_holds() {
         r#"{"store":[{"path":"/treks/*","status":200,"ttl_s":300,"tags":["trek:{path.1}"]},
                      {"ttl_s":9,"tags":["site"]}]}"#,
     );
-    let page = |path: &str, status| {
-        storage(&plugin, &get(&format!("https://s{path}")), &response(status))
-    };
+    let page =
+        |path: &str, status| storage(&plugin, &get(&format!("https://s{path}")), &response(status));
     assert_eq!(page("/treks/k2/", 200), Storage::ttl(300).tag("trek:k2").tag("site"));
     assert_eq!(page("/treks/", 200), Storage::ttl(300).tag("site"));
     assert_eq!(page("/treks/k2/", 404), Storage::ttl(9).tag("site"));
@@ -138,8 +137,14 @@ fn bad_templates_are_refused() {
     let of = |tag: &str| refusal(&format!(r#"{{"events":[{{"tags":["{tag}"]}}]}}"#));
     let known = "there are {pk}, {model}, {operation}, {before.x} and {after.x}";
     assert_eq!(of("a:{id}"), format!("events[0].tags[0]: unknown variable {{id}}; {known}"));
-    assert_eq!(of("a:{after.}"), format!("events[0].tags[0]: unknown variable {{after.}}; {known}"));
-    assert_eq!(of("a:{path.1}"), format!("events[0].tags[0]: unknown variable {{path.1}}; {known}"));
+    assert_eq!(
+        of("a:{after.}"),
+        format!("events[0].tags[0]: unknown variable {{after.}}; {known}")
+    );
+    assert_eq!(
+        of("a:{path.1}"),
+        format!("events[0].tags[0]: unknown variable {{path.1}}; {known}")
+    );
     assert_eq!(of("a:{pk"), "events[0].tags[0]: \"a:{pk\": `{` without `}`");
     assert_eq!(of("a:pk}"), "events[0].tags[0]: \"a:pk}\": `}` without `{`");
     assert_eq!(of(""), "events[0].tags[0]: an empty name");
