@@ -1,1 +1,221 @@
-//! Stub.
+//! Wasm plugins: the only folder that knows wasmtime.
+//!
+//! A plugin is a component that says how requests are keyed, how entries are tagged, and what an
+//! event makes wrong. It is asked in the model's types and answers in them.
+//!
+//! # Invariants
+//! - Guests get nothing: no files, no network, no environment. Their time, memory, stack, answers
+//!   and log lines are bounded.
+//! - Whatever a guest does, the server goes on, the caller gets an error, and the next call works.
+//! - A plugin is replaced as a whole and only by one that works; calls under way end on the old one.
+//!
+//! # Not here
+//! What an error leads to (bypass, no store, a larger purge): the front doors' policy. The cache.
+
+mod bindings;
+mod component;
+mod convert;
+mod counters;
+mod engine;
+mod error;
+mod instance;
+mod log;
+mod memo;
+mod plugin;
+mod pool;
+mod shipped;
+#[cfg(test)]
+mod tests;
+mod wasi;
+mod workers;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use engine::Machine;
+use workers::Workers;
+
+pub use counters::{Hook, Outcome};
+pub use error::{CallError, PluginError};
+pub use plugin::Plugin;
+
+/// The interface that makes a component a plugin.
+const INTERFACE_LIFECYCLE: &str = "wasmcached:plugin/lifecycle@0.1.0";
+
+/// Which plugin is loaded, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginSource {
+    /// The operator's name of it; for a shipped plugin also which one.
+    pub name: String,
+    /// Where its component comes from.
+    pub origin: PluginOrigin,
+    /// Its settings, as it understands them.
+    pub config: Vec<(String, String)>,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginOrigin {
+    /// Inside the server, by the plugin's name: `rules` or `trekking`.
+    Shipped,
+    /// The operator's file.
+    File(PathBuf),
+}
+
+/// What a plugin may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Memory of one instance, in bytes.
+    pub memory_bytes_max: usize,
+    /// Time for a key, in milliseconds; the request's thread waits for it.
+    pub key_ms_max: u64,
+    /// Time for storing a page or an item, in milliseconds.
+    pub store_ms_max: u64,
+    /// Time for an event, in milliseconds.
+    pub event_ms_max: u64,
+    /// Whether an event may invalidate everything.
+    pub allow_everything: AllowEverything,
+}
+
+/// Whether an event may invalidate everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AllowEverything {
+    /// It is refused.
+    #[default]
+    No,
+    /// It is done.
+    Yes,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 16 * 1024 * 1024,
+            key_ms_max: 2,
+            store_ms_max: 50,
+            event_ms_max: 2_000,
+            allow_everything: AllowEverything::No,
+        }
+    }
+}
+
+/// All loaded plugins; clones share them.
+#[derive(Clone)]
+pub struct Plugins {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    loaded: ArcSwap<Vec<Loaded>>,
+    /// Held while plugins change; made with the first one, so that none costs nothing.
+    machinery: Mutex<Option<Machinery>>,
+}
+
+/// What plugins run on.
+struct Machinery {
+    machine: Machine,
+    workers: Arc<Workers>,
+}
+
+impl Machinery {
+    fn start() -> Result<Self, PluginError> {
+        Ok(Self { machine: Machine::start()?, workers: Arc::new(Workers::start()?) })
+    }
+}
+
+#[derive(Clone)]
+struct Loaded {
+    current: Arc<Plugin>,
+    previous: Option<Arc<Plugin>>,
+}
+
+impl Plugins {
+    /// Compiles, checks, configures and describes every plugin. Blocking; for the start.
+    ///
+    /// # Errors
+    /// The first plugin that can't be loaded, with the reason.
+    pub fn load(sources: Vec<PluginSource>, clock: Clock) -> Result<Self, PluginError> {
+        let plugins = Self::empty(clock);
+        for source in sources {
+            if plugins.get(&source.name).is_some() {
+                return Err(PluginError::Duplicate { name: source.name });
+            }
+            plugins.replace(source)?;
+        }
+        Ok(plugins)
+    }
+
+    /// No plugins, and neither threads nor memory for any.
+    pub fn none() -> Self {
+        Self::empty(Clock::system())
+    }
+
+    fn empty(clock: Clock) -> Self {
+        let loaded = ArcSwap::from_pointee(Vec::new());
+        Self { shared: Arc::new(Shared { clock, loaded, machinery: Mutex::new(None) }) }
+    }
+
+    /// The current version of the plugin of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<Plugin>> {
+        let loaded = self.shared.loaded.load();
+        let found = loaded.iter().find(|loaded| loaded.current.name() == name);
+        found.map(|loaded| Arc::clone(&loaded.current))
+    }
+
+    /// The current version of every plugin, in the order in which they were configured.
+    pub fn list(&self) -> Vec<Arc<Plugin>> {
+        let loaded = self.shared.loaded.load();
+        loaded.iter().map(|loaded| Arc::clone(&loaded.current)).collect()
+    }
+
+    /// Puts a new version in the place of the plugin of that name, or adds the plugin as the last.
+    /// Calls under way end on the old version, which is kept for [`Self::rollback`]. Blocking: it
+    /// compiles.
+    ///
+    /// # Errors
+    /// Why the new version can't be loaded; the old one stays.
+    pub fn replace(&self, source: PluginSource) -> Result<(), PluginError> {
+        let mut machinery = self.shared.machinery.lock();
+        let running = match &mut *machinery {
+            Some(running) => running,
+            none => none.insert(Machinery::start()?),
+        };
+        let old = self.get(&source.name);
+        let counters = old.as_ref().map(|plugin| plugin.counters()).unwrap_or_default();
+        let Machinery { machine, workers } = running;
+        let clock = self.shared.clock.clone();
+        let new = Plugin::load(machine, workers, &source, counters, clock)?;
+        let fresh = Loaded { current: Arc::new(new), previous: old };
+        let mut loaded = self.shared.loaded.load().to_vec();
+        match loaded.iter_mut().find(|loaded| loaded.current.name() == source.name) {
+            Some(place) => *place = fresh,
+            None => loaded.push(fresh),
+        }
+        self.shared.loaded.store(Arc::new(loaded));
+        Ok(())
+    }
+
+    /// Puts the version before the last replacement back; done twice, it goes forth again.
+    ///
+    /// # Errors
+    /// There is no such plugin, or no version before.
+    pub fn rollback(&self, name: &str) -> Result<(), PluginError> {
+        let _changing = self.shared.machinery.lock();
+        let mut loaded = self.shared.loaded.load().to_vec();
+        let place = loaded.iter_mut().find(|loaded| loaded.current.name() == name);
+        let place = place.ok_or_else(|| PluginError::NotLoaded { name: name.to_owned() })?;
+        let Some(previous) = place.previous.take() else {
+            return Err(PluginError::NoPrevious { name: name.to_owned() });
+        };
+        place.previous = Some(std::mem::replace(&mut place.current, previous));
+        self.shared.loaded.store(Arc::new(loaded));
+        Ok(())
+    }
+}

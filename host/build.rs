@@ -1,0 +1,117 @@
+//! Compiles the plugins that ship inside the binary, and the hostile one that tests load.
+//!
+//! A nested cargo does it, because cargo can't yet build a dependency for another target
+//! (`-Z bindeps` is unstable). It has a target directory of its own, or it would wait for ever for
+//! the lock that the outer cargo holds.
+#![allow(clippy::print_stdout, reason = "a build script talks to cargo by its standard output")]
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Package, its file, and the variable that tells the crate where the file is.
+const GUESTS: [(&str, &str, &str); 3] = [
+    ("wasmcached-plugin-rules", "wasmcached_plugin_rules.wasm", "WASMCACHED_GUEST_RULES"),
+    ("wasmcached-plugin-trekking", "wasmcached_plugin_trekking.wasm", "WASMCACHED_GUEST_TREKKING"),
+    ("wasmcached-guest-hostile", "wasmcached_guest_hostile.wasm", "WASMCACHED_GUEST_HOSTILE"),
+];
+
+/// What an outer cargo, clippy or coverage tool sets and a build for Wasm must not inherit.
+const FOREIGN: [&str; 13] = [
+    "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+    "CARGO_BUILD_RUSTC_WRAPPER",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_TARGET_DIR",
+    "CLIPPY_ARGS",
+    "LLVM_PROFILE_FILE",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "RUSTDOCFLAGS",
+    "RUSTFLAGS",
+];
+
+fn main() {
+    if let Err(problem) = build() {
+        println!("cargo::error={}", problem.replace('\n', " / "));
+    }
+}
+
+fn build() -> Result<(), String> {
+    let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = manifest_dir.parent().ok_or("host/ has no parent directory")?;
+    for path in ["Cargo.lock", "Cargo.toml", "guest-sdk", "plugins", "tests/guests"] {
+        println!("cargo::rerun-if-changed={}", root.join(path).display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    have_target()?;
+    let target_dir = Path::new(&variable("OUT_DIR")?).join("guests");
+    compile(root, &target_dir)?;
+    for (_, file, name) in GUESTS {
+        let path = target_dir.join(TARGET).join("release").join(file);
+        println!("cargo::rustc-env={name}={}", path.display());
+    }
+    Ok(())
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|_| format!("cargo did not set {name}"))
+}
+
+fn have_target() -> Result<(), String> {
+    if has_target()? {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).output();
+    if added.is_ok_and(|output| output.status.success()) && has_target()? {
+        return Ok(());
+    }
+    Err(format!(
+        "the Rust target {TARGET} is missing and `rustup target add {TARGET}` did not install it; \
+         install it by hand, the shipped plugins are compiled for it"
+    ))
+}
+
+fn has_target() -> Result<bool, String> {
+    let rustc = variable("RUSTC")?;
+    let output = Command::new(&rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .map_err(|error| format!("{rustc}: {error}"))?;
+    let lib_dir = String::from_utf8_lossy(&output.stdout);
+    Ok(output.status.success() && Path::new(lib_dir.trim()).is_dir())
+}
+
+fn compile(root: &Path, target_dir: &Path) -> Result<(), String> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    for name in FOREIGN {
+        cargo.env_remove(name);
+    }
+    cargo
+        .current_dir(root)
+        .args(["build", "--release", "--target", TARGET, "--target-dir"])
+        .arg(target_dir)
+        // Small rather than fast: they are part of the binary and compiled at every start.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
+        .env("CARGO_PROFILE_RELEASE_LTO", "fat")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort");
+    if root.join("Cargo.lock").is_file() {
+        cargo.arg("--locked");
+    }
+    for (package, _, _) in GUESTS {
+        cargo.args(["--package", package]);
+    }
+    let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(format!("the shipped plugins don't compile: {}", errors.trim()))
+}

@@ -1,0 +1,142 @@
+//! From bytes to a component that may be instantiated: read, checked, compiled, linked.
+//!
+//! # Invariants
+//! - What is not granted is refused by name before anything is compiled into an instance.
+//! - The exports of a component decide which hooks a plugin has; nothing else does.
+//!
+//! # Not here
+//! What runs: `instance`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, InstancePre};
+
+use super::bindings::exports::wasmcached::plugin::{invalidator, keyer, lifecycle, tagger};
+use super::engine::Machine;
+use super::error::PluginError;
+use super::instance::State;
+use super::{INTERFACE_LIFECYCLE, PluginOrigin, PluginSource, shipped, wasi};
+
+/// Largest component: an interpreter with its standard library takes 18 MB.
+const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Where the hooks are found in an instance.
+pub(super) struct Exports {
+    pub(super) lifecycle: lifecycle::GuestIndices,
+    pub(super) keyer: Option<keyer::GuestIndices>,
+    pub(super) tagger: Option<tagger::GuestIndices>,
+    pub(super) invalidator: Option<invalidator::GuestIndices>,
+}
+
+/// A component that is ready to be instantiated.
+pub(super) struct Linked {
+    pub(super) pre: InstancePre<State>,
+    pub(super) exports: Exports,
+    /// Lower-case hexadecimal of the file.
+    pub(super) sha256: String,
+}
+
+/// Reads, checks, compiles and links the source's component.
+pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, PluginError> {
+    let name = &source.name;
+    let read;
+    let bytes = match &source.origin {
+        PluginOrigin::Shipped => shipped::component(name).ok_or_else(|| {
+            PluginError::NotShipped { name: name.clone(), shipped: shipped::names() }
+        })?,
+        PluginOrigin::File(path) => {
+            read = read_file(name, path)?;
+            read.as_slice()
+        }
+    };
+    check_preamble(name, bytes)?;
+    let not_component = |error: wasmtime::Error| PluginError::NotComponent {
+        name: name.clone(),
+        reason: format!("{error:#}"),
+    };
+    let component = Component::from_binary(&machine.engine, bytes).map_err(not_component)?;
+    check_imports(machine, name, &component)?;
+    let contract = |error: wasmtime::Error| PluginError::Contract {
+        name: name.clone(),
+        reason: format!("{error:#}"),
+    };
+    if !has_interface(&component, INTERFACE_LIFECYCLE) {
+        return Err(PluginError::NoLifecycle { name: name.clone() });
+    }
+    let pre = machine.linker.instantiate_pre(&component).map_err(contract)?;
+    let exports = find_exports(&component, &pre).map_err(contract)?;
+    Ok(Linked { pre, exports, sha256: hex_sha256(bytes) })
+}
+
+fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
+    let unreadable =
+        |source| PluginError::Read { name: name.to_owned(), path: path.to_owned(), source };
+    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > COMPONENT_BYTES_MAX {
+        let limit = COMPONENT_BYTES_MAX;
+        return Err(PluginError::TooLarge { name: name.to_owned(), bytes, limit });
+    }
+    fs::read(path).map_err(unreadable)
+}
+
+/// The first eight bytes say what a Wasm file is (component-model/Binary.md, "preamble"); a parser's
+/// own words for the commonest mistake help nobody.
+fn check_preamble(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
+    let reason = match bytes {
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => return Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            "it is a core module; build it for wasm32-wasip2, or run `wasm-tools component new`"
+        }
+        [0, b'a', b's', b'm', ..] => "its version of the binary format is not known",
+        [] => "the file is empty",
+        _ => "it does not begin like a Wasm file",
+    };
+    Err(PluginError::NotComponent { name: name.to_owned(), reason: reason.to_owned() })
+}
+
+fn check_imports(machine: &Machine, name: &str, component: &Component) -> Result<(), PluginError> {
+    let ty = component.component_type();
+    let refused: Vec<&str> = ty
+        .imports(&machine.engine)
+        .map(|(import, _)| import)
+        .filter(|import| !wasi::is_granted(import))
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(PluginError::Imports { name: name.to_owned(), imports: refused.join(", ") })
+}
+
+fn has_interface(component: &Component, interface: &str) -> bool {
+    component.get_export_index(None, interface).is_some()
+}
+
+fn find_exports(component: &Component, pre: &InstancePre<State>) -> wasmtime::Result<Exports> {
+    let has = |interface| has_interface(component, interface);
+    Ok(Exports {
+        lifecycle: lifecycle::GuestIndices::new(pre)?,
+        keyer: match has("wasmcached:plugin/keyer@0.1.0") {
+            true => Some(keyer::GuestIndices::new(pre)?),
+            false => None,
+        },
+        tagger: match has("wasmcached:plugin/tagger@0.1.0") {
+            true => Some(tagger::GuestIndices::new(pre)?),
+            false => None,
+        },
+        invalidator: match has("wasmcached:plugin/invalidator@0.1.0") {
+            true => Some(invalidator::GuestIndices::new(pre)?),
+            false => None,
+        },
+    })
+}
+
+fn hex_sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

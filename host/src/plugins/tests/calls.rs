@@ -1,0 +1,270 @@
+//! What plugins answer, and what becomes of those that misbehave.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::model::{Action, KeyDecision, Mode, StoreDecision, Tag, Target};
+use crate::plugins::CallError;
+
+fn tag(text: &str) -> Tag {
+    Tag::new(text).unwrap()
+}
+
+fn hard(text: &str) -> Action {
+    Action::Invalidate(Target::Tag(tag(text)), Mode::Hard)
+}
+
+fn fine() -> Vec<Action> {
+    vec![Action::Invalidate(Target::Tag(tag("fine")), Mode::Soft)]
+}
+
+fn limited(mut source: PluginSource, limits: PluginLimits) -> PluginSource {
+    source.limits = limits;
+    source
+}
+
+#[tokio::test]
+async fn the_trekking_plugin_decides_keys_tags_and_purges() {
+    let plugins = load(source("trekking", PluginOrigin::Shipped, &[]));
+    let plugin = only(&plugins);
+    let campaign = request("/treks/k2/", Some("utm_source=x&page=2"), &[]);
+    let custom = KeyDecision::Custom(key("http://site/treks/k2/?page=2"));
+    assert_eq!(plugin.cache_key(&campaign).unwrap(), custom);
+    let plain = request("/treks/k2/", Some("page=2"), &[]);
+    assert_eq!(plugin.cache_key(&plain).unwrap(), KeyDecision::Default);
+    let stored = plugin.on_store(&key("k"), &plain, &response()).await.unwrap();
+    let expected =
+        StoreDecision { store: true, tags: vec![tag("trek:k2")], ..StoreDecision::default() };
+    assert_eq!(stored, expected);
+    let moved = event("treks.photo", r#"{"before":{"trek":"k2"},"after":{"trek":"g1"}}"#);
+    let actions = plugin.on_event(&moved).await.unwrap();
+    assert_eq!(actions, [hard("trek:k2"), hard("trek:g1"), hard("home")]);
+    let nameless = plugin.on_event(&event("treks.photo", "{}")).await.unwrap_err();
+    let text = "treks.photo: neither before.trek nor after.trek";
+    assert_eq!(nameless, CallError::Guest(text.to_owned()));
+}
+
+#[tokio::test]
+async fn the_rules_plugin_does_what_its_rules_say() {
+    let rules = r#"{"keys":{"bypass_cookies":["sessionid"],"prefix":"v2:"},
+        "store":[{"path":"/treks/*","ttl_s":300,"tags":["trek:{path.1}"]}],
+        "items":[{"prefix":"frag:","ttl_s":60,"tags":["fragments"]}],
+        "events":[{"model":"treks.*","fields":["title"],"keys":["trek:{pk}"],"mode":"soft"}]}"#;
+    let plugins = load(source("rules", PluginOrigin::Shipped, &[("rules", rules)]));
+    let plugin = only(&plugins);
+    let member = request("/treks/k2/", None, &[Some("1")]);
+    assert_eq!(plugin.cache_key(&member).unwrap(), KeyDecision::Bypass);
+    let guest = request("/treks/k2/", None, &[None]);
+    let custom = KeyDecision::Custom(key("v2:http://site/treks/k2/"));
+    assert_eq!(plugin.cache_key(&guest).unwrap(), custom);
+    let stored = plugin.on_store(&key("k"), &guest, &response()).await.unwrap();
+    assert_eq!((stored.ttl_s, stored.tags), (Some(300), vec![tag("trek:k2")]));
+    let item = plugin.on_item(&key("frag:1"), 0, 10).await.unwrap();
+    assert_eq!((item.ttl_s, item.tags), (Some(60), vec![tag("fragments")]));
+    let actions = plugin.on_event(&event("treks.photo", "{}")).await.unwrap();
+    assert_eq!(actions, [Action::Invalidate(Target::Key(key("trek:5")), Mode::Soft)]);
+}
+
+#[test]
+fn a_remembered_key_is_the_same_and_counted() {
+    let plugins = load(source("trekking", PluginOrigin::Shipped, &[]));
+    let plugin = only(&plugins);
+    for _ in 0..3 {
+        for page in 0..100 {
+            let query = format!("utm_source=x&page={page}");
+            let decision = plugin.cache_key(&request("/", Some(&query), &[])).unwrap();
+            let expected = key(&format!("http://site/?page={page}"));
+            assert_eq!(decision, KeyDecision::Custom(expected));
+        }
+    }
+    assert_eq!(count(&plugin, Hook::Key, Outcome::Ok), 300);
+}
+
+#[test]
+fn a_key_of_any_misbehaviour_is_an_error_and_the_next_one_works() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    let ask = |mode| plugin.cache_key(&request("/", None, &[Some(mode)]));
+    let trap = |mode, reason: &str| match ask(mode) {
+        Err(CallError::Trap(text)) => assert!(text.contains(reason), "{mode}: {text}"),
+        other => panic!("{mode}: {other:?}"),
+    };
+    trap("trap", "unreachable");
+    trap("grow", "memory");
+    trap("recurse", "stack");
+    trap("exit", "exit");
+    trap("sleep", "a plugin may not wait");
+    assert_eq!(ask("error"), Err(CallError::Guest("no answer today".to_owned())));
+    let huge = CallError::Refused("key is 1048576 bytes; limit is 8192".to_owned());
+    assert_eq!(ask("huge-return"), Err(huge));
+    assert_eq!(ask("empty"), Err(CallError::Refused("key is empty".to_owned())));
+    assert_eq!(ask("behave"), Ok(KeyDecision::Custom(key("fine"))));
+    for (outcome, expected) in [
+        (Outcome::Trap, 5),
+        (Outcome::Error, 1),
+        (Outcome::Refused, 2),
+        (Outcome::Ok, 1),
+        (Outcome::Timeout, 0),
+    ] {
+        assert_eq!(count(&plugin, Hook::Key, outcome), expected, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_at_its_deadline_in_every_hook() {
+    let plugins = load(limited(hostile(&[("mode", "spin")]), impatient()));
+    let plugin = only(&plugins);
+    let deadline = CallError::Deadline { ms: 3 };
+    let any = request("/", None, &[None]);
+    assert_eq!(plugin.cache_key(&any), Err(deadline.clone()));
+    assert_eq!(plugin.on_store(&key("k"), &any, &response()).await, Err(deadline.clone()));
+    assert_eq!(plugin.on_item(&key("k"), 0, 1).await, Err(deadline.clone()));
+    assert_eq!(plugin.on_event(&event("a.b", "{}")).await, Err(deadline));
+    for hook in [Hook::Key, Hook::Store, Hook::Item, Hook::Event] {
+        assert_eq!(count(&plugin, hook, Outcome::Timeout), 1, "{hook:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_any_misbehaviour_is_an_error_and_the_next_one_works() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    for (mode, reason) in [
+        ("huge-return", "10001 actions; limit is 10000"),
+        (
+            "bad-tag",
+            "tag \"two words\" contains ' '; spaces, commas and control characters separate tags",
+        ),
+        ("bad-url", "url \"not a url\" is not like http://host/path?query"),
+        ("everything", "everything may not be invalidated by this plugin"),
+        ("put-for-ages", "ttl is 4294967295 s; limit is 316224000"),
+    ] {
+        let refused = Err(CallError::Refused(reason.to_owned()));
+        assert_eq!(plugin.on_event(&order(mode)).await, refused, "{mode}");
+    }
+    for mode in ["trap", "grow", "heavy-return"] {
+        let result = plugin.on_event(&order(mode)).await;
+        assert!(matches!(result, Err(CallError::Trap(_))), "{mode}: {result:?}");
+        assert_eq!(plugin.on_event(&order("behave")).await, Ok(fine()), "after {mode}");
+    }
+    let error = Err(CallError::Guest("no answer today".to_owned()));
+    assert_eq!(plugin.on_event(&order("error")).await, error);
+    let put =
+        Action::Put { key: key("k"), value: b"v".to_vec(), ttl_s: Some(60), tags: vec![tag("t")] };
+    assert_eq!(plugin.on_event(&order("put")).await, Ok(vec![put]));
+    assert_eq!(count(&plugin, Hook::Event, Outcome::Refused), 5);
+    assert_eq!(count(&plugin, Hook::Event, Outcome::Trap), 3);
+    assert_eq!(count(&plugin, Hook::Event, Outcome::Ok), 4);
+}
+
+#[tokio::test]
+async fn everything_may_be_invalidated_where_the_operator_allows_it() {
+    let limits = PluginLimits { allow_everything: AllowEverything::Yes, ..patient() };
+    let plugins = load(limited(hostile(&[]), limits));
+    let actions = only(&plugins).on_event(&order("everything")).await.unwrap();
+    assert_eq!(actions, [Action::Invalidate(Target::Everything, Mode::Hard)]);
+}
+
+#[tokio::test]
+async fn storing_of_any_misbehaviour_is_an_error() {
+    for (mode, reason) in [
+        ("huge-return", "65 tags; limit is 64"),
+        (
+            "bad-tag",
+            "tag \"two words\" contains ' '; spaces, commas and control characters separate tags",
+        ),
+        ("put-for-ages", "ttl is 4294967295 s; limit is 316224000"),
+    ] {
+        let plugins = load(hostile(&[("mode", mode)]));
+        let refused = Err(CallError::Refused(reason.to_owned()));
+        assert_eq!(only(&plugins).on_item(&key("k"), 0, 1).await, refused, "{mode}");
+    }
+    let plugins = load(hostile(&[("mode", "trap")]));
+    for _ in 0..20 {
+        // A poisoned instance would say that it can't be entered.
+        match only(&plugins).on_store(&key("k"), &request("/", None, &[None]), &response()).await {
+            Err(CallError::Trap(text)) => assert!(text.contains("unreachable"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(count(&only(&plugins), Hook::Store, Outcome::Trap), 20);
+}
+
+#[test]
+fn a_guest_sees_no_environment_no_arguments_and_no_files() {
+    let plugins = load(hostile(&[("mode", "environment")]));
+    let seen = only(&plugins).cache_key(&request("/", None, &[None])).unwrap();
+    assert_eq!(seen, KeyDecision::Custom(key("0|0|false")));
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Captured {
+    /// What is logged on this thread meanwhile.
+    fn while_doing(act: impl FnOnce()) -> String {
+        let captured = Self::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, act);
+        let bytes = captured.0.lock().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+/// On a thread that runs tokio, where waiting for another runtime would panic.
+#[tokio::test]
+async fn what_a_guest_prints_is_in_its_log() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    let log = Captured::while_doing(|| {
+        let printed = plugin.cache_key(&request("/", None, &[Some("print")])).unwrap();
+        assert_eq!(printed, KeyDecision::Custom(key("printed")));
+    });
+    assert!(log.contains("INFO"), "{log}");
+    assert!(log.contains("a line on standard output plugin=\"hostile\""), "{log}");
+    assert!(log.contains("a line on standard error plugin=\"hostile\""), "{log}");
+}
+
+#[test]
+fn the_words_of_a_panic_are_in_the_log() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    let log = Captured::while_doing(|| {
+        plugin.cache_key(&request("/", None, &[Some("trap")])).unwrap_err();
+    });
+    assert!(log.contains("ERROR") && log.contains("as asked"), "{log}");
+}
+
+#[test]
+fn a_flood_of_lines_is_cut_and_told() {
+    let clock = Clock::manual(5_000);
+    let log = crate::plugins::log::PluginLog::new("shop", clock.clone());
+    let write = |text: &str| log.write(crate::plugins::log::Level::Info, text);
+    let first = Captured::while_doing(|| write(&"line\n".repeat(250)));
+    assert_eq!(first.lines().count(), 100);
+    clock.advance(std::time::Duration::from_secs(1));
+    let long = "é".repeat(1_000);
+    let second = Captured::while_doing(|| write(&long));
+    let lines: Vec<&str> = second.lines().collect();
+    assert!(lines[0].contains("dropped a flood of lines") && lines[0].contains("lines=150"));
+    assert!(lines[1].contains(&"é".repeat(512)) && !lines[1].contains(&"é".repeat(513)));
+}
