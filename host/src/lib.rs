@@ -10,3 +10,4 @@ pub mod model;
 pub mod net;
 pub mod plugins;
 pub mod tasks;
+pub mod tier;
