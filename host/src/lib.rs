@@ -11,3 +11,4 @@ pub mod model;
 pub mod net;
 pub mod plugins;
 pub mod tasks;
+pub mod tier;

@@ -1,0 +1,259 @@
+//! What the tables hold, as bytes and columns: fields of pages, targets, and whole rows read back.
+//!
+//! # Invariants
+//! - Decoding takes hostile bytes: what is not well-formed and within its limits is `None`, never a
+//!   panic and never a guess.
+//! - Fields are kept as bytes, because values of HTTP fields need not be text.
+//!
+//! # Not here
+//! The statements that write and ask (`statements`).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use std::sync::Arc;
+
+use crate::cache::tier::Row;
+use crate::limits::{TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
+use crate::model::{Birth, Content, Expiry, Key, Kind, Mode, PageHead, Sequence, Tag, Target};
+
+/// `entries.kind` of an item.
+pub(super) const KIND_ITEM: i64 = 0;
+/// `entries.kind` of a page.
+pub(super) const KIND_PAGE: i64 = 1;
+
+/// Stands for the length of a value that is absent.
+const ABSENT: u32 = u32::MAX;
+
+/// A target as the fence and the journal name it.
+pub(super) struct Named<'target> {
+    /// `fence.kind`; keys are in the journal only.
+    pub kind: i64,
+    /// Its bytes within the kind.
+    pub name: &'target [u8],
+}
+
+/// `fence.kind` of a tag.
+pub(super) const TARGET_TAG: i64 = 0;
+/// `fence.kind` of a URL.
+pub(super) const TARGET_URL: i64 = 1;
+/// `fence.kind` of a prefix.
+pub(super) const TARGET_PREFIX: i64 = 2;
+/// `fence.kind` of everything.
+pub(super) const TARGET_EVERYTHING: i64 = 3;
+/// A key: in the journal only, the fence has no rows of keys.
+pub(super) const TARGET_KEY: i64 = 4;
+
+/// The stored name of a target.
+pub(super) fn name_of(target: &Target) -> Named<'_> {
+    let (kind, name) = match target {
+        Target::Tag(tag) => (TARGET_TAG, tag.as_str().as_bytes()),
+        Target::Url(url) => (TARGET_URL, url.as_bytes()),
+        Target::Prefix(prefix) => (TARGET_PREFIX, prefix.as_bytes()),
+        Target::Everything => (TARGET_EVERYTHING, &[][..]),
+        Target::Key(key) => (TARGET_KEY, key.as_bytes()),
+    };
+    Named { kind, name }
+}
+
+/// The target of a stored name; `None` for what is not one.
+pub(super) fn target_of(kind: i64, name: &[u8]) -> Option<Target> {
+    match kind {
+        TARGET_TAG => Some(Target::Tag(Tag::new(std::str::from_utf8(name).ok()?).ok()?)),
+        TARGET_URL => Some(Target::Url(std::str::from_utf8(name).ok()?.into())),
+        TARGET_PREFIX => Some(Target::Prefix(Key::new(name).ok()?)),
+        TARGET_EVERYTHING => Some(Target::Everything),
+        TARGET_KEY => Some(Target::Key(Key::new(name).ok()?)),
+        _ => None,
+    }
+}
+
+/// `journal.targets`: for each a byte of kind, a byte of mode, and the name with its length before.
+pub(super) fn encode_targets(targets: &[(Target, Mode)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (target, mode) in targets {
+        let named = name_of(target);
+        bytes.push(named.kind as u8);
+        bytes.push(match mode {
+            Mode::Hard => 0,
+            Mode::Soft => 1,
+        });
+        put(&mut bytes, named.name);
+    }
+    bytes
+}
+
+/// The reverse of [`encode_targets`].
+pub(super) fn decode_targets(mut bytes: &[u8]) -> Option<Vec<(Target, Mode)>> {
+    let mut targets = Vec::new();
+    while let Some((&[kind, mode], rest)) = bytes.split_first_chunk::<2>() {
+        bytes = rest;
+        let mode = match mode {
+            0 => Mode::Hard,
+            1 => Mode::Soft,
+            _ => return None,
+        };
+        targets.push((target_of(i64::from(kind), take(&mut bytes)??)?, mode));
+        if targets.len() > TARGETS_PER_INVALIDATION_MAX {
+            return None;
+        }
+    }
+    bytes.is_empty().then_some(targets)
+}
+
+/// Response fields, in order, each as name and value.
+pub(super) fn encode_headers(headers: &HeaderMap) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in headers {
+        put(&mut bytes, name.as_str().as_bytes());
+        put(&mut bytes, value.as_bytes());
+    }
+    bytes
+}
+
+fn decode_headers(mut bytes: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    while !bytes.is_empty() {
+        let name = HeaderName::from_bytes(take(&mut bytes)??).ok()?;
+        let value = HeaderValue::from_bytes(take(&mut bytes)??).ok()?;
+        // The map has a limit of its own (32 768), above which it would panic.
+        headers.try_append(name, value).ok()?;
+    }
+    Some(headers)
+}
+
+/// The request fields of `Vary`, each with its value or its absence.
+pub(super) fn encode_vary(vary: &[(HeaderName, Option<HeaderValue>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in vary {
+        put(&mut bytes, name.as_str().as_bytes());
+        match value {
+            Some(value) => put(&mut bytes, value.as_bytes()),
+            None => bytes.extend(ABSENT.to_le_bytes()),
+        }
+    }
+    bytes
+}
+
+fn decode_vary(mut bytes: &[u8]) -> Option<Vec<(HeaderName, Option<HeaderValue>)>> {
+    let mut vary = Vec::new();
+    while !bytes.is_empty() {
+        let name = HeaderName::from_bytes(take(&mut bytes)??).ok()?;
+        let value = match take(&mut bytes)? {
+            Some(value) => Some(HeaderValue::from_bytes(value).ok()?),
+            None => None,
+        };
+        vary.push((name, value));
+    }
+    Some(vary)
+}
+
+fn put(bytes: &mut Vec<u8>, piece: &[u8]) {
+    // Pieces come from names and fields, whose limits lie far below 4 GiB.
+    let length = u32::try_from(piece.len()).unwrap_or(ABSENT);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(piece);
+}
+
+/// The next piece: `None` where the bytes are not well-formed, `Some(None)` where it is absent.
+fn take<'bytes>(bytes: &mut &'bytes [u8]) -> Option<Option<&'bytes [u8]>> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length);
+    if length == ABSENT {
+        *bytes = rest;
+        return Some(None);
+    }
+    let (piece, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    *bytes = rest;
+    Some(Some(piece))
+}
+
+/// `entries.tags`: a JSON list of strings, so that SQL can look at each.
+pub(super) fn encode_tags(tags: &[Tag]) -> String {
+    serde_json::Value::from_iter(tags.iter().map(Tag::as_str)).to_string()
+}
+
+fn decode_tags(json: &str) -> Option<Vec<Tag>> {
+    let texts: Vec<String> = serde_json::from_str(json).ok()?;
+    if texts.len() > TAGS_PER_ENTRY_MAX {
+        return None;
+    }
+    texts.iter().map(|text| Tag::new(text).ok()).collect()
+}
+
+/// `entries.expires_ms`; whatever is too far away for the column is never.
+pub(super) fn encode_expiry(expires: Expiry) -> Option<i64> {
+    expires.as_ms().and_then(|ms| i64::try_from(ms).ok())
+}
+
+/// A sequence as the columns hold it; epochs stay below 2^23, so that it is below 2^63.
+pub(super) fn encode_sequence(sequence: Sequence) -> i64 {
+    i64::try_from(sequence.as_u64()).unwrap_or(i64::MAX)
+}
+
+/// A sequence read back; negative numbers are none of ours and count as the oldest.
+pub(super) fn decode_sequence(raw: i64) -> Sequence {
+    Sequence::from_u64(u64::try_from(raw).unwrap_or(0))
+}
+
+/// The rows of a key, and how many were left out because they are not as they were written.
+/// `reached` is the last sequence there is: no honest row is born after it.
+pub(super) fn decode_rows(found: &[SqliteRow], reached: Sequence) -> (Vec<Row>, usize) {
+    let rows: Vec<Row> = found.iter().filter_map(|row| decode_row(row, reached)).collect();
+    let is_item = |row: &Row| matches!(row.content.kind, Kind::Item { .. });
+    if rows.len() > 1 && rows.iter().any(is_item) {
+        // A key has one item or the variants of one page; who wrote this was not us.
+        return (Vec::new(), found.len());
+    }
+    let skipped = found.len() - rows.len();
+    (rows, skipped)
+}
+
+fn decode_row(row: &SqliteRow, reached: Sequence) -> Option<Row> {
+    let number = |column: &str| row.try_get::<i64, _>(column).ok();
+    let birth = u64::try_from(number("birth")?).map(Sequence::from_u64).ok()?;
+    if birth > reached {
+        return None;
+    }
+    let expires = match row.try_get::<Option<i64>, _>("expires_ms").ok()? {
+        Some(ms) => Expiry::at_ms(u64::try_from(ms).ok()?),
+        None => Expiry::NEVER,
+    };
+    let flags = u32::try_from(number("flags")?).ok()?;
+    let kind = match number("kind")? {
+        KIND_ITEM => Kind::Item { flags },
+        KIND_PAGE => Kind::Page(Arc::new(decode_head(row)?)),
+        _ => return None,
+    };
+    let content = Content {
+        body: Bytes::from(row.try_get::<Vec<u8>, _>("body").ok()?),
+        kind,
+        expires,
+        tags: decode_tags(&row.try_get::<String, _>("tags").ok()?)?,
+    };
+    Some(Row {
+        content,
+        cas: number("cas")?.cast_unsigned(),
+        birth: Birth::at(birth),
+        stored_ms: number("stored_ms")?.cast_unsigned(),
+    })
+}
+
+fn decode_head(row: &SqliteRow) -> Option<PageHead> {
+    let number = |column: &str| row.try_get::<i64, _>(column).ok();
+    let millis = |column: &str| number(column).map(i64::cast_unsigned);
+    let status = u16::try_from(number("status")?).ok()?;
+    let url = row.try_get::<String, _>("url").ok().filter(|url| !url.is_empty())?;
+    Some(PageHead {
+        url: url.into(),
+        status: StatusCode::from_u16(status).ok()?,
+        headers: decode_headers(&row.try_get::<Vec<u8>, _>("headers").ok()?)?,
+        vary: decode_vary(&row.try_get::<Vec<u8>, _>("vary").ok()?)?,
+        received_ms: millis("received_ms")?,
+        initial_age_ms: millis("initial_age_ms")?,
+        lifetime_ms: millis("lifetime_ms")?,
+        stale_while_revalidate_ms: millis("stale_while_revalidate_ms")?,
+        plugin: row.try_get::<Option<String>, _>("plugin").ok()?.map(Into::into),
+    })
+}

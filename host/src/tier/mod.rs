@@ -1,0 +1,232 @@
+//! The database tier on SQLite: entries outlive a restart, acknowledged invalidations a crash.
+//!
+//! # Invariants
+//! What a key's rows are (*rows*), and what memory has of it (*memory*), meet in three places: the
+//! writer's batch, the callbacks after it, and a look-up. Why no look-up brings back what was
+//! overwritten or removed:
+//!
+//! 1. **Before the batch.** `write` makes the key dirty before it returns its future. From there on
+//!    a look-up of it finds nothing, until a batch that asked memory *after* that has been committed.
+//!    Overwritten while its batch runs, the key is dirty again and the next batch asks again.
+//! 2. **During the batch.** The key is in `writing`, and not loaded, until the commit and all
+//!    callbacks are done. A removal by key in the same batch is executed after the rows are written,
+//!    so it takes out what was asked before it. The callback takes it out of memory before the
+//!    writer asks memory for any further key.
+//! 3. **A look-up begun before** the key became dirty, or before the removal was committed, may end
+//!    after. It is asked again at its end whether the key is dirty; where the whole write lies
+//!    between the two questions, the cache has superseded the look-up under the key's stripe (before
+//!    it called `write`, or in the callback) and discards the rows. A look-up begun after the commit
+//!    reads after it: each is one statement, and a statement sees the last commit before its start.
+//! 4. **After a failure** nothing is known of what the transaction left, so its keys, and the keys
+//!    its records remove, are dirty as before, and while the tier is degraded nothing is loaded. A
+//!    commit that succeeds after it was given up for time comes before any later one: there is one
+//!    write lock on the file.
+//! 5. **What was invalidated by tag, URL, prefix or everything** keeps its rows and is refused by the
+//!    fence: by that in memory, and after a restart by the durable one, which was committed with the
+//!    record. Rows of the fence go when they are at or below the oldest birth *B* of all rows. `B` is
+//!    found between batches and published before they go; from then on no row older than `B` is
+//!    written, nor loaded. So a row at or below `B` decides about nothing, now or after a restart.
+//! 6. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
+//!    has emptied the table. Less being cached is always allowed.
+//!
+//! # Not here
+//! The rule itself, expiry on reads, and which key is written when: the cache's. Nothing outside
+//! this folder knows that there is SQL.
+
+mod codec;
+mod open;
+mod queue;
+mod statements;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::cache::Recovered;
+use crate::cache::tier::{BoxFuture, Committed, Record, Row, Source, Status, Tier, TierError};
+use crate::clock::Clock;
+use crate::model::{Birth, Key, Sequence};
+use crate::tasks::Tasks;
+use queue::{Life, Queue};
+use writer::Writer;
+
+pub use crate::cache::tier::Record as JournalRow;
+pub use open::OpenError;
+
+/// A look-up that takes longer has failed; the client is better off with a miss.
+const LOAD_MS_MAX: u64 = 2_000;
+
+/// What the tier and its writer share.
+struct Inner {
+    clock: Clock,
+    queue: Mutex<Queue>,
+    /// Told when there is something in the queue.
+    work: Notify,
+    source: OnceLock<Weak<dyn Source>>,
+    readers: SqlitePool,
+    /// The last sequence whose outcome is known; no data is born after it.
+    reached: AtomicU64,
+    oldest_birth: AtomicU64,
+    rows_skipped: AtomicU64,
+    /// Whether the writer has ended.
+    closed: watch::Sender<bool>,
+    /// Keeps other servers out; given back when the tier is closed.
+    lock: Mutex<Option<File>>,
+}
+
+impl Inner {
+    fn reached(&self) -> Sequence {
+        Sequence::from_u64(self.reached.load(Ordering::Acquire))
+    }
+
+    fn oldest_birth(&self) -> Sequence {
+        Sequence::from_u64(self.oldest_birth.load(Ordering::Acquire))
+    }
+}
+
+/// The tier on a SQLite file that belongs to this server alone.
+pub struct SqliteTier {
+    inner: Arc<Inner>,
+}
+
+impl SqliteTier {
+    /// Opens or creates the database at `sqlite:///absolute/path` or `sqlite://relative/path`, and
+    /// starts its writer in `tasks`.
+    ///
+    /// When that group stops, the writer commits what is queued and ends; so the group is to be
+    /// stopped, or [`Tier::close`] called, after the front doors have answered their last request.
+    pub async fn open(
+        url: &str,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Result<(Arc<Self>, Recovered), OpenError> {
+        let opened = open::open(url).await?;
+        let inner = Arc::new(Inner {
+            clock,
+            queue: Mutex::default(),
+            work: Notify::new(),
+            source: OnceLock::new(),
+            readers: opened.readers,
+            reached: AtomicU64::new(Sequence::start_of(opened.recovered.epoch).as_u64()),
+            oldest_birth: AtomicU64::new(0),
+            rows_skipped: AtomicU64::new(0),
+            closed: watch::Sender::new(false),
+            lock: Mutex::new(Some(opened.lock)),
+        });
+        let writer = Writer::new(Arc::clone(&inner), opened.options, opened.connection);
+        tasks.spawn(writer.run(tasks.stopping()));
+        Ok((Arc::new(Self { inner }), opened.recovered))
+    }
+
+    /// The newest records of the journal, newest first; it keeps ten thousand.
+    pub async fn journal(&self, limit: usize) -> Result<Vec<JournalRow>, TierError> {
+        in_time(statements::journal(&self.inner.readers, limit)).await
+    }
+
+    /// Rows that were found not to be as they were written, and left out.
+    pub fn rows_skipped(&self) -> u64 {
+        self.inner.rows_skipped.load(Ordering::Relaxed)
+    }
+}
+
+impl Tier for SqliteTier {
+    fn attach(&self, source: Weak<dyn Source>) {
+        // Called once; a second memory above the same tables is no case.
+        let _ = self.inner.source.set(source);
+    }
+
+    fn commit(&self, record: Record, then: Committed) {
+        {
+            let mut queue = self.inner.queue.lock();
+            if queue.life != Life::Closed {
+                queue.push_record(record, then);
+                drop(queue);
+                self.inner.work.notify_one();
+                return;
+            }
+        }
+        // All that came before have been called back.
+        then(Err(TierError::Closed));
+    }
+
+    fn write(&self, key: &Key) -> BoxFuture<Result<(), TierError>> {
+        let (waiter, durable) = oneshot::channel();
+        {
+            let mut queue = self.inner.queue.lock();
+            if queue.life == Life::Closed {
+                return Box::pin(std::future::ready(Err(TierError::Closed)));
+            }
+            queue.push_key(key, Some(waiter));
+        }
+        self.inner.work.notify_one();
+        Box::pin(async move { durable.await.unwrap_or(Err(TierError::Closed)) })
+    }
+
+    fn load(&self, key: &Key) -> BoxFuture<Result<Vec<Row>, TierError>> {
+        let inner = Arc::clone(&self.inner);
+        let key = key.clone();
+        Box::pin(async move {
+            if !inner.queue.lock().is_loadable(&key)? {
+                return Ok(Vec::new());
+            }
+            let found = in_time(statements::rows_of(&inner.readers, &key)).await?;
+            // Asked after the look-up: what it found can't be born later.
+            let (mut rows, skipped) = codec::decode_rows(&found, inner.reached());
+            if skipped > 0 {
+                inner.rows_skipped.fetch_add(skipped as u64, Ordering::Relaxed);
+                tracing::warn!(skipped, "database has rows that can't be read");
+            }
+            if !inner.queue.lock().is_loadable(&key)? {
+                return Ok(Vec::new());
+            }
+            let oldest = Birth::at(inner.oldest_birth());
+            rows.retain(|row| row.birth >= oldest);
+            Ok(rows)
+        })
+    }
+
+    fn oldest_birth(&self) -> Sequence {
+        self.inner.oldest_birth()
+    }
+
+    fn status(&self) -> Status {
+        let queue = self.inner.queue.lock();
+        Status { degraded: queue.problem(), queued: queue.len() }
+    }
+
+    fn close(&self) -> BoxFuture<()> {
+        self.inner.queue.lock().close();
+        self.inner.work.notify_one();
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            // The sender is in `inner`, so waiting can't fail.
+            let _ = inner.closed.subscribe().wait_for(|is_closed| *is_closed).await;
+            inner.readers.close().await;
+            inner.lock.lock().take();
+        })
+    }
+}
+
+impl Drop for SqliteTier {
+    /// Nobody can add work any more: the writer may end.
+    fn drop(&mut self) {
+        self.inner.queue.lock().close();
+        self.inner.work.notify_one();
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, TierError> {
+    match tokio::time::timeout(Duration::from_millis(LOAD_MS_MAX), work).await {
+        Ok(outcome) => outcome.map_err(|error| TierError::Database(error.to_string())),
+        Err(_) => Err(TierError::Database(format!("no answer in {LOAD_MS_MAX} ms"))),
+    }
+}

@@ -1,0 +1,189 @@
+//! What waits for the writer: dirty keys with those who wait for them, and journal records.
+//!
+//! # Invariants
+//! - A key is in `dirty` from the call that made it so until a batch takes it, then in `writing`
+//!   until that batch has been committed and its callbacks have run, or in `dirty` again.
+//! - Bounded: past [`DIRTY_KEYS_MAX`] keys are no longer remembered one by one. The queue is then
+//!   *overrun*: nothing is loaded until a batch has emptied the table of entries.
+//! - Records leave in the order in which they came, which is that of their sequences.
+//!
+//! # Not here
+//! No SQL, no waiting: one short lock around plain data.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use foldhash::fast::RandomState;
+use tokio::sync::oneshot;
+
+use crate::cache::tier::{Committed, Record, TierError};
+use crate::model::{Key, Target};
+
+/// Keys remembered one by one; at 100 bytes each, 10 MB.
+pub(super) const DIRTY_KEYS_MAX: usize = 100_000;
+
+/// Somebody who waits until a key is durable.
+pub(super) type Waiter = oneshot::Sender<Result<(), TierError>>;
+
+/// How far the writer's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Life {
+    /// It takes work.
+    #[default]
+    Open,
+    /// It takes what is queued, then ends.
+    Closing,
+    /// It has ended: nobody will do what is queued now.
+    Closed,
+}
+
+/// Records taken together, each with its callback.
+pub(super) type Records = Vec<(Record, Committed)>;
+
+/// The work of one transaction apart from rows.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Whether the table of entries is to be emptied first.
+    pub is_wiping: bool,
+    /// Keys whose rows it replaces, with those who wait.
+    pub keys: Vec<(Key, Vec<Waiter>)>,
+    /// Journal records, in order.
+    pub records: Records,
+}
+
+impl Batch {
+    /// Whether there is nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_wiping && self.keys.is_empty() && self.records.is_empty()
+    }
+}
+
+/// The queue itself; the owner locks it.
+#[derive(Default)]
+pub(super) struct Queue {
+    dirty: HashMap<Key, Vec<Waiter>, RandomState>,
+    /// The keys of `dirty`, first come first.
+    line: VecDeque<Key>,
+    writing: HashSet<Key, RandomState>,
+    records: Records,
+    is_overrun: bool,
+    is_wiping: bool,
+    /// What is wrong, while something is.
+    pub(super) degraded: Option<String>,
+    pub(super) life: Life,
+}
+
+impl Queue {
+    /// Notes that the rows of a key are out of date, and who waits for the new ones.
+    pub(super) fn push_key(&mut self, key: &Key, waiter: Option<Waiter>) {
+        if let Some(waiters) = self.dirty.get_mut(key) {
+            waiters.extend(waiter);
+            return;
+        }
+        if self.dirty.len() >= DIRTY_KEYS_MAX {
+            self.is_overrun = true;
+            if let Some(waiter) = waiter {
+                // The waiter may have gone away.
+                let _ = waiter.send(Err(overrun()));
+            }
+            return;
+        }
+        self.dirty.insert(key.clone(), waiter.into_iter().collect());
+        self.line.push_back(key.clone());
+    }
+
+    /// Queues a record.
+    pub(super) fn push_record(&mut self, record: Record, then: Committed) {
+        self.records.push((record, then));
+    }
+
+    /// Begins a batch: all records; keys follow by [`Queue::take_key`].
+    pub(super) fn take(&mut self) -> Batch {
+        self.is_wiping = std::mem::take(&mut self.is_overrun);
+        Batch {
+            is_wiping: self.is_wiping,
+            keys: Vec::new(),
+            records: std::mem::take(&mut self.records),
+        }
+    }
+
+    /// Takes the key that has waited longest into the batch.
+    pub(super) fn take_key(&mut self) -> Option<(Key, Vec<Waiter>)> {
+        let key = self.line.pop_front()?;
+        let waiters = self.dirty.remove(&key).unwrap_or_default();
+        self.writing.insert(key.clone());
+        Some((key, waiters))
+    }
+
+    /// The batch is durable and its callbacks have run: its keys may be loaded again.
+    pub(super) fn finish(&mut self) {
+        self.writing.clear();
+        self.is_wiping = false;
+    }
+
+    /// The batch was not written: its keys, and those that its records remove, are dirty as before.
+    pub(super) fn put_back(&mut self, batch: &Batch, reason: String) {
+        for (key, _) in &batch.keys {
+            self.push_key(key, None);
+        }
+        self.push_removed(&batch.records);
+        self.is_overrun |= std::mem::take(&mut self.is_wiping);
+        self.writing.clear();
+        self.degraded = Some(reason);
+    }
+
+    /// Everybody who waits for something while nothing can be written; the keys stay dirty.
+    pub(super) fn take_waiting(&mut self) -> Batch {
+        let records = std::mem::take(&mut self.records);
+        self.push_removed(&records);
+        let keys = self.dirty.iter_mut().filter(|(_, waiters)| !waiters.is_empty());
+        let keys = keys.map(|(key, waiters)| (key.clone(), std::mem::take(waiters))).collect();
+        Batch { is_wiping: false, keys, records }
+    }
+
+    /// A removal that is refused takes place in memory all the same, so the row is out of date.
+    fn push_removed(&mut self, records: &Records) {
+        let targets = records.iter().flat_map(|(record, _)| &record.invalidation.targets);
+        for (target, _) in targets {
+            if let Target::Key(key) = target {
+                self.push_key(key, None);
+            }
+        }
+    }
+
+    /// Lets the writer end once everything queued is done.
+    pub(super) fn close(&mut self) {
+        if self.life == Life::Open {
+            self.life = Life::Closing;
+        }
+    }
+
+    /// Whether what the tables have of a key may be returned: `Ok(false)` if it is out of date.
+    pub(super) fn is_loadable(&self, key: &Key) -> Result<bool, TierError> {
+        if self.life == Life::Closed {
+            return Err(TierError::Closed);
+        }
+        if let Some(reason) = self.problem() {
+            return Err(TierError::Database(reason));
+        }
+        Ok(!self.dirty.contains_key(key) && !self.writing.contains(key))
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn problem(&self) -> Option<String> {
+        let is_incomplete = self.is_overrun || self.is_wiping;
+        self.degraded.clone().or_else(|| is_incomplete.then(overrun_text))
+    }
+
+    /// Keys that wait or are being written.
+    pub(super) fn len(&self) -> usize {
+        self.dirty.len() + self.writing.len()
+    }
+}
+
+fn overrun_text() -> String {
+    format!("more than {DIRTY_KEYS_MAX} keys wait to be written")
+}
+
+fn overrun() -> TierError {
+    TierError::Database(overrun_text())
+}

@@ -1,0 +1,311 @@
+//! The one task that writes: takes what is queued, commits it, calls back, and tells who waits.
+//!
+//! # Invariants
+//! - One transaction at a time, on the one connection that writes.
+//! - After a commit the callbacks run in order, then the keys may be loaded again, then those who
+//!   wait are told; only after that is the next key taken.
+//! - What a failed transaction contained is never assumed to be absent: its keys stay dirty, its
+//!   records are refused, and a transaction that was given up for time is rolled back or committed by
+//!   SQLite before any later one, because there is one write lock on the file.
+//! - Nobody waits without bound: a transaction that takes too long fails, and while the tier is
+//!   degraded records and waiters are refused as they come.
+//!
+//! # Not here
+//! SQL (`statements`), and what is queued how (`queue`).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use super::Inner;
+use super::queue::{Batch, Life, Records};
+use super::statements::{self, KeyRows};
+use crate::cache::tier::{Record, TierError};
+
+/// Keys in one transaction; few, because invalidations wait for its end.
+const BATCH_KEYS_MAX: usize = 256;
+
+/// Bytes of values after which no further key joins a transaction.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A transaction that takes longer has failed; degradation is to be seen within 5 s.
+const TRANSACTION_MS_MAX: u64 = 4_000;
+
+/// Pause before the first attempt to recover; doubled at each, up to [`RETRY_MS_MAX`].
+const RETRY_MS_MIN: u64 = 50;
+
+/// Longest pause between attempts; recovery is to be seen within 10 s.
+const RETRY_MS_MAX: u64 = 5_000;
+
+/// Time by the server's clock between two rounds of culling and compacting.
+pub(super) const UPKEEP_MS: u64 = 60_000;
+
+/// How often an idle writer looks at that clock.
+const IDLE_MS: u64 = 5_000;
+
+/// Steps of culling in one round.
+const CULL_STEPS_MAX: u32 = 20;
+
+/// The writer's own state.
+pub(super) struct Writer {
+    inner: Arc<Inner>,
+    options: SqliteConnectOptions,
+    /// `None` while the tier is degraded.
+    connection: Option<SqliteConnection>,
+    retry_ms: u64,
+    /// When the clock is looked at, or the next attempt to recover is made.
+    timer: Pin<Box<tokio::time::Sleep>>,
+    /// When the last round of upkeep began, by the server's clock.
+    upkeep_ms: Option<u64>,
+    cull_steps: u32,
+}
+
+impl Writer {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        options: SqliteConnectOptions,
+        connection: SqliteConnection,
+    ) -> Self {
+        Self {
+            inner,
+            options,
+            connection: Some(connection),
+            retry_ms: RETRY_MS_MIN,
+            timer: timer(IDLE_MS),
+            upkeep_ms: None,
+            cull_steps: 0,
+        }
+    }
+
+    /// Works until the tier is closed or the group of tasks stops, and then writes what is left.
+    pub(super) async fn run(mut self, stopping: impl Future<Output = ()>) {
+        let mut stopping = std::pin::pin!(stopping);
+        let mut is_last_attempt = false;
+        loop {
+            let is_idle = match self.connection.take() {
+                Some(connection) => self.write_queued(connection).await,
+                None => {
+                    self.refuse_waiting();
+                    true
+                }
+            };
+            if !is_idle {
+                continue;
+            }
+            let is_closing = self.inner.queue.lock().life != Life::Open;
+            if is_closing && (self.connection.is_some() || is_last_attempt) {
+                break;
+            }
+            if is_closing {
+                is_last_attempt = true;
+                self.recover().await;
+                continue;
+            }
+            tokio::select! {
+                () = self.inner.work.notified() => {}
+                () = &mut self.timer => self.recover().await,
+                () = &mut stopping => self.inner.queue.lock().close(),
+            }
+        }
+        let keys = self.inner.queue.lock().len();
+        if keys > 0 {
+            tracing::warn!(keys, "database tier ends with keys unwritten");
+        }
+        if let Some(connection) = self.connection.take() {
+            // Folds the log into the file; the log alone would do as well.
+            let _ = sqlx::Connection::close(connection).await;
+        }
+    }
+
+    /// Takes a batch and writes it, or does a step of upkeep. Returns whether there was nothing.
+    async fn write_queued(&mut self, mut connection: SqliteConnection) -> bool {
+        let (batch, rows) = self.take_batch();
+        let is_idle = batch.is_empty();
+        let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
+        let outcome = within_bound(async {
+            if is_idle {
+                return self.upkeep(&mut connection).await;
+            }
+            let oldest = self.inner.oldest_birth();
+            let is_wiping = batch.is_wiping;
+            statements::write_batch(&mut connection, is_wiping, &rows, &records, oldest).await?;
+            Ok(Step::Done)
+        })
+        .await;
+        match outcome {
+            Ok(step) => {
+                self.connection = Some(connection);
+                if !is_idle {
+                    self.retry_ms = RETRY_MS_MIN;
+                    self.settle(batch);
+                }
+                is_idle && step == Step::Done
+            }
+            Err(reason) => {
+                self.degrade(batch, reason);
+                true
+            }
+        }
+    }
+
+    /// All records, and keys up to the bounds, each with the rows that memory has of it now.
+    fn take_batch(&self) -> (Batch, Vec<KeyRows>) {
+        let source = self.inner.source.get().and_then(std::sync::Weak::upgrade);
+        let mut batch = self.inner.queue.lock().take();
+        let mut rows: Vec<KeyRows> = Vec::new();
+        let mut bytes = 0;
+        while batch.keys.len() < BATCH_KEYS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some((key, waiters)) = self.inner.queue.lock().take_key() else { break };
+            // Without a memory to ask, nothing is the only answer that can't be out of date. Asked
+            // without the queue's lock: memory calls us under locks of its own.
+            let present = source.as_ref().map(|source| source.rows(&key)).unwrap_or_default();
+            bytes += present.iter().map(|row| row.content.body.len()).sum::<usize>();
+            rows.push(KeyRows { key: key.clone(), rows: present });
+            batch.keys.push((key, waiters));
+        }
+        (batch, rows)
+    }
+
+    /// Tells everybody that the batch is durable.
+    fn settle(&self, batch: Batch) {
+        self.call_back(batch.records, &Ok(()));
+        self.inner.queue.lock().finish();
+        for waiter in batch.keys.into_iter().flat_map(|(_, waiters)| waiters) {
+            // Who waited may have gone away; the same below.
+            let _ = waiter.send(Ok(()));
+        }
+    }
+
+    /// Tells everybody that the batch is not durable, and keeps its keys.
+    fn degrade(&mut self, batch: Batch, reason: String) {
+        tracing::warn!(reason, "database tier is degraded; memory goes on serving");
+        self.inner.queue.lock().put_back(&batch, reason.clone());
+        self.timer = timer(self.retry_ms);
+        self.refuse(batch, reason);
+    }
+
+    fn refuse_waiting(&self) {
+        let (waiting, reason) = {
+            let mut queue = self.inner.queue.lock();
+            (queue.take_waiting(), queue.problem())
+        };
+        self.refuse(waiting, reason.unwrap_or_default());
+    }
+
+    fn refuse(&self, batch: Batch, reason: String) {
+        let refusal = Err(TierError::Database(reason));
+        self.call_back(batch.records, &refusal);
+        for waiter in batch.keys.into_iter().flat_map(|(_, waiters)| waiters) {
+            let _ = waiter.send(refusal.clone());
+        }
+    }
+
+    fn call_back(&self, records: Records, outcome: &Result<(), TierError>) {
+        if let Some((last, _)) = records.last() {
+            // Before the callbacks: from then on there may be data born at this sequence.
+            self.inner.reached.fetch_max(last.sequence.as_u64(), Ordering::AcqRel);
+        }
+        for (_, then) in records {
+            then(outcome.clone());
+        }
+    }
+
+    /// Where there is no connection, tries to get one that works. Sets the timer anew.
+    async fn recover(&mut self) {
+        if self.connection.is_some() {
+            self.timer = timer(IDLE_MS);
+            return;
+        }
+        let attempt = within_bound(async {
+            let mut connection = self.options.connect().await?;
+            statements::probe(&mut connection).await?;
+            Ok(connection)
+        });
+        match attempt.await {
+            Ok(connection) => {
+                tracing::info!("database tier works again");
+                self.connection = Some(connection);
+                self.inner.queue.lock().degraded = None;
+                self.timer = timer(IDLE_MS);
+            }
+            Err(reason) => {
+                self.inner.queue.lock().degraded = Some(reason);
+                self.retry_ms = (self.retry_ms * 2).min(RETRY_MS_MAX);
+                self.timer = timer(self.retry_ms);
+            }
+        }
+    }
+
+    /// One step of a round of culling and compacting, if a round is due or under way.
+    async fn upkeep(&mut self, connection: &mut SqliteConnection) -> Result<Step, sqlx::Error> {
+        if self.inner.queue.lock().life != Life::Open {
+            return Ok(Step::Done);
+        }
+        let now_ms = self.inner.clock.now_ms();
+        if self.cull_steps == 0 {
+            let is_due = self.upkeep_ms.is_none_or(|last| now_ms.saturating_sub(last) >= UPKEEP_MS);
+            if !is_due {
+                return Ok(Step::Done);
+            }
+            self.upkeep_ms = Some(now_ms);
+            self.cull_steps = CULL_STEPS_MAX;
+        }
+        let culled = statements::cull(connection, now_ms).await?;
+        self.cull_steps = if culled == 0 { 0 } else { self.cull_steps - 1 };
+        if self.cull_steps > 0 {
+            return Ok(Step::MoreToDo);
+        }
+        let reached = self.inner.reached();
+        let oldest = statements::oldest_birth(connection).await?.unwrap_or(reached);
+        // Published first: from here on nothing older is written or loaded, and only then may rows
+        // of the fence go.
+        self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
+        statements::compact(connection, self.inner.oldest_birth()).await?;
+        Ok(Step::Done)
+    }
+}
+
+impl Drop for Writer {
+    /// However it ends, nobody is left waiting. Records may come until the moment it is closed, and
+    /// those after are called back by their senders; so it is closed when all before have been.
+    fn drop(&mut self) {
+        loop {
+            let left = {
+                let mut queue = self.inner.queue.lock();
+                let left = queue.take_waiting();
+                if left.is_empty() {
+                    queue.life = Life::Closed;
+                    break;
+                }
+                left
+            };
+            self.call_back(left.records, &Err(TierError::Closed));
+            for waiter in left.keys.into_iter().flat_map(|(_, waiters)| waiters) {
+                let _ = waiter.send(Err(TierError::Closed));
+            }
+        }
+        self.inner.closed.send_replace(true);
+    }
+}
+
+/// What a step of upkeep leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Done,
+    MoreToDo,
+}
+
+fn timer(after_ms: u64) -> Pin<Box<tokio::time::Sleep>> {
+    Box::pin(tokio::time::sleep(Duration::from_millis(after_ms)))
+}
+
+async fn within_bound<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, String> {
+    match tokio::time::timeout(Duration::from_millis(TRANSACTION_MS_MAX), work).await {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer in {TRANSACTION_MS_MAX} ms")),
+    }
+}
