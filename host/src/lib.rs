@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod limits;
 pub mod model;
 pub mod net;
