@@ -1,4 +1,4 @@
-//! Compiles the plugins that ship inside the binary, and the hostile one that tests load.
+//! Compiles the plugins that ship inside the binary, and those that tests load.
 //!
 //! A nested cargo does it, because cargo can't yet build a dependency for another target
 //! (`-Z bindeps` is unstable). It has a target directory of its own, or it would wait for ever for
@@ -12,10 +12,11 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 /// Package, its file, and the variable that tells the crate where the file is.
-const GUESTS: [(&str, &str, &str); 3] = [
+const GUESTS: [(&str, &str, &str); 4] = [
     ("wasmcached-plugin-rules", "wasmcached_plugin_rules.wasm", "WASMCACHED_GUEST_RULES"),
     ("wasmcached-plugin-trekking", "wasmcached_plugin_trekking.wasm", "WASMCACHED_GUEST_TREKKING"),
     ("wasmcached-guest-hostile", "wasmcached_guest_hostile.wasm", "WASMCACHED_GUEST_HOSTILE"),
+    ("wasmcached-guest-partial", "wasmcached_guest_partial.wasm", "WASMCACHED_GUEST_PARTIAL"),
 ];
 
 /// What an outer cargo, clippy or coverage tool sets and a build for Wasm must not inherit.

@@ -28,11 +28,10 @@ enum Decision {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Recipe {
-    default: String,
-    host: String,
-    path: String,
-    params: Vec<String>,
-    has_query: bool,
+    /// `http://host/path`
+    url: String,
+    query: Option<String>,
+    query_is_changed: bool,
     prefix: String,
     suffix: String,
 }
@@ -40,19 +39,10 @@ struct Recipe {
 impl Key {
     /// The request's URL, as a start. Left as it is, it is the default key.
     pub fn of(request: &Request) -> Self {
-        let url = format!("http://{}{}", request.host(), request.path());
-        let default = match request.query() {
-            Some(query) => format!("{url}?{query}"),
-            None => url,
-        };
-        let params = request.query().unwrap_or_default();
-        let params = params.split('&').filter(|p| !p.is_empty()).map(str::to_owned).collect();
         Self(Decision::Recipe(Recipe {
-            default,
-            host: request.host().to_owned(),
-            path: request.path().to_owned(),
-            params,
-            has_query: request.query() == Some(""),
+            url: format!("http://{}{}", request.host(), request.path()),
+            query: request.query().map(str::to_owned),
+            query_is_changed: false,
             prefix: String::new(),
             suffix: String::new(),
         }))
@@ -71,24 +61,24 @@ impl Key {
     /// Leaves out the query parameters whose names fit the pattern, such as `utm_*`.
     #[must_use]
     pub fn drop_query(self, name_pattern: &str) -> Self {
-        self.change(|recipe| {
-            recipe.params.retain(|param| !pattern::matches(name_pattern, name_of(param)));
+        self.change_query(|params| {
+            params.retain(|param| !pattern::matches(name_pattern, name_of(param)));
         })
     }
 
     /// Leaves out the query parameters whose names fit none of the patterns.
     #[must_use]
     pub fn keep_query(self, name_patterns: &[&str]) -> Self {
-        let fits = |param: &String| {
-            name_patterns.iter().any(|pattern| pattern::matches(pattern, name_of(param)))
-        };
-        self.change(|recipe| recipe.params.retain(fits))
+        self.change_query(|params| {
+            params
+                .retain(|param| name_patterns.iter().any(|p| pattern::matches(p, name_of(param))));
+        })
     }
 
     /// Takes query parameters in the order of their bytes, so that their order makes no variants.
     #[must_use]
     pub fn sort_query(self) -> Self {
-        self.change(|recipe| recipe.params.sort_unstable())
+        self.change_query(|params| params.sort_unstable())
     }
 
     /// Adds a value that tells variants of the page apart.
@@ -107,6 +97,19 @@ impl Key {
         self.change(|recipe| recipe.prefix.insert_str(0, prefix))
     }
 
+    fn change_query(self, change: impl FnOnce(&mut Vec<&str>)) -> Self {
+        self.change(|recipe| {
+            let Some(query) = &recipe.query else { return };
+            let before: Vec<&str> = query.split('&').filter(|param| !param.is_empty()).collect();
+            let mut after = before.clone();
+            change(&mut after);
+            if after != before {
+                recipe.query = (!after.is_empty()).then(|| after.join("&"));
+                recipe.query_is_changed = true;
+            }
+        })
+    }
+
     fn change(self, change: impl FnOnce(&mut Recipe)) -> Self {
         match self.0 {
             Decision::Recipe(mut recipe) => {
@@ -117,6 +120,14 @@ impl Key {
         }
     }
 
+    fn text(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Decision::Bypass => Cow::Borrowed("(bypass)"),
+            Decision::Exact(text) => Cow::Borrowed(text),
+            Decision::Recipe(recipe) => Cow::Owned(recipe.to_text()),
+        }
+    }
+
     /// `None` for bypass, `Some(None)` for the default key.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn into_custom(self) -> Option<Option<String>> {
@@ -124,22 +135,26 @@ impl Key {
             Decision::Bypass => None,
             Decision::Exact(text) => Some(Some(text)),
             Decision::Recipe(recipe) => {
-                let text = recipe.to_text();
-                Some((text != recipe.default).then_some(text))
+                let is_changed = recipe.query_is_changed || recipe.is_marked();
+                Some(is_changed.then(|| recipe.to_text()))
             }
         }
     }
 }
 
 impl Recipe {
+    /// Whether there is more to it than a URL.
+    fn is_marked(&self) -> bool {
+        !self.prefix.is_empty() || !self.suffix.is_empty()
+    }
+
     fn to_text(&self) -> String {
-        let Self { host, path, .. } = self;
-        let mut url = format!("http://{host}{path}");
-        if !self.params.is_empty() || self.has_query {
+        let mut url = self.url.clone();
+        if let Some(query) = &self.query {
             url.push('?');
-            url.push_str(&self.params.join("&"));
+            url.push_str(query);
         }
-        if self.prefix.is_empty() && self.suffix.is_empty() {
+        if !self.is_marked() {
             return url;
         }
         // A bar in the URL itself would look like one of ours.
@@ -150,17 +165,13 @@ impl Recipe {
 /// The key's text; `(bypass)` where there is none.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Decision::Bypass => f.write_str("(bypass)"),
-            Decision::Exact(text) => f.write_str(text),
-            Decision::Recipe(recipe) => f.write_str(&recipe.to_text()),
-        }
+        f.write_str(&self.text())
     }
 }
 
 impl PartialEq<&str> for Key {
     fn eq(&self, other: &&str) -> bool {
-        self.to_string() == *other
+        self.text() == *other
     }
 }
 
@@ -202,6 +213,11 @@ mod tests {
         for url in ["http://s/a", "http://s/a?", "http://s/a?b=1&b=2", "http://s/a|b?c"] {
             assert_eq!(key(url), url);
         }
+    }
+
+    #[test]
+    fn a_query_that_nothing_is_dropped_from_keeps_its_bytes() {
+        assert_eq!(key("http://s/a?b&&c=1").drop_query("utm_*").sort_query(), "http://s/a?b&&c=1");
     }
 
     #[test]

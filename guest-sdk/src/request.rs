@@ -6,6 +6,8 @@
 //! # Not here
 //! How requests are made: by `wasm` in the server, by `testing` in tests.
 
+use std::rc::Rc;
+
 /// One piece of request data that a plugin declares and therefore sees.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
@@ -24,7 +26,10 @@ pub struct Request {
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    pub(crate) inputs: Vec<(Input, Option<String>)>,
+    /// What the plugin declared, shared by all its requests.
+    pub(crate) inputs: Rc<[Input]>,
+    /// Their values, in that order.
+    pub(crate) values: Vec<Option<String>>,
 }
 
 impl Request {
@@ -69,11 +74,11 @@ impl Request {
     /// A plugin that reads what it did not declare works in a test that hands it everything and
     /// never in the server; so tests must not let it pass.
     fn declared(&self, kind: &str, name: &str, is: impl Fn(&Input) -> bool) -> Option<&str> {
-        let found = self.inputs.iter().find(|(input, _)| is(input));
+        let found = self.inputs.iter().position(is);
         if found.is_none() && cfg!(not(target_arch = "wasm32")) {
             panic!("{kind} {name:?} is not declared; add `inputs({kind} = {name:?})`");
         }
-        found.and_then(|(_, value)| value.as_deref())
+        self.values.get(found?)?.as_deref()
     }
 }
 

@@ -84,7 +84,8 @@ impl TestRequest {
             host: self.host.clone(),
             path: self.path.clone(),
             query: self.query.clone(),
-            inputs: inputs.iter().map(|input| (input.clone(), value(input))).collect(),
+            inputs: inputs.into(),
+            values: inputs.iter().map(value).collect(),
         }
     }
 }

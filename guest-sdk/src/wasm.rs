@@ -12,6 +12,7 @@
 
 use std::cell::OnceCell;
 use std::panic;
+use std::rc::Rc;
 
 use crate::log::Level;
 use crate::{Action, Event, Input, Item, Key, Mode, Operation, Plugin, Request, Response, Storage};
@@ -69,7 +70,7 @@ use tagger::wasmcached::plugin::types as tag_types;
 
 /// Where the attribute keeps the one plugin of an instance.
 pub struct Slot<P> {
-    pub plugin: OnceCell<(P, Vec<Input>)>,
+    pub plugin: OnceCell<(P, Rc<[Input]>)>,
 }
 
 /// What the attribute's expansion implements; everything else follows from it.
@@ -80,7 +81,7 @@ pub trait Exported {
 }
 
 fn with_plugin<E: Exported, T>(
-    ask: impl FnOnce(&E::Plugin, &[Input]) -> crate::Result<T>,
+    ask: impl FnOnce(&E::Plugin, &Rc<[Input]>) -> crate::Result<T>,
 ) -> Result<T, String> {
     E::with(|slot| match slot.plugin.get() {
         Some((plugin, inputs)) => ask(plugin, inputs).map_err(|error| error.to_string()),
@@ -93,7 +94,7 @@ impl<E: Exported> lifecycle_wit::Guest for E {
         panic::set_hook(Box::new(|info| write_log(Level::Error, &info.to_string())));
         let mut plugin = E::Plugin::default();
         plugin.configure(&config).map_err(|error| error.to_string())?;
-        let inputs = plugin.inputs();
+        let inputs = plugin.inputs().into();
         let kept = E::with(|slot| slot.plugin.set((plugin, inputs)));
         kept.map_err(|_| "the plugin is configured already".to_owned())
     }
@@ -121,7 +122,8 @@ impl<E: Exported> keyer_wit::Guest for E {
                 host: req.host,
                 path: req.path,
                 query: req.query,
-                inputs: inputs.iter().cloned().zip(req.inputs).collect(),
+                inputs: Rc::clone(inputs),
+                values: req.inputs,
             };
             plugin.cache_key(&request).map(Into::into)
         })
@@ -140,7 +142,8 @@ impl<E: Exported> tagger_wit::Guest for E {
                 host: req.host,
                 path: req.path,
                 query: req.query,
-                inputs: inputs.iter().cloned().zip(req.inputs).collect(),
+                inputs: Rc::clone(inputs),
+                values: req.inputs,
             };
             let tag_types::Response { status, headers, body_size } = resp;
             let response = Response { status, headers, body_size };

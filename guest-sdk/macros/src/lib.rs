@@ -86,6 +86,10 @@ fn exports(implementation: &ItemImpl, interfaces: &[&str]) -> Tokens {
         }
     });
     quote! {
+        // Natively nothing else may use the plugin; that makes it no dead code.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() -> #plugin = <#plugin as ::core::default::Default>::default;
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Exports;

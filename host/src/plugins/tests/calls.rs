@@ -68,6 +68,20 @@ async fn the_rules_plugin_does_what_its_rules_say() {
     assert_eq!(actions, [Action::Invalidate(Target::Key(key("trek:5")), Mode::Soft)]);
 }
 
+#[tokio::test]
+async fn hooks_that_a_plugin_does_not_write_are_not_exported_and_not_asked() {
+    let file = PathBuf::from(env!("WASMCACHED_GUEST_PARTIAL"));
+    let plugins = load(source("partial", PluginOrigin::File(file), &[]));
+    let plugin = only(&plugins);
+    assert!(!plugin.has_keyer() && !plugin.has_tagger() && plugin.has_invalidator());
+    let any = request("/", None, &[]);
+    assert_eq!(plugin.cache_key(&any), Err(CallError::NotExported));
+    assert_eq!(plugin.on_store(&key("k"), &any, &response()).await, Err(CallError::NotExported));
+    assert_eq!(plugin.on_item(&key("k"), 0, 1).await, Err(CallError::NotExported));
+    assert_eq!(plugin.on_event(&event("a.b", "{}")).await, Ok(vec![hard("a.b")]));
+    assert_eq!(plugin.calls().iter().map(|(_, _, count)| count).sum::<u64>(), 1);
+}
+
 #[test]
 fn a_remembered_key_is_the_same_and_counted() {
     let plugins = load(source("trekking", PluginOrigin::Shipped, &[]));
