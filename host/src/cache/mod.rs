@@ -29,6 +29,8 @@ mod update;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod race_test;
+#[cfg(test)]
 mod tests;
 
 use std::hash::BuildHasher;
