@@ -1,1 +1,19 @@
-//! Stub.
+//! The black-box suites: one binary, one module per subject.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test reports by panicking"
+)]
+
+mod api;
+mod clients;
+mod demo;
+mod events;
+mod freshness;
+mod memcached;
+mod pages;
+mod restart;
+mod start;
+mod tidy;

@@ -135,7 +135,7 @@ impl Rows {
     async fn calibrate(&self, work: Work) -> Result<u32, SiteError> {
         let page_s = f64::from(work.page_ms) / 1000.0;
         let mut points = 300.0;
-        for share in [0.15, 1.0] {
+        for share in [0.25, 1.0] {
             let survey = self.pair(Scope::Trek(1), round(points)).await?;
             let took_s = survey.took.as_secs_f64().max(0.000_1);
             points = f64::from(survey.points) * (page_s * share / took_s).sqrt();

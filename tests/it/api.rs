@@ -1,0 +1,122 @@
+//! The HTTP API over the same memory.
+
+use serde_json::json;
+use wasmcached_tests::{Server, http, settings};
+
+#[test]
+fn value_is_put_read_described_and_deleted() {
+    let server = Server::start(&settings::plain());
+    let url = server.cached("a key/with é?");
+    assert_eq!(http::get(&url).status, 404);
+    let fields = [("surrogate-key", "red blue"), ("cache-control", "max-age=600")];
+    let put = http::send("PUT", &url, &fields, b"value");
+    assert_eq!(put.status, 204, "{}", put.text());
+    let read = http::get(&url);
+    assert_eq!((read.status, read.text().as_str()), (200, "value"));
+    assert_eq!(read.field("etag"), put.field("etag"));
+    let head = http::send("HEAD", &url, &[], b"");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    let deleted = http::send("DELETE", &url, &[], b"");
+    assert_eq!((deleted.status, &deleted.json()["affected"]), (200, &json!(1)));
+    assert_eq!(http::get(&url).status, 404);
+}
+
+#[test]
+fn value_of_one_protocol_is_read_and_replaced_by_the_other() {
+    let server = Server::start(&settings::plain());
+    http::send("PUT", &server.cached("shared"), &[], b"from http");
+    assert_eq!(server.memcached().get("shared").unwrap(), b"from http");
+    assert_eq!(server.memcached().set("shared", "from memcached"), "STORED");
+    assert_eq!(http::get(&server.cached("shared")).text(), "from memcached");
+}
+
+#[test]
+fn put_with_the_etag_of_another_value_is_refused() {
+    let server = Server::start(&settings::plain());
+    let url = server.cached("k");
+    let first = http::send("PUT", &url, &[], b"one").field("etag").to_owned();
+    let second = http::send("PUT", &url, &[("if-match", &first)], b"two");
+    assert_eq!(second.status, 204, "{}", second.text());
+    assert_eq!(http::send("PUT", &url, &[("if-match", &first)], b"three").status, 412);
+    assert_eq!(http::send("PUT", &url, &[("if-none-match", "*")], b"four").status, 412);
+    assert_eq!(http::get(&url).text(), "two");
+}
+
+#[test]
+fn tag_invalidates_what_carries_it_and_explain_names_the_cause() {
+    let server = Server::start(&settings::plain());
+    for (key, tags) in [("a", "red"), ("b", "red blue"), ("c", "blue")] {
+        http::send("PUT", &server.cached(key), &[("surrogate-key", tags)], b"v");
+    }
+    let answer = http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["red"]}));
+    assert_eq!((answer.status, &answer.json()["affected"]), (200, &json!(2)));
+    let statuses = ["a", "b", "c"].map(|key| http::get(&server.cached(key)).status);
+    assert_eq!(statuses, [404, 404, 200]);
+    let explained = http::get(&server.api("/v1/explain?key=a")).json();
+    assert_eq!(explained["state"], "invalidated", "{explained}");
+    assert_eq!(explained["invalidated_by"]["source"], "api", "{explained}");
+    assert_eq!(explained["invalidated_by"]["sequence"], answer.json()["sequence"]);
+}
+
+#[test]
+fn listing_goes_on_where_its_cursor_says() {
+    let server = Server::start(&settings::plain());
+    for n in 0..7 {
+        http::send("PUT", &server.cached(&format!("list:{n}")), &[], b"v");
+    }
+    http::send("PUT", &server.cached("other"), &[], b"v");
+    let mut keys = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = server.api(&format!("/v1/cache?prefix=list:&limit=3{cursor}"));
+        let listing = http::get(&page).json();
+        let listed = listing["keys"].as_array().unwrap();
+        keys.extend(listed.iter().map(|key| key["key"].as_str().unwrap().to_owned()));
+        match listing["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={}", http::percent_encode(next)),
+            None => break,
+        }
+    }
+    keys.sort();
+    assert_eq!(keys, (0..7).map(|n| format!("list:{n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn errors_are_json_that_says_what_is_wrong() {
+    let server = Server::start(&settings::plain());
+    let too_long = "k".repeat(9_000);
+    let too_large = vec![b'v'; 1024 * 1024 + 1];
+    let json_type = [("content-type", "application/json")];
+    let invalidate = server.api("/v1/invalidate");
+    for (answer, status) in [
+        (http::get(&server.api("/nowhere")), 404),
+        (http::get(&server.cached(&too_long)), 400),
+        (http::send("PUT", &server.cached("k"), &[], &too_large), 413),
+        (http::send("PUT", &server.cached("k"), &[("cache-control", "x")], b"v"), 400),
+        (http::send("POST", &invalidate, &json_type, b"{"), 400),
+        (http::send("POST", &invalidate, &json_type, b"{}"), 400),
+        (http::send("POST", &invalidate, &json_type, b"{\"tagz\":[]}"), 422),
+        (http::get(&server.api("/v1/explain")), 400),
+    ] {
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(answer.json()["error"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+}
+
+#[test]
+fn operators_can_see_that_it_lives_and_what_it_does() {
+    let server = Server::start(&settings::plain());
+    assert_eq!(server.memcached().set("k", "v"), "STORED");
+    for path in ["/live", "/ready", "/v1/stats", "/v1/plugins", "/openapi.json"] {
+        let answer = http::get(&server.api(path));
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.json().is_object(), "{path}");
+    }
+    assert_eq!(http::get(&server.api("/v1/stats")).json()["memory"]["keys"], 1);
+    let metrics = http::get(&server.api("/metrics")).text();
+    assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
+    let described = http::get(&server.api("/openapi.json")).json();
+    for route in ["/v1/cache/{key}", "/v1/events/{source}", "/v1/invalidate", "/v1/explain"] {
+        assert!(described["paths"][route].is_object(), "{route}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The tier: what a restart keeps, and what a crash can't bring back.
+
+use serde_json::json;
+use wasmcached_tests::origin::Response;
+use wasmcached_tests::{Origin, Server, Webhook, http, settings};
+
+fn numbered_origin() -> Origin {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    Origin::start(move |_| {
+        let number = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Response::cacheable(format!("rendering {number}")).with("etag", "\"e\"")
+    })
+}
+
+#[test]
+fn restart_serves_what_was_cached() {
+    let origin = numbered_origin();
+    let mut server = Server::start(&settings::with_tier(&settings::trekking(&origin.url())));
+    let before = http::get(&server.page("/")).text();
+    assert_eq!(server.memcached().set("item", "value"), "STORED");
+    server.restart();
+    let after = http::get(&server.page("/"));
+    assert!(after.is_hit(), "{after:?}");
+    assert_eq!((after.text(), after.field("etag")), (before, "\"e\""));
+    assert_eq!(server.memcached().get("item").unwrap(), b"value");
+}
+
+#[test]
+fn restart_brings_back_nothing_that_was_invalidated() {
+    let origin = numbered_origin();
+    let mut server = Server::start(&settings::with_tier(&settings::trekking(&origin.url())));
+    for path in ["/", "/treks/annapurna/", "/treks/langtang/"] {
+        http::get(&server.page(path));
+    }
+    for key in ["deleted", "by-key", "by-prefix:1", "kept"] {
+        assert_eq!(server.memcached().set(key, "value"), "STORED");
+    }
+    server.restart();
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    assert_eq!(server.memcached().ask("delete deleted"), "DELETED");
+    let body = json!({"keys": ["by-key"], "prefixes": ["by-prefix:"]});
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+    server.restart();
+    for path in ["/", "/treks/annapurna/"] {
+        assert!(!http::get(&server.page(path)).is_hit(), "{path}");
+    }
+    assert!(http::get(&server.page("/treks/langtang/")).is_hit());
+    let mut memcached = server.memcached();
+    for key in ["deleted", "by-key", "by-prefix:1"] {
+        assert_eq!(memcached.get(key), None, "{key}");
+    }
+    assert_eq!(memcached.get("kept").unwrap(), b"value");
+}
+
+#[test]
+fn acknowledged_event_survives_kill() {
+    let origin = numbered_origin();
+    let mut server = Server::start(&settings::with_tier(&settings::trekking(&origin.url())));
+    let url = server.page("/treks/annapurna/");
+    let before = http::get(&url).text();
+    // An orderly restart: the page is in the database now.
+    server.restart();
+    assert_eq!(http::get(&url).text(), before);
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    server.kill();
+    server.start_again();
+    assert_eq!(server.memcached().get(&url), None);
+    assert_ne!(http::get(&url).text(), before);
+}
+
+#[test]
+fn acknowledged_flush_and_delete_survive_kill() {
+    for command in ["flush_all", "delete item"] {
+        let mut server = Server::start(&settings::with_tier(&settings::plain()));
+        assert_eq!(server.memcached().set("item", "value"), "STORED");
+        server.restart();
+        let reply = server.memcached().ask(command);
+        assert!(reply == "OK" || reply == "DELETED", "{reply}");
+        server.kill();
+        server.start_again();
+        assert_eq!(server.memcached().get("item"), None, "{command}");
+    }
+}
+
+#[test]
+fn overwritten_value_never_comes_back_after_kill() {
+    let mut server = Server::start(&settings::with_tier(&settings::plain()));
+    assert_eq!(server.memcached().set("item", "old"), "STORED");
+    server.restart();
+    assert_eq!(server.memcached().set("item", "new"), "STORED");
+    server.kill();
+    server.start_again();
+    // A crash may lose a store, never undo it to the value before.
+    let value = server.memcached().get("item");
+    assert!(value.is_none() || value.as_deref() == Some(b"new"), "{value:?}");
+}
+
+#[test]
+fn second_server_on_the_same_database_is_refused() {
+    let server = Server::start(&settings::with_tier(&settings::plain()));
+    let path = server.dir().join("cache.db");
+    let settings = format!("database = \"sqlite://{}\"\n{}", path.display(), settings::plain());
+    let output = wasmcached_tests::server::serve_to_its_end(&settings, &[]);
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(path.to_str().unwrap()), "{said}");
+}

@@ -1,0 +1,134 @@
+//! A raw connection to the memcached port, and the few commands that the suites use.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::wait::LIMIT;
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connection.
+pub struct Memcached {
+    socket: Socket,
+    unread: Vec<u8>,
+}
+
+impl Memcached {
+    /// To an address and port.
+    #[track_caller]
+    pub fn tcp(address: &str) -> Self {
+        let socket = TcpStream::connect(address)
+            .unwrap_or_else(|error| panic!("connect to {address}: {error}"));
+        socket.set_read_timeout(Some(LIMIT)).expect("set a time limit");
+        Self { socket: Socket::Tcp(socket), unread: Vec::new() }
+    }
+
+    /// To a unix socket.
+    #[track_caller]
+    pub fn unix(path: &Path) -> Self {
+        let socket = UnixStream::connect(path)
+            .unwrap_or_else(|error| panic!("connect to {}: {error}", path.display()));
+        socket.set_read_timeout(Some(LIMIT)).expect("set a time limit");
+        Self { socket: Socket::Unix(socket), unread: Vec::new() }
+    }
+
+    /// Sends bytes as they are.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        let sent = match &mut self.socket {
+            Socket::Tcp(socket) => socket.write_all(bytes),
+            Socket::Unix(socket) => socket.write_all(bytes),
+        };
+        sent.expect("send");
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        // The server may have closed already, which is as good.
+        let _ = match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
+        };
+    }
+
+    /// Reads more; false at the end of the stream.
+    #[track_caller]
+    fn fill(&mut self) -> bool {
+        let mut chunk = [0; 16 * 1024];
+        let read = match &mut self.socket {
+            Socket::Tcp(socket) => socket.read(&mut chunk),
+            Socket::Unix(socket) => socket.read(&mut chunk),
+        };
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("{error} after `{}`", String::from_utf8_lossy(&self.unread)),
+        };
+        self.unread.extend_from_slice(&chunk[..bytes]);
+        bytes > 0
+    }
+
+    /// The next line without its end; `None` at the end of the stream.
+    #[track_caller]
+    pub fn line(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+                let rest = self.unread.split_off(end + 2);
+                let mut line = std::mem::replace(&mut self.unread, rest);
+                line.truncate(end);
+                return Some(line);
+            }
+            if !self.fill() {
+                return None;
+            }
+        }
+    }
+
+    /// The next `count` bytes, or fewer where the stream ends before.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count && self.fill() {}
+        let rest = self.unread.split_off(count.min(self.unread.len()));
+        std::mem::replace(&mut self.unread, rest)
+    }
+
+    /// Everything up to the end of the stream.
+    #[track_caller]
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Sends a command line and returns the first line of the reply.
+    #[track_caller]
+    pub fn ask(&mut self, command: &str) -> String {
+        self.send(format!("{command}\r\n").as_bytes());
+        let line = self.line().expect("a reply");
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    /// `get`: the value, or `None`.
+    #[track_caller]
+    pub fn get(&mut self, key: &str) -> Option<Vec<u8>> {
+        let first = self.ask(&format!("get {key}"));
+        if first == "END" {
+            return None;
+        }
+        let words: Vec<&str> = first.split(' ').collect();
+        assert!(words.len() == 4 && words[0] == "VALUE" && words[1] == key, "reply `{first}`");
+        let value = self.bytes(words[3].parse().expect("a length"));
+        assert_eq!(self.bytes(7), b"\r\nEND\r\n");
+        Some(value)
+    }
+
+    /// `set` without flags or expiry: the reply.
+    #[track_caller]
+    pub fn set(&mut self, key: &str, value: &str) -> String {
+        self.ask(&format!("set {key} 0 0 {}\r\n{value}", value.len()))
+    }
+}

@@ -1,0 +1,229 @@
+//! The server's process: started from a file, read, restarted, killed.
+//!
+//! # Invariants
+//! - A dropped server is killed by its id and waited for.
+//! - A restart keeps the addresses, because pages' keys begin with them.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::wait::{LIMIT, eventually};
+use crate::{Memcached, http};
+
+/// The binary under test: `WASMCACHED_BIN`, or the one that was built beside the tests.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WASMCACHED_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("path of the test");
+    // target/release/deps/it-… → target/release/wasmcached
+    let path = test.ancestors().nth(2).map(|folder| folder.join("wasmcached"));
+    let path = path.filter(|path| path.is_file());
+    path.unwrap_or_else(|| {
+        panic!(
+            "no binary `wasmcached` beside {}; build it in the same profile \
+             (`cargo build --release`) or name it in WASMCACHED_BIN",
+            test.display()
+        )
+    })
+}
+
+/// Runs the binary to its end and returns what it said.
+pub fn run(arguments: &[&str]) -> Output {
+    let command = Command::new(binary()).args(arguments).stdin(Stdio::null()).output();
+    command.expect("run the binary")
+}
+
+/// Runs `serve --config` with this text, and further arguments, to its end.
+pub fn serve_to_its_end(settings: &str, arguments: &[&str]) -> Output {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let config = write_config(dir.path(), settings);
+    let path = config.to_str().expect("path is text");
+    run(&[&["serve", "--config", path], arguments].concat())
+}
+
+fn write_config(dir: &Path, settings: &str) -> PathBuf {
+    let config = dir.join("wasmcached.toml");
+    let text = settings.replace("{dir}", dir.to_str().expect("path is text"));
+    std::fs::write(&config, text).expect("write the configuration");
+    config
+}
+
+/// A running server.
+pub struct Server {
+    child: Option<Child>,
+    printed: Vec<String>,
+    settings: String,
+    dir: TempDir,
+}
+
+impl Server {
+    /// Writes the configuration, starts the server, and waits until it is ready.
+    #[track_caller]
+    pub fn start(settings: &str) -> Self {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut server =
+            Self { child: None, printed: Vec::new(), settings: settings.to_owned(), dir };
+        server.launch();
+        server
+    }
+
+    #[track_caller]
+    fn launch(&mut self) {
+        let config = write_config(self.dir.path(), &self.settings);
+        let log = File::options().create(true).append(true).open(self.log_path());
+        let mut child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.expect("log file"))
+            .spawn()
+            .expect("start the server");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        self.child = Some(child);
+        let (sender, lines) = mpsc::channel();
+        // Reads to the end, so that the server never blocks on a full pipe.
+        let reader = std::thread::Builder::new().name("stdout".into());
+        let read = move || stdout.lines().map_while(Result::ok).for_each(|l| drop(sender.send(l)));
+        reader.spawn(read).expect("start a thread");
+        self.printed.clear();
+        loop {
+            match lines.recv_timeout(LIMIT) {
+                Ok(line) if line == "ready" => break,
+                Ok(line) => self.printed.push(line),
+                Err(RecvTimeoutError::Timeout) => panic!("not ready in time:\n{}", self.log()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.child.take().map(|mut child| child.wait());
+                    panic!("ended before it was ready, {status:?}:\n{}", self.log())
+                }
+            }
+        }
+    }
+
+    /// The lines that it printed before `ready`.
+    pub fn printed(&self) -> &[String] {
+        &self.printed
+    }
+
+    /// Its folder: `{dir}` of the configuration.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    /// The TCP address of a front door: `memcached`, `api`, `pages`.
+    #[track_caller]
+    pub fn address(&self, door: &str) -> &str {
+        let prefix = format!("{door} listening on ");
+        let mut addresses = self.printed.iter().filter_map(|line| line.strip_prefix(&prefix));
+        let address = addresses.find(|address| !address.starts_with('/'));
+        address.unwrap_or_else(|| panic!("no `{prefix}…` in {:?}", self.printed))
+    }
+
+    /// The address of a page, which is its key too.
+    #[track_caller]
+    pub fn page(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address("pages"))
+    }
+
+    /// The address of a path of the API.
+    #[track_caller]
+    pub fn api(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address("api"))
+    }
+
+    /// Where a key is found in the API.
+    #[track_caller]
+    pub fn cached(&self, key: &str) -> String {
+        self.api(&format!("/v1/cache/{}", http::percent_encode(key)))
+    }
+
+    /// A connection to the memcached port.
+    #[track_caller]
+    pub fn memcached(&self) -> Memcached {
+        Memcached::tcp(self.address("memcached"))
+    }
+
+    /// SIGTERM; returns when it has drained. Panics unless it exits with code 0.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let status = self.end(Signal::TERM);
+        assert!(status.success(), "{status} after SIGTERM:\n{}", self.log());
+    }
+
+    /// SIGKILL; returns when it is gone.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Starts it again, after [`Server::stop`] or [`Server::kill`], at the same addresses.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.child.is_none(), "it is still running");
+        self.settings = self.with_bound_addresses();
+        self.launch();
+    }
+
+    /// An orderly stop and a start.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// The settings with the ports that port 0 turned into.
+    fn with_bound_addresses(&self) -> String {
+        let mut door = "";
+        let lines = self.settings.lines().map(|line| {
+            if let Some(section) = line.strip_prefix('[') {
+                door = section.trim_end_matches(']');
+            }
+            match line.starts_with("listen = ") {
+                true => format!("listen = \"{}\"\n", self.address(door)),
+                false => format!("{line}\n"),
+            }
+        });
+        lines.collect()
+    }
+
+    #[track_caller]
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        let mut child = self.child.take().expect("it has ended already");
+        kill_process(Pid::from_child(&child), signal).expect("send a signal");
+        let mut status = None;
+        eventually("the server ends", || {
+            status = child.try_wait().expect("wait for the server");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Gone already is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the server\n{}---", self.log());
+        }
+    }
+}
