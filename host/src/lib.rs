@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod clock;
 pub mod limits;
+pub mod memcached;
 pub mod model;
 pub mod net;
 pub mod plugins;
