@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod limits;
+pub mod memcached;
 pub mod model;
 pub mod net;
 pub mod plugins;

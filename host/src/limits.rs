@@ -8,6 +8,21 @@ pub const KEY_BYTES_MAX: usize = 8 * 1024;
 /// Longest key of the memcached protocol (protocol.txt, "Keys").
 pub const MEMCACHED_KEY_BYTES_MAX: usize = 250;
 
+/// Longest command line of the memcached protocol, but for retrievals; a longer one is not memcached.
+pub const MEMCACHED_LINE_BYTES_MAX: usize = 2048;
+
+/// Longest line of `get`, `gets`, `gat` and `gats`: some 20 000 keys, as libraries ask for at once.
+pub const MEMCACHED_RETRIEVAL_LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Misses that a memcached connection remembers for the stores that follow them.
+pub const MEMCACHED_MISSES_MAX: usize = 64;
+
+/// Reply bytes gathered for one memcached client before it must take them.
+pub const MEMCACHED_OUTPUT_BYTES_MAX: usize = 256 * 1024;
+
+/// For how long a memcached client may take nothing of a reply before it is disconnected.
+pub const MEMCACHED_STALL_MS_MAX: u64 = 60_000;
+
 /// Longest tag; a `Surrogate-Key` of 64 such tags is as long as the header block may be.
 pub const TAG_BYTES_MAX: usize = 256;
 

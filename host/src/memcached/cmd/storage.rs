@@ -1,0 +1,157 @@
+//! `set`, `add`, `replace`, `append`, `prepend` and `cas`.
+
+use bytes::Bytes;
+
+use crate::cache::{Cache, Change, Claim, Draft, Handle, UpdateError};
+use crate::memcached::exptime::{Exptime, exptime};
+use crate::memcached::metrics::Count;
+use crate::memcached::misses::Outcome;
+use crate::memcached::parse::{Answer, Store, Verb};
+use crate::memcached::session::Session;
+use crate::model::Key;
+
+const STORED: &[u8] = b"STORED\r\n";
+const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
+const EXISTS: &[u8] = b"EXISTS\r\n";
+const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
+const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
+
+/// A storage command whose data is on its way.
+#[derive(Debug)]
+pub(in crate::memcached) struct Pending {
+    verb: Verb,
+    key: Key,
+    flags: u32,
+    exptime: i64,
+    /// Length of the value.
+    pub(in crate::memcached) value_bytes: usize,
+    answer: Answer,
+}
+
+/// Begins a storage command. `None` where its data is not wanted; the client has been told then.
+pub(in crate::memcached) async fn expect(
+    session: &mut Session,
+    store: &Store<'_>,
+) -> Option<Pending> {
+    let key = match Key::new(store.key) {
+        Ok(key) => key,
+        Err(error) => {
+            session.server_error(store.answer, &error);
+            return None;
+        }
+    };
+    let Store { verb, flags, exptime, value_bytes, answer, .. } = *store;
+    let pending = Pending { verb, key, flags, exptime, value_bytes, answer };
+    if value_bytes > session.door.cache().config().item_bytes_max {
+        refuse_too_large(session, &pending).await;
+        return None;
+    }
+    Some(pending)
+}
+
+/// Tells the client that its value is too large. What a `set` was to replace is gone: the client
+/// means it to be outdated.
+async fn refuse_too_large(session: &mut Session, pending: &Pending) {
+    session.tally.inc(Count::StoreTooLarge);
+    if pending.verb == Verb::Set {
+        let removed = session.door.cache().update(&pending.key, |_| (Change::Remove, ()));
+        if let Err(error) = removed.await {
+            return session.server_error(pending.answer, &error);
+        }
+    }
+    session.answer(pending.answer, TOO_LARGE);
+}
+
+/// Tells the client that what followed its value is not a line end.
+pub(in crate::memcached) fn refuse_bad_data(session: &mut Session, pending: &Pending) {
+    session.answer(pending.answer, b"CLIENT_ERROR bad data chunk\r\n");
+}
+
+/// Stores a whole value: the one way by which clients' values come into the cache.
+pub(in crate::memcached) async fn carry_out(session: &mut Session, pending: Pending, value: Bytes) {
+    session.tally.inc(Count::CmdSet);
+    let cache = session.door.cache();
+    let claim = match pending.verb {
+        Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
+            session.misses.claim(pending.key.as_bytes())
+        }
+        // What is there says how old the result is.
+        Verb::Append | Verb::Prepend => None,
+    };
+    let outcome =
+        cache.update(&pending.key, |current| decide(cache, &pending, value, claim, current));
+    let outcome = outcome.await.map(|(told, _)| told);
+    if claim.is_some() {
+        let settled = match &outcome {
+            Err(UpdateError::Fenced) => Outcome::Refused,
+            _ => Outcome::Accepted,
+        };
+        session.misses.settle(pending.key.as_bytes(), settled);
+    }
+    match outcome {
+        Ok(told) => {
+            count_cas(session, pending.verb, told);
+            session.answer(pending.answer, told);
+        }
+        Err(UpdateError::Fenced) => {
+            session.tally.inc(Count::StoreFenced);
+            session.answer(pending.answer, NOT_STORED);
+        }
+        Err(UpdateError::Full) => {
+            session.tally.inc(Count::StoreNoMemory);
+            session.answer(pending.answer, OUT_OF_MEMORY);
+        }
+        Err(error) => session.server_error(pending.answer, &error),
+    }
+}
+
+/// What a storage command does to the present entry, and its answer.
+fn decide(
+    cache: &Cache,
+    pending: &Pending,
+    value: Bytes,
+    claim: Option<Claim>,
+    current: Option<&Handle>,
+) -> (Change, &'static [u8]) {
+    let put = |body| {
+        let change = match exptime(pending.exptime, cache.clock().now_ms()) {
+            Exptime::Past => Change::Remove,
+            Exptime::Until(expires) => {
+                let flags = pending.flags;
+                Change::Put(Draft { body, flags, expires, tags: Vec::new(), claim })
+            }
+        };
+        (change, STORED)
+    };
+    let joined = |first: &Bytes, second: &Bytes| {
+        if first.len() + second.len() > cache.config().item_bytes_max {
+            return (Change::Keep, NOT_STORED);
+        }
+        let mut body = Vec::with_capacity(first.len() + second.len());
+        body.extend_from_slice(first);
+        body.extend_from_slice(second);
+        (Change::Derive(Bytes::from(body)), STORED)
+    };
+    match (pending.verb, current) {
+        (Verb::Set, _) | (Verb::Add, None) | (Verb::Replace, Some(_)) => put(value),
+        (Verb::Add, Some(_)) | (Verb::Replace | Verb::Append | Verb::Prepend, None) => {
+            (Change::Keep, NOT_STORED)
+        }
+        (Verb::Append, Some(entry)) => joined(entry.body(), &value),
+        (Verb::Prepend, Some(entry)) => joined(&value, entry.body()),
+        (Verb::Cas(_), None) => (Change::Keep, NOT_FOUND),
+        (Verb::Cas(unique), Some(entry)) if entry.cas() == unique => put(value),
+        (Verb::Cas(_), Some(_)) => (Change::Keep, EXISTS),
+    }
+}
+
+fn count_cas(session: &mut Session, verb: Verb, told: &[u8]) {
+    if let Verb::Cas(_) = verb {
+        session.tally.inc(match told {
+            NOT_FOUND => Count::CasMisses,
+            EXISTS => Count::CasBadval,
+            _ => Count::CasHits,
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! `flush_all` with a delay: one moment at which everything becomes invalid.
+//!
+//! # Invariants
+//! - At most one flush is pending; a newer `flush_all` replaces it, as in memcached.
+//! - No command is carried out at or after the moment before the flush is: connections look, too,
+//!   so that a late timer shows nothing old to memcached clients.
+//! - A flush that could not be made durable is tried again until it is.
+//!
+//! # Not here
+//! A pending flush does not survive a restart.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::server::Door;
+use crate::cache::{Applied, InvalidateError};
+use crate::model::{Cause, Invalidation, Mode, Target};
+
+/// No flush is pending.
+const NEVER_MS: u64 = u64::MAX;
+
+/// Pause before a flush that was not durable is tried again.
+const RETRY_MS: u64 = 1_000;
+
+/// The moment of the pending flush.
+#[derive(Debug)]
+pub(super) struct PendingFlush {
+    due_ms: AtomicU64,
+    changed: Notify,
+    has_timer: AtomicBool,
+}
+
+impl Default for PendingFlush {
+    fn default() -> Self {
+        Self {
+            due_ms: AtomicU64::new(NEVER_MS),
+            changed: Notify::new(),
+            has_timer: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Makes everything invalid now, and forgets a pending flush.
+pub(super) async fn flush_now(door: &Door) -> Result<Applied, InvalidateError> {
+    door.pending_flush().due_ms.store(NEVER_MS, Ordering::Release);
+    invalidate(door, Target::Everything).await
+}
+
+/// Makes everything invalid at `due_ms`, milliseconds since 1970.
+pub(super) fn flush_at(door: &Door, due_ms: u64) {
+    let pending = door.pending_flush();
+    pending.due_ms.store(due_ms, Ordering::Release);
+    pending.changed.notify_one();
+    if !pending.has_timer.swap(true, Ordering::AcqRel) {
+        door.tasks().spawn_until_stop(keep_time(door.clone()));
+    }
+}
+
+/// Carries out the pending flush if its moment has come.
+pub(super) async fn run_due_flush(door: &Door) {
+    let pending = door.pending_flush();
+    let due_ms = pending.due_ms.load(Ordering::Acquire);
+    if due_ms == NEVER_MS || door.cache().clock().now_ms() < due_ms {
+        return;
+    }
+    let taken =
+        pending.due_ms.compare_exchange(due_ms, NEVER_MS, Ordering::AcqRel, Ordering::Acquire);
+    if taken.is_err() {
+        return;
+    }
+    if let Err(error) = invalidate(door, Target::Everything).await {
+        tracing::warn!(%error, "delayed flush_all; trying again");
+        let retry_ms = door.cache().clock().now_ms().saturating_add(RETRY_MS);
+        // Unless a newer flush has taken its place meanwhile.
+        let _ = pending.due_ms.compare_exchange(
+            NEVER_MS,
+            retry_ms,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        pending.changed.notify_one();
+    }
+}
+
+/// Whether a flush is pending, without reading the clock.
+pub(super) fn is_pending(door: &Door) -> bool {
+    door.pending_flush().due_ms.load(Ordering::Acquire) != NEVER_MS
+}
+
+/// Invalidates one target in the name of a memcached client.
+pub(super) async fn invalidate(door: &Door, target: Target) -> Result<Applied, InvalidateError> {
+    let at_ms = door.cache().clock().now_ms();
+    let cause = Cause { source: "memcached".to_owned(), event_id: None, at_ms };
+    door.cache().invalidate(Invalidation { targets: vec![(target, Mode::Hard)], cause }).await
+}
+
+/// The timer: sleeps until the moment, or until there is another one.
+async fn keep_time(door: Door) {
+    let pending = Arc::clone(door.pending_flush());
+    loop {
+        let due_ms = pending.due_ms.load(Ordering::Acquire);
+        let left_ms = due_ms.saturating_sub(door.cache().clock().now_ms());
+        tokio::select! {
+            () = pending.changed.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(left_ms)), if due_ms != NEVER_MS => {
+                run_due_flush(&door).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The memcached front door: the classic text protocol over one shared cache (protocol.txt of
+//! memcached 1.6).
+//!
+//! Read in this order: [`server`] accepts; `connection` turns bytes into requests by `parse` and has
+//! each carried out by its file in `cmd`; `reply` gathers what is sent back.
+//!
+//! # Invariants
+//! - A bad request never ends a connection: it is answered, its data is swallowed, and the next
+//!   line is a command again. Only lines that are not memcached at all close it.
+//! - What a client can make the server hold is bounded: a line, one value up to the item limit, and
+//!   one batch of replies per connection.
+//! - A store after a miss on the same connection carries the claim of that miss (`misses`).
+//!
+//! # Not here
+//! Freshness, expiry and eviction are the cache's; who may connect is decided where listeners are
+//! configured.
+
+mod buffer;
+mod cmd;
+mod connection;
+mod exptime;
+mod flush;
+mod metrics;
+mod misses;
+mod parse;
+mod reply;
+pub mod server;
+mod session;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use metrics::Metrics;
+pub use server::{Door, FlushAll, Settings, Shutdown, serve};

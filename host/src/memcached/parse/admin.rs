@@ -1,0 +1,79 @@
+//! `flush_all`, `verbosity`, `stats` and `shutdown`.
+
+use super::words::Words;
+use super::{Answer, BAD_EXPTIME, BAD_LINE, Fault, Request, UNKNOWN, number, signed_number};
+
+const BAD_SHUTDOWN: &[u8] = b"CLIENT_ERROR invalid shutdown mode\r\n";
+
+/// What `stats` is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memcached) enum StatsTopic {
+    /// `stats`
+    General,
+    /// `stats settings`
+    Settings,
+    /// `stats reset`
+    Reset,
+    /// `stats slabs`
+    Slabs,
+    /// `stats sizes`
+    Sizes,
+    /// `stats items`, `stats conns`: known to memcached, and there is nothing to list.
+    Empty,
+}
+
+/// How `shutdown` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memcached) enum ShutdownMode {
+    /// `shutdown`
+    Plain,
+    /// `shutdown graceful`: every shutdown of this server is.
+    Graceful,
+}
+
+/// Reads `[delay] [noreply]`.
+pub(super) fn flush_all(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
+    let answer = words.answer();
+    match words.next() {
+        None | Some(b"noreply") => Ok(Request::FlushAll(None, answer)),
+        Some(delay) => match signed_number(delay) {
+            Some(delay) => Ok(Request::FlushAll(Some(delay), answer)),
+            None => Err(Fault::new(BAD_EXPTIME, answer)),
+        },
+    }
+}
+
+/// Reads `<level> [noreply]`.
+pub(super) fn verbosity(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
+    let answer = words.answer();
+    match words.next() {
+        // Not muted: `noreply` stands where the level should.
+        None | Some(b"noreply") => Err(Fault::new(UNKNOWN, Answer::Wanted)),
+        Some(level) if number(level).is_some() => Ok(Request::Verbosity(answer)),
+        Some(_) => Err(Fault::new(BAD_LINE, answer)),
+    }
+}
+
+/// Reads `[topic]`. Topics about memcached's own insides are unknown here; naive clients hang
+/// without an answer that ends, and `ERROR` is one.
+pub(super) fn stats(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
+    let topic = match words.next() {
+        None => StatsTopic::General,
+        Some(b"settings") => StatsTopic::Settings,
+        Some(b"reset") => StatsTopic::Reset,
+        Some(b"slabs") => StatsTopic::Slabs,
+        Some(b"sizes") => StatsTopic::Sizes,
+        Some(b"items" | b"conns") => StatsTopic::Empty,
+        Some(_) => return Err(Fault::new(UNKNOWN, Answer::Wanted)),
+    };
+    Ok(Request::Stats(topic))
+}
+
+/// Reads `[graceful]`.
+pub(super) fn shutdown(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
+    match words.next() {
+        None => Ok(Request::Shutdown(ShutdownMode::Plain)),
+        Some(b"graceful") => Ok(Request::Shutdown(ShutdownMode::Graceful)),
+        Some(_) => Err(Fault::new(BAD_SHUTDOWN, Answer::Wanted)),
+    }
+}

@@ -1,0 +1,83 @@
+//! `set`, `add`, `replace`, `append`, `prepend` and `cas`: the line before the data block.
+
+use super::retrieval::is_key;
+use super::words::Words;
+use super::{Answer, BAD_LINE, Fault, number, signed_number};
+
+/// Largest length that memcached can announce; beyond it, the line is not a storage command.
+const VALUE_BYTES_MAX: u64 = i32::MAX as u64 - 2;
+
+/// When to store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memcached) enum Verb {
+    /// Always.
+    Set,
+    /// Only where nothing is.
+    Add,
+    /// Only where something is.
+    Replace,
+    /// Behind what is there.
+    Append,
+    /// Before what is there.
+    Prepend,
+    /// Only if what is there still has this CAS unique.
+    Cas(u64),
+}
+
+/// A storage command whose data block is to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memcached) struct Store<'a> {
+    /// When to store.
+    pub(in crate::memcached) verb: Verb,
+    /// Under which key.
+    pub(in crate::memcached) key: &'a [u8],
+    /// The client's opaque 32 bits.
+    pub(in crate::memcached) flags: u32,
+    /// The expiry time as sent.
+    pub(in crate::memcached) exptime: i64,
+    /// Length of the value, without the line end behind it.
+    pub(in crate::memcached) value_bytes: usize,
+    /// Whether to answer.
+    pub(in crate::memcached) answer: Answer,
+}
+
+/// Reads `<key> <flags> <exptime> <bytes> [noreply]`.
+pub(super) fn store(words: Words<'_>, verb: Verb) -> Result<Store<'_>, Fault> {
+    fields(words, |_| Some(verb))
+}
+
+/// Reads `<key> <flags> <exptime> <bytes> <cas unique> [noreply]`.
+pub(super) fn cas(words: Words<'_>) -> Result<Store<'_>, Fault> {
+    fields(words, |words| words.next().and_then(number).map(Verb::Cas))
+}
+
+fn fields<'a>(
+    mut words: Words<'a>,
+    verb: impl FnOnce(&mut Words<'a>) -> Option<Verb>,
+) -> Result<Store<'a>, Fault> {
+    let (key, flags) = (words.next(), words.next());
+    let (exptime, value_bytes) = (words.next(), words.next());
+    let value_bytes = value_bytes
+        .and_then(number)
+        .filter(|bytes| *bytes <= VALUE_BYTES_MAX)
+        .and_then(|bytes| usize::try_from(bytes).ok());
+    let verb = verb(&mut words);
+    let answer = words.answer();
+    let store = || {
+        Some(Store {
+            verb: verb?,
+            key: key.filter(|key| is_key(key))?,
+            // memcached takes 2^32 and above, too, and keeps the low 32 bits.
+            flags: flags.and_then(number)? as u32,
+            exptime: exptime.and_then(signed_number)?,
+            value_bytes: value_bytes?,
+            answer,
+        })
+    };
+    store().ok_or(Fault {
+        text: BAD_LINE,
+        answer,
+        // The client sends its data whatever the line looked like; it is not to be obeyed.
+        swallow_bytes: value_bytes.map_or(0, |bytes| bytes + 2),
+    })
+}

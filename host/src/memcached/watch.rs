@@ -1,0 +1,97 @@
+//! Waiting for a client, for the server's stop and for idleness at once, at the price of a read.
+//!
+//! # Invariants
+//! - The stop and the idle timer are polled once to leave a waker behind and again only when the
+//!   task was woken without anything to read: both take locks that all connections share. A task's
+//!   waker stays the same, so the one left behind stays good.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::{Sleep, sleep};
+
+use crate::tasks::Tasks;
+
+/// Idleness is looked at so many times per timeout.
+const TICKS_PER_TIMEOUT: u32 = 4;
+
+/// What ended a wait.
+#[derive(Debug)]
+pub(super) enum Woken {
+    /// This many bytes were read; none at the end of the stream.
+    Read(usize),
+    /// The server stops.
+    Stop,
+    /// The client was idle for as long as it may be.
+    Idle,
+}
+
+/// What a connection watches beside its client.
+pub(super) struct Watch {
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    idle: Option<Idle>,
+    is_armed: bool,
+}
+
+struct Idle {
+    tick: Duration,
+    timer: Pin<Box<Sleep>>,
+    /// Ticks since the last read.
+    quiet_ticks: u32,
+}
+
+impl Watch {
+    pub(super) fn new(tasks: &Tasks, idle_timeout: Option<Duration>) -> Self {
+        let idle = idle_timeout.map(|timeout| {
+            let tick = timeout / TICKS_PER_TIMEOUT;
+            Idle { tick, timer: Box::pin(sleep(tick)), quiet_ticks: 0 }
+        });
+        Self { stopping: Box::pin(tasks.stopping()), idle, is_armed: false }
+    }
+
+    /// Reads into `buffer`, or says why there is nothing to wait for any more.
+    pub(super) async fn read<S, B>(&mut self, stream: &mut S, buffer: &mut B) -> io::Result<Woken>
+    where
+        S: AsyncRead + Unpin,
+        B: BufMut,
+    {
+        let mut read = pin!(stream.read_buf(buffer));
+        let mut is_first_poll = true;
+        let woken = poll_fn(|cx| {
+            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+                return Poll::Ready(read.map(Woken::Read));
+            }
+            if std::mem::take(&mut is_first_poll) && self.is_armed {
+                return Poll::Pending;
+            }
+            self.is_armed = true;
+            self.poll_others(cx).map(Ok)
+        })
+        .await?;
+        if let Some(idle) = &mut self.idle {
+            idle.quiet_ticks = 0;
+        }
+        Ok(woken)
+    }
+
+    fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
+        if self.stopping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Woken::Stop);
+        }
+        let Some(idle) = &mut self.idle else { return Poll::Pending };
+        while idle.timer.as_mut().poll(cx).is_ready() {
+            idle.quiet_ticks += 1;
+            // The first tick may have been under way at the last read.
+            if idle.quiet_ticks > TICKS_PER_TIMEOUT {
+                return Poll::Ready(Woken::Idle);
+            }
+            idle.timer.set(sleep(idle.tick));
+        }
+        Poll::Pending
+    }
+}
