@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod events;
 pub mod limits;
 pub mod model;
 pub mod net;
