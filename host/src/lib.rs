@@ -3,14 +3,17 @@
 //! Read in this order: [`model`] for the words, [`cache`] for the freshness rule, then one front
 //! door, then `app` for how the parts are put together. ARCHITECTURE.md draws the map.
 
+pub mod api;
 pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod events;
 pub mod limits;
 pub mod memcached;
 pub mod model;
 pub mod net;
 pub mod plugins;
 pub mod tasks;
+pub mod telemetry;
 pub mod tier;

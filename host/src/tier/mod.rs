@@ -5,27 +5,30 @@
 //! writer's batch, the callbacks after it, and a look-up. Why no look-up brings back what was
 //! overwritten or removed:
 //!
-//! 1. **Before the batch.** `write` makes the key dirty before it returns its future. From there on
-//!    a look-up of it finds nothing, until a batch that asked memory *after* that has been committed.
-//!    Overwritten while its batch runs, the key is dirty again and the next batch asks again.
+//! 1. **Before the batch.** `write` makes the key dirty before it returns its future. From there
+//!    on a look-up of it finds nothing, until a batch that asked memory *after* that has been
+//!    committed. Overwritten while its batch runs, the key is dirty again and the next batch asks
+//!    again.
 //! 2. **During the batch.** The key is in `writing`, and not loaded, until the commit and all
-//!    callbacks are done. A removal by key in the same batch is executed after the rows are written,
-//!    so it takes out what was asked before it. The callback takes it out of memory before the
-//!    writer asks memory for any further key.
-//! 3. **A look-up begun before** the key became dirty, or before the removal was committed, may end
-//!    after. It is asked again at its end whether the key is dirty; where the whole write lies
-//!    between the two questions, the cache has superseded the look-up under the key's stripe (before
-//!    it called `write`, or in the callback) and discards the rows. A look-up begun after the commit
-//!    reads after it: each is one statement, and a statement sees the last commit before its start.
-//! 4. **After a failure** nothing is known of what the transaction left, so its keys, and the keys
-//!    its records remove, are dirty as before, and while the tier is degraded nothing is loaded. A
-//!    commit that succeeds after it was given up for time comes before any later one: there is one
-//!    write lock on the file.
-//! 5. **What was invalidated by tag, URL, prefix or everything** keeps its rows and is refused by the
-//!    fence: by that in memory, and after a restart by the durable one, which was committed with the
-//!    record. Rows of the fence go when they are at or below the oldest birth *B* of all rows. `B` is
-//!    found between batches and published before they go; from then on no row older than `B` is
-//!    written, nor loaded. So a row at or below `B` decides about nothing, now or after a restart.
+//!    callbacks are done. A removal by key in the same batch is executed after the rows are
+//!    written, so it takes out what was asked before it. The callback takes it out of memory
+//!    before the writer asks memory for any further key.
+//! 3. **A look-up begun before** the key became dirty, or before the removal was committed, may
+//!    end after. It is asked again at its end whether the key is dirty; where the whole write
+//!    lies between the two questions, the cache has superseded the look-up under the key's stripe
+//!    (before it called `write`, or in the callback) and discards the rows. A look-up begun after
+//!    the commit reads after it: each is one statement, and a statement sees the last commit
+//!    before its start.
+//! 4. **After a failure** nothing is known of what the transaction left, so its keys, and the
+//!    keys its records remove, are dirty as before, and while the tier is degraded nothing is
+//!    loaded. A commit that succeeds after it was given up for time comes before any later one:
+//!    there is one write lock on the file.
+//! 5. **What was invalidated by tag, URL, prefix or everything** keeps its rows and is refused by
+//!    the fence: by that in memory, and after a restart by the durable one, which was committed
+//!    with the record. Rows of the fence go when they are at or below the oldest birth *B* of all
+//!    rows. `B` is found between batches and published before they go; from then on no row older
+//!    than `B` is written, nor loaded. So a row at or below `B` decides about nothing, now or
+//!    after a restart.
 //! 6. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
 //!    has emptied the table. Less being cached is always allowed.
 //!

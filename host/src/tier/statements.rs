@@ -189,8 +189,8 @@ pub(super) async fn cull(connection: &mut SqliteConnection, now_ms: u64) -> Resu
     .await?;
     let ended = sqlx::query(
         "DELETE FROM entries WHERE id IN (\
-           SELECT e.id FROM (SELECT id, key, url, tags, birth FROM entries ORDER BY birth LIMIT ?1) e \
-           WHERE \
+           SELECT e.id FROM \
+           (SELECT id, key, url, tags, birth FROM entries ORDER BY birth LIMIT ?1) e WHERE \
            EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?2 AND f.hard > e.birth) OR \
            EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?3 AND f.name = CAST(e.url AS BLOB) \
                    AND f.hard > e.birth) OR \

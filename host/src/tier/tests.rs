@@ -1,1 +1,148 @@
+//! The tier under a real cache, on real files.
 
+mod faults;
+mod files;
+mod restart;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use super::{OpenError, SqliteTier};
+use crate::cache::tier::Tier;
+use crate::cache::{
+    Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,
+};
+use crate::clock::Clock;
+use crate::model::{
+    Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Sequence, Tag, Target,
+};
+use crate::tasks::Tasks;
+
+/// Waits are for conditions; this only ends a test that would hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    cache: Cache,
+    tier: Arc<SqliteTier>,
+    recovered_epoch: u32,
+    tasks: Tasks,
+}
+
+async fn open(dir: &Path) -> Result<(Arc<SqliteTier>, Recovered, Clock, Tasks), OpenError> {
+    let clock = Clock::manual(1_700_000_000_000);
+    let tasks = Tasks::default();
+    let url = format!("sqlite://{}", dir.join("tier.db").display());
+    let (tier, recovered) = SqliteTier::open(&url, clock.clone(), &tasks).await?;
+    Ok((tier, recovered, clock, tasks))
+}
+
+async fn start(dir: &Path) -> Server {
+    start_with_memory(dir, 64 << 20).await
+}
+
+async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
+    let (tier, recovered, clock, tasks) = open(dir).await.unwrap();
+    let recovered_epoch = recovered.epoch;
+    let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full: WhenFull::Evict };
+    let below: Arc<dyn Tier> = Arc::clone(&tier) as Arc<dyn Tier>;
+    let cache = Cache::new(config, clock, Some(below), recovered);
+    Server { cache, tier, recovered_epoch, tasks }
+}
+
+impl Server {
+    async fn stop(self) {
+        self.cache.close().await;
+        assert_eq!(self.tasks.stop(PATIENCE).await, 0);
+    }
+
+    async fn set(&self, key: &str, value: &str, tags: &[&str]) -> Result<(), UpdateError> {
+        let draft = Draft {
+            body: Bytes::copy_from_slice(value.as_bytes()),
+            flags: 7,
+            expires: Expiry::NEVER,
+            tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
+            claim: None,
+        };
+        self.cache.update(&named(key), |_| (Change::Put(draft), ())).await.map(|_| ())
+    }
+
+    async fn delete(&self, key: &str) {
+        self.cache.update(&named(key), |_| (Change::Remove, ())).await.unwrap();
+    }
+
+    async fn get(&self, key: &str) -> Option<String> {
+        let found = self.cache.get(key.as_bytes()).await?;
+        Some(String::from_utf8(found.body().to_vec()).unwrap())
+    }
+
+    async fn invalidate(&self, target: Target, mode: Mode) -> Result<Applied, InvalidateError> {
+        let cause = Cause { source: "api".into(), event_id: Some("e1".into()), at_ms: 5 };
+        self.cache.invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
+    }
+
+    fn store_page(&self, key: &str, content: Content) {
+        self.cache.store_page(&named(key), self.cache.claim(), content).unwrap();
+    }
+
+    /// Whether the page of a key is there, and how the rule judges it.
+    async fn page(&self, key: &str) -> Option<crate::cache::Verdict> {
+        self.cache.find_page(&named(key), |_| true).await.map(|(_, verdict)| verdict)
+    }
+}
+
+fn named(key: &str) -> Key {
+    Key::new(key.as_bytes()).unwrap()
+}
+
+fn tag(name: &str) -> Target {
+    Target::Tag(Tag::new(name).unwrap())
+}
+
+fn page_at(url: &str, body: &str) -> Content {
+    let head = PageHead {
+        url: url.into(),
+        status: http::StatusCode::OK,
+        headers: http::HeaderMap::new(),
+        vary: Vec::new(),
+        received_ms: 1_700_000_000_000,
+        initial_age_ms: 0,
+        lifetime_ms: 3_600_000,
+        stale_while_revalidate_ms: 60_000,
+        plugin: None,
+    };
+    Content {
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        kind: Kind::Page(Arc::new(head)),
+        expires: Expiry::NEVER,
+        tags: vec![Tag::new("pages").unwrap()],
+    }
+}
+
+/// A connection of somebody else to the same file.
+async fn intruder(dir: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(dir.join("tier.db"));
+    SqliteConnection::connect_with(&options.busy_timeout(PATIENCE)).await.unwrap()
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
+    sqlx::query(sql).execute(connection).await.unwrap();
+}
+
+async fn count(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(2));
+        while !is_so().await {
+            tick.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "never came: {what}");
+}

@@ -5,8 +5,8 @@
 //! - After a commit the callbacks run in order, then the keys may be loaded again, then those who
 //!   wait are told; only after that is the next key taken.
 //! - What a failed transaction contained is never assumed to be absent: its keys stay dirty, its
-//!   records are refused, and a transaction that was given up for time is rolled back or committed by
-//!   SQLite before any later one, because there is one write lock on the file.
+//!   records are refused, and a transaction that was given up for time is rolled back or
+//!   committed by SQLite before any later one, because there is one write lock on the file.
 //! - Nobody waits without bound: a transaction that takes too long fails, and while the tier is
 //!   degraded records and waiters are refused as they come.
 //!

@@ -1,0 +1,80 @@
+//! Files that can't be used, and what the server says about them.
+
+use super::*;
+
+async fn refusal(dir: &Path) -> String {
+    match open(dir).await {
+        Ok(_) => panic!("opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn path_that_cant_be_written_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("no-such-folder");
+    let told = refusal(&missing).await;
+    assert!(told.contains(missing.to_str().unwrap()), "{told}");
+    assert!(told.contains("can't be written"), "{told}");
+}
+
+#[tokio::test]
+async fn address_that_is_not_sqlite_is_refused() {
+    let tasks = Tasks::default();
+    for url in ["postgres://h/db", "sqlite:", "sqlite://", "/some/path"] {
+        let refused = SqliteTier::open(url, Clock::system(), &tasks).await;
+        assert!(matches!(refused.err(), Some(OpenError::Url { .. })), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn second_server_on_the_same_file_is_refused_until_the_first_has_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let told = refusal(dir.path()).await;
+    assert!(told.contains("in use by another server"), "{told}");
+    server.set("a", "one", &[]).await.unwrap();
+    server.stop().await;
+    start(dir.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn file_that_is_no_database_is_refused_and_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tier.db");
+    let text = "this is somebody's letter, not a database\n".repeat(100);
+    std::fs::write(&path, &text).unwrap();
+    let told = refusal(dir.path()).await;
+    assert!(told.contains("is not one of wasmcached"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn database_of_another_application_is_refused_and_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tier.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut theirs = SqliteConnection::connect_with(&options).await.unwrap();
+    execute(&mut theirs, "CREATE TABLE orders (id INTEGER)").await;
+    theirs.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let told = refusal(dir.path()).await;
+    assert!(told.contains("another application"), "{told}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn newer_schema_is_refused_with_both_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    start(dir.path()).await.stop().await;
+    let mut other = intruder(dir.path()).await;
+    execute(
+        &mut other,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', TRUE, x'00', 0)",
+    )
+    .await;
+    other.close().await.unwrap();
+    let told = refusal(dir.path()).await;
+    assert!(told.contains("has schema 9999; this server knows schemas up to 1"), "{told}");
+}
