@@ -4,6 +4,7 @@
 //! door, then `app` for how the parts are put together. ARCHITECTURE.md draws the map.
 
 pub mod cache;
+pub mod client;
 pub mod clock;
 pub mod demo;
 pub mod limits;

@@ -1,8 +1,9 @@
 //! Transcripts as data: what is sent, what must come back, byte for byte.
 //!
-//! `> ` begins a line that is sent and `< ` one that is expected; both end with CR LF unless they end
-//! with a backslash. `\xNN`, `\r`, `\n`, `\t` and `\\` are escapes; `<num>` and `<cas>` stand for one
-//! or more digits. `#` begins a comment, `! ` a directive that needs a clock which can be moved.
+//! `> ` begins a line that is sent and `< ` one that is expected; both end with CR LF unless they
+//! end with a backslash. `\xNN`, `\r`, `\n`, `\t` and `\\` are escapes; `<num>` and `<cas>` stand
+//! for one or more digits. `#` begins a comment, `! ` a directive that moves the clock, which only
+//! the runner beside the code can do.
 
 use crate::Memcached;
 
