@@ -27,17 +27,17 @@ fn transcripts() -> Vec<(String, Vec<(usize, Step)>)> {
 #[test]
 fn transcripts_hold_over_tcp() {
     for (name, steps) in transcripts() {
-        let server = Server::start(&settings::plain());
-        transcript::play(&name, &steps, &mut server.memcached());
+        let server = Server::start(&settings::of_transcripts());
+        transcript::play(&name, &steps, || server.memcached());
     }
 }
 
 #[test]
 fn transcripts_hold_over_the_unix_socket() {
     for (name, steps) in transcripts() {
-        let server = Server::start(&settings::plain());
-        let mut connection = Memcached::unix(&server.dir().join("memcached.sock"));
-        transcript::play(&name, &steps, &mut connection);
+        let server = Server::start(&settings::of_transcripts());
+        let socket = server.dir().join("memcached.sock");
+        transcript::play(&name, &steps, || Memcached::unix(&socket));
     }
 }
 

@@ -13,10 +13,11 @@ const ENDINGS: [&str; 4] = ["rs", "sql", "py", "wit"];
 
 /// Every module of the host and the modules it may use; itself is understood. What is not listed
 /// here does not exist, and nothing points up.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("limits", &[]),
     ("clock", &[]),
     ("tasks", &[]),
+    ("client", &[]),
     ("model", &["limits"]),
     ("net", &["tasks", "limits"]),
     ("config", &["model", "limits"]),
@@ -47,12 +48,12 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "telemetry",
         ],
     ),
-    ("demo", &["clock", "limits", "tasks", "events"]),
-    ("cli", &["app", "demo", "config", "telemetry", "model", "clock", "limits"]),
+    ("demo", &["client", "clock", "limits", "tasks", "events"]),
+    ("cli", &["app", "demo", "client", "events", "plugins", "config", "telemetry", "clock"]),
 ];
 
 /// What a front door may use: never another one, nor the database.
-const DOOR: &[&str] = &["plugins", "cache", "model", "clock", "limits", "tasks", "net"];
+const DOOR: &[&str] = &["plugins", "cache", "model", "clock", "limits", "tasks", "net", "config"];
 
 /// Libraries that only some files of the host may name.
 const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
@@ -257,7 +258,8 @@ fn no_test_is_ignored_and_none_sleeps() {
 #[test]
 fn every_module_says_what_it_is_for() {
     nothing_found("module has no doc", |source, found| {
-        let is_module = source.in_host().is_some() && source.path.ends_with(".rs");
+        let is_test = source.path.ends_with("/tests.rs");
+        let is_module = source.in_host().is_some() && source.path.ends_with(".rs") && !is_test;
         if is_module && !source.text.starts_with("//!") {
             writeln!(found, "{}", source.path).unwrap();
         }

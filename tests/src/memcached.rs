@@ -1,7 +1,7 @@
 //! A raw connection to the memcached port, and the few commands that the suites use.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -47,15 +47,6 @@ impl Memcached {
         sent.expect("send");
     }
 
-    /// Says that nothing more will be sent.
-    pub fn finish(&self) {
-        // The server may have closed already, which is as good.
-        let _ = match &self.socket {
-            Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
-            Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
-        };
-    }
-
     /// Reads more; false at the end of the stream.
     #[track_caller]
     fn fill(&mut self) -> bool {
@@ -95,6 +86,18 @@ impl Memcached {
         while self.unread.len() < count && self.fill() {}
         let rest = self.unread.split_off(count.min(self.unread.len()));
         std::mem::replace(&mut self.unread, rest)
+    }
+
+    /// The digits that come next; what follows them is left unread.
+    #[track_caller]
+    pub fn digits(&mut self) -> Vec<u8> {
+        loop {
+            let digits = self.unread.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits < self.unread.len() || !self.fill() {
+                let rest = self.unread.split_off(digits);
+                return std::mem::replace(&mut self.unread, rest);
+            }
+        }
     }
 
     /// Everything up to the end of the stream.

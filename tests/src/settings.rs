@@ -10,6 +10,13 @@ pub fn plain() -> String {
     format!("memory = \"32MiB\"\n\n{listeners}")
 }
 
+/// What the transcripts count on, as the runner beside the code has it.
+pub fn of_transcripts() -> String {
+    let listeners = "[memcached]\nlisten = \"127.0.0.1:0\"\nunix = \"{dir}/memcached.sock\"\n\
+                     max_connections = 64\n[api]\nlisten = \"127.0.0.1:0\"\n";
+    format!("memory = \"64MiB\"\nthreads = 1\n\n{listeners}")
+}
+
 /// One site in front of `origin` with the shipped plugin `trekking`, and its source of events.
 pub fn trekking(origin: &str) -> String {
     format!(

@@ -1,8 +1,19 @@
-//! Transcripts as data: what is sent, what must come back, byte for byte.
+//! Transcripts as data: what is sent, and what must come back, byte for byte.
 //!
-//! `> ` begins a line that is sent and `< ` one that is expected; both end with CR LF unless they end
-//! with a backslash. `\xNN`, `\r`, `\n`, `\t` and `\\` are escapes; `<num>` and `<cas>` stand for one
-//! or more digits. `#` begins a comment, `! ` a directive that needs a clock which can be moved.
+//! - `> bytes` are sent and `< bytes` are expected, in the order of the file. CR LF is added, unless
+//!   the line ends with a single backslash. Successive `>` are one write.
+//! - Escapes: `\r \n \t \\ \xNN`, and `\{COUNT c}` for COUNT times the character `c`.
+//! - In `<`, `<num>` is any number and `<cas>` one that is remembered; in `>`, `<cas>` is that one.
+//! - `! connection NAME` goes on with this connection, opened when first named.
+//! - `! closed` expects that the server has closed, and nothing before it.
+//! - `! advance 5s` moves the clock, which only the runner beside the code can do.
+//! - `! only wasmcached: REASON` marks what memcached itself answers differently.
+//! - `#` begins a comment.
+//!
+//! # Not here
+//! Files that move the clock: this runner's server has the real one, and nothing here waits.
+
+use std::collections::BTreeMap;
 
 use crate::Memcached;
 
@@ -11,133 +22,164 @@ use crate::Memcached;
 pub enum Step {
     /// These bytes are sent.
     Send(Vec<u8>),
-    /// This comes back, up to its line end.
-    Line(String),
-    /// These bytes come back, with no line end after them.
-    Bytes(Vec<u8>),
+    /// This pattern comes back.
+    Expect(Vec<u8>),
+    /// The steps that follow are this connection's.
+    Connection(String),
+    /// The server has closed.
+    Closed,
 }
 
-/// The steps of a file, each with its line number; `None` where it has directives.
+/// The steps of a file, each with its line number; `None` where it moves the clock.
 #[track_caller]
 pub fn parse(text: &str) -> Option<Vec<(usize, Step)>> {
-    let mut steps = Vec::new();
+    let mut steps: Vec<(usize, Step)> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if line.starts_with("! ") {
-            return None;
-        }
-        let (mark, rest) = line.split_at_checked(1).unwrap_or((line, ""));
-        let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        let step = match (mark, unended(rest)) {
-            (">", Some(part)) => Step::Send(unescape(part)),
-            (">", None) => Step::Send([unescape(rest), b"\r\n".to_vec()].concat()),
-            ("<", Some(part)) => Step::Bytes(unescape(part)),
-            ("<", None) => Step::Line(rest.to_owned()),
+        let step = match line.split_at_checked(2).unwrap_or((line, "")) {
+            ("> ", bytes) => Step::Send(unescape(bytes)),
+            ("< ", bytes) => Step::Expect(unescape(bytes)),
+            ("! ", "closed") => Step::Closed,
+            ("! ", directive) => match directive.split_once(' ') {
+                Some(("connection", name)) => Step::Connection(name.to_owned()),
+                Some(("advance", _)) => return None,
+                Some(("only", _)) => continue,
+                _ => panic!("line {number}: unknown directive `{directive}`"),
+            },
+            (start, _) if start.is_empty() || start.starts_with('#') => continue,
             _ => panic!("line {number}: `{line}` is none of `> < # !`"),
         };
-        steps.push((number, step));
+        match (steps.last_mut(), step) {
+            (Some((_, Step::Send(before))), Step::Send(bytes)) => before.extend(bytes),
+            (_, step) => steps.push((number, step)),
+        }
     }
     Some(steps)
 }
 
-/// The line without its last backslash, if that is not itself escaped.
-fn unended(line: &str) -> Option<&str> {
-    let backslashes = line.bytes().rev().take_while(|&byte| byte == b'\\').count();
-    if backslashes % 2 == 1 { line.strip_suffix('\\') } else { None }
-}
-
-/// Plays the steps, then checks that nothing else came back.
+/// Plays the steps over connections that `connect` opens, then checks on each that is still open
+/// that nothing more came back.
 #[track_caller]
-pub fn play(name: &str, steps: &[(usize, Step)], connection: &mut Memcached) {
+pub fn play(name: &str, steps: &[(usize, Step)], connect: impl Fn() -> Memcached) {
+    let mut open: BTreeMap<&str, Memcached> = BTreeMap::new();
+    let mut current = "first";
+    let mut cas = Vec::new();
     for (number, step) in steps {
+        let place = format!("{name}:{number}");
+        if let Step::Connection(other) = step {
+            current = other;
+            continue;
+        }
+        let connection = open.entry(current).or_insert_with(&connect);
         match step {
-            Step::Send(bytes) => connection.send(bytes),
-            Step::Bytes(expected) => {
-                let seen = connection.bytes(expected.len());
-                assert_eq!(show(&seen), show(expected), "{name}:{number}");
+            Step::Send(bytes) => connection.send(&replace(bytes, b"<cas>", &cas)),
+            Step::Expect(pattern) => expect(connection, pattern, &mut cas, &place),
+            Step::Closed => {
+                assert_eq!(show(&connection.rest()), "", "{place}: more before the end");
+                open.remove(current);
             }
-            Step::Line(pattern) => {
-                let seen = connection.line().unwrap_or_else(|| b"(end of stream)".to_vec());
-                let is_same = is_match(pattern, &seen);
-                assert!(is_same, "{name}:{number}: expected `{pattern}`, saw `{}`", show(&seen));
-            }
+            Step::Connection(_) => {}
         }
     }
-    connection.finish();
-    assert_eq!(show(&connection.rest()), "", "{name}: more came back");
+    for (connection_name, mut connection) in open {
+        // The answer to one more command is the next thing that comes.
+        connection.send(b"verbosity 1\r\n");
+        let place = format!("{name}: end of connection {connection_name}");
+        expect(&mut connection, b"OK\r\n", &mut cas, &place);
+    }
+}
+
+/// Reads as far as the pattern goes, byte by byte of it, numbers as far as their digits go.
+#[track_caller]
+fn expect(connection: &mut Memcached, pattern: &[u8], cas: &mut Vec<u8>, place: &str) {
+    let mut seen = Vec::new();
+    let mut rest = pattern;
+    while let Some(first) = rest.first() {
+        let word = [b"<num>", b"<cas>"].into_iter().find(|word| rest.starts_with(*word));
+        if let Some(word) = word {
+            let digits = connection.digits();
+            seen.extend_from_slice(&digits);
+            let expected = show(pattern);
+            assert!(!digits.is_empty(), "{place}: expected {expected}, got {}", show(&seen));
+            if word == b"<cas>" {
+                *cas = digits;
+            }
+            rest = &rest[word.len()..];
+            continue;
+        }
+        let byte = connection.bytes(1);
+        seen.extend_from_slice(&byte);
+        let is_same = byte.first() == Some(first);
+        assert!(is_same, "{place}: expected `{}`, got `{}`…", show(pattern), show(&seen));
+        rest = &rest[1..];
+    }
 }
 
 fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 
-/// Whether the line is the pattern, digits standing where the pattern says so.
-fn is_match(pattern: &str, line: &[u8]) -> bool {
-    let masked = ["<num>", "<cas>"];
-    let at = masked.iter().filter_map(|mask| Some((pattern.find(mask)?, mask.len()))).min();
-    let Some((at, length)) = at else { return unescape(pattern) == line };
-    let before = unescape(&pattern[..at]);
-    let Some(rest) = line.strip_prefix(before.as_slice()) else { return false };
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    digits > 0 && is_match(&pattern[at + length..], &rest[digits..])
+fn replace(bytes: &[u8], word: &[u8], by: &[u8]) -> Vec<u8> {
+    match bytes.windows(word.len()).position(|window| window == word) {
+        Some(at) => [&bytes[..at], by, &replace(&bytes[at + word.len()..], word, by)].concat(),
+        None => bytes.to_vec(),
+    }
 }
 
 #[track_caller]
-fn unescape(text: &str) -> Vec<u8> {
+fn unescape(line: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'\\' {
-            bytes.push(byte);
-            continue;
-        }
-        let (&escape, tail) = rest.split_first().expect("something after a backslash");
-        rest = tail;
-        match escape {
-            b'r' => bytes.push(b'\r'),
-            b'n' => bytes.push(b'\n'),
-            b't' => bytes.push(b'\t'),
-            b'\\' => bytes.push(b'\\'),
-            b'x' => {
-                let digits = std::str::from_utf8(&rest[..2]).expect("two digits after \\x");
+    let mut rest = line;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let Some(kind) = escape.chars().next() else { return bytes };
+        rest = &escape[kind.len_utf8()..];
+        match kind {
+            'r' => bytes.push(b'\r'),
+            'n' => bytes.push(b'\n'),
+            't' => bytes.push(b'\t'),
+            '\\' => bytes.push(b'\\'),
+            'x' => {
+                let digits = rest.get(..2).expect("two digits after \\x");
                 bytes.push(u8::from_str_radix(digits, 16).expect("hexadecimal digits"));
                 rest = &rest[2..];
             }
-            other => panic!("unknown escape `\\{}`", other.escape_ascii()),
+            '{' => {
+                let (repeat, after) = rest.split_once('}').expect("an end of \\{");
+                let (count, what) = repeat.split_once(' ').expect("a count and what to repeat");
+                bytes.extend(what.repeat(count.parse().expect("a count")).into_bytes());
+                rest = after;
+            }
+            other => panic!("unknown escape `\\{other}`"),
         }
     }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
     bytes
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, is_match, parse};
+    use super::{Step, parse, replace};
 
     #[test]
     fn lines_end_with_cr_lf_unless_they_say_otherwise() {
-        let steps = parse("# c\n> get a\n> \\x00b\\\n< END\n< ab\\\n").unwrap();
-        let steps: Vec<Step> = steps.into_iter().map(|(_, step)| step).collect();
+        let text = "# c\n> get \\{3 a}\n> \\x00b\\\n< END\n\n! connection b\n! closed\n";
+        let steps: Vec<Step> = parse(text).unwrap().into_iter().map(|(_, step)| step).collect();
         assert_eq!(
             steps,
             [
-                Step::Send(b"get a\r\n".to_vec()),
-                Step::Send(b"\0b".to_vec()),
-                Step::Line("END".into()),
-                Step::Bytes(b"ab".to_vec()),
+                Step::Send(b"get aaa\r\n\0b".to_vec()),
+                Step::Expect(b"END\r\n".to_vec()),
+                Step::Connection("b".into()),
+                Step::Closed,
             ]
         );
         assert_eq!(parse("! advance 5s\n"), None);
     }
 
     #[test]
-    fn masked_numbers_match_digits_and_nothing_else() {
-        assert!(is_match("VALUE k 0 1 <cas>", b"VALUE k 0 1 77"));
-        assert!(!is_match("VALUE k 0 1 <cas>", b"VALUE k 0 1 "));
-        assert!(!is_match("VALUE k 0 1 <cas>", b"VALUE k 0 1 7x"));
-        assert!(is_match("<num>.<num>\\\\", b"1.20\\"));
+    fn remembered_number_is_put_wherever_it_is_named() {
+        assert_eq!(replace(b"cas a 0 0 1 <cas> <cas>", b"<cas>", b"77"), b"cas a 0 0 1 77 77");
     }
 }

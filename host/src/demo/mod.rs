@@ -12,7 +12,6 @@
 //! The cache. The rules that turn the application's events into tags: the `trekking` plugin.
 
 mod child;
-mod client;
 mod config;
 mod site;
 mod stage;
@@ -26,7 +25,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use stage::Stage;
 
 pub use child::ChildError;
-pub use client::ClientError;
 pub use site::SiteError;
 
 /// What to do once everything is up.

@@ -14,10 +14,10 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::child::Child;
-use super::client::percent_encode;
 use super::config::{self, Addresses};
 use super::site::{self, Secret, Work};
 use super::{DemoError, say};
+use crate::client::percent_encode;
 use crate::tasks::Tasks;
 
 /// Database work per page: long enough to be felt, short enough to be shown twice.

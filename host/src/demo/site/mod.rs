@@ -1,7 +1,7 @@
 //! The sample application: a trekking company's site whose every page is slow to make.
 //!
-//! It is written as any team would write it: rows in a database, pages rendered from them, and after
-//! a save a signed webhook to the cache. It knows the cache's address and a shared secret, no more.
+//! It is written as any team would write it: rows in a database, pages rendered from them, and
+//! after a save a signed webhook to the cache. It knows the cache's address and a shared secret.
 //!
 //! # Invariants
 //! - The webhook is sent after the row is committed and before the visitor is answered.
@@ -21,7 +21,7 @@ use std::path::Path;
 
 use tokio::net::TcpListener;
 
-use super::client::Client;
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 

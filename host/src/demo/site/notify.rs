@@ -24,8 +24,8 @@ use sha2::Sha256;
 
 use super::SiteError;
 use super::rows::{Photo, Saved};
+use crate::client::{Client, ClientError};
 use crate::clock::Clock;
-use crate::demo::client::{Client, ClientError};
 
 /// The visitor waits for the cache so long, and no longer.
 const ACKNOWLEDGED_MS_MAX: u64 = 5_000;

@@ -135,7 +135,8 @@ pub(super) fn queue(messages: &[Message], survey: &Survey, now_ms: u64) -> Strin
 pub(super) fn photo_form(photo: &Photo, treks: &[Trek], outcome: Option<Outcome>) -> String {
     let note = match outcome {
         Some(Outcome::Acknowledged) => {
-            "<p class=\"note\">Saved. The cache has acknowledged: nobody sees the old title now.</p>"
+            "<p class=\"note\">Saved. The cache has acknowledged: nobody sees the old title \
+             now.</p>"
         }
         Some(Outcome::Unacknowledged) => {
             "<p class=\"note\">Saved, but the cache did not acknowledge: it may show the old title \

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::{Secret, Work, open, serve};
-use crate::demo::client::{Answer, Client, percent_encode};
+use crate::client::{Answer, Client, percent_encode};
 use crate::tasks::Tasks;
 
 /// A received webhook.

@@ -18,9 +18,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::client::{Answer, Client, ClientError, percent_encode};
 use super::stage::Stage;
 use super::{DemoError, say};
+use crate::client::{Answer, Client, ClientError, percent_encode};
 use crate::clock::Clock;
 
 /// The page whose photo is saved.

@@ -7,7 +7,7 @@ use http::{Request, header};
 use http_body_util::Full;
 
 use super::{Shown, StepError, TREK, Tour, UNRELATED, claim, is_hit, shows, status_line};
-use crate::demo::client::ClientError;
+use crate::client::ClientError;
 
 /// The least that the cache must be faster than the application.
 const TIMES_FASTER_MIN: f64 = 100.0;

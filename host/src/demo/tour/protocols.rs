@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{Shown, StepError, TREK, Tour, claim};
-use crate::demo::client::percent_encode;
+use crate::client::percent_encode;
 
 /// For the whole conversation with the memcached port.
 const MEMCACHED_MS_MAX: u64 = 10_000;

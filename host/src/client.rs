@@ -1,7 +1,7 @@
-//! The HTTP client of the demo: one request, one connection, one bounded answer.
+//! A small HTTP client for the demo and the commands: one request, one connection, one answer.
 //!
 //! # Invariants
-//! - Connections are not kept: the cache is restarted and killed here, and a connection from before
+//! - Connections are not kept: a server may have been restarted since, and a connection from before
 //!   would tell about the old process.
 //! - Every request has a time limit and every answer a size limit.
 //!
@@ -17,11 +17,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::Instant;
 
-/// A cold page takes about two seconds; a busy machine may make many of them.
+/// A cold page of the demo takes about two seconds; a busy machine may be making many of them.
 const REQUEST_MS_MAX: u64 = 60_000;
 
-/// The sample pages are a few KB.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest value that a server may be configured to keep is of this order.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// A request without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,29 +42,39 @@ pub enum ClientError {
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
     /// From the first byte sent to the last byte received.
-    pub(super) took: Duration,
+    pub took: Duration,
 }
 
 impl Answer {
     /// A field's value as text; empty where it is absent or not text.
-    pub(super) fn field(&self, name: &str) -> &str {
+    pub fn field(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// Sends requests; clones share nothing but settings.
+/// Sends requests; cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub struct Client {
     inner: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
 }
 
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Client {
-    pub(super) fn new() -> Self {
+    /// A client for HTTP without TLS. It must be made inside a runtime.
+    pub fn new() -> Self {
         let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build_http();
@@ -72,12 +82,12 @@ impl Client {
     }
 
     /// Asks for a page.
-    pub(super) async fn get(&self, url: &str) -> Result<Answer, ClientError> {
+    pub async fn get(&self, url: &str) -> Result<Answer, ClientError> {
         self.send(Request::get(url).body(Full::default())?).await
     }
 
     /// Posts a form; `fields` is encoded already.
-    pub(super) async fn post_form(&self, url: &str, fields: String) -> Result<Answer, ClientError> {
+    pub async fn post_form(&self, url: &str, fields: String) -> Result<Answer, ClientError> {
         let request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::from(fields))?;
@@ -85,7 +95,7 @@ impl Client {
     }
 
     /// Sends any request and collects the answer. Redirects are not followed.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         let start = Instant::now();
         let exchange = async {
             let (head, body) = self.inner.request(request).await?.into_parts();
@@ -102,7 +112,7 @@ impl Client {
 
 /// Percent-encodes everything that is not unreserved (RFC 3986 §2.3): safe in a path segment and in
 /// a form field alike.
-pub(super) fn percent_encode(text: &str) -> String {
+pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
