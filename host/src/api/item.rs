@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{OriginalUri, State};
+use axum::extract::State;
 use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ const PREFIX: &str = "/v1/cache/";
 
 pub(super) async fn read(
     State(api): State<Api>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let key = key_of(&uri)?;
@@ -42,7 +42,7 @@ pub(super) async fn read(
 
 pub(super) async fn write(
     State(api): State<Api>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -73,15 +73,11 @@ pub(super) async fn write(
     }
 }
 
-pub(super) async fn remove(
-    State(api): State<Api>,
-    OriginalUri(uri): OriginalUri,
-) -> Result<Response, ApiError> {
+pub(super) async fn remove(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let key = key_of(&uri)?;
     // With a tier, what lies there counts as affected too.
     let _ = api.cache.get(key.as_bytes()).await;
-    let cause =
-        Cause { source: "api".into(), event_id: None, at_ms: api.cache.clock().now_ms() };
+    let cause = Cause { source: "api".into(), event_id: None, at_ms: api.cache.clock().now_ms() };
     let targets = vec![(Target::Key(key), Mode::Hard)];
     let applied = api.cache.invalidate(Invalidation { targets, cause }).await?;
     let sequence = applied.sequence.to_string();

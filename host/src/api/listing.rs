@@ -30,7 +30,9 @@ pub(super) async fn list(
     let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit is {limit}; 1 to {LIMIT_MAX} are allowed")));
+        return Err(ApiError::bad_request(format!(
+            "limit is {limit}; 1 to {LIMIT_MAX} are allowed"
+        )));
     }
     let tag = query.tag.as_deref().map(Tag::new).transpose()?;
     let cursor = query.cursor.as_deref().map(|cursor| Key::new(cursor.as_bytes())).transpose()?;

@@ -146,7 +146,9 @@ impl Source for Shared {
         let now_ms = self.clock.now_ms();
         let Some(slot) = self.store.get(key.as_bytes()) else { return Vec::new() };
         let live = slot.entries().iter();
-        live.filter(|entry| self.is_live(key.as_bytes(), entry, now_ms))
+        // Softly purged ones are left out: a purge by key makes them stale in memory alone, and the
+        // tier would bring them back fresh.
+        live.filter(|entry| self.is_fresh(key.as_bytes(), entry, now_ms))
             .map(|entry| Row {
                 content: entry.content().clone(),
                 cas: entry.cas(),

@@ -69,7 +69,7 @@ impl World {
         while !self.is_over.load(Ordering::SeqCst) {
             let claim: Claim = self.cache.claim();
             let version = self.origin.load(Ordering::SeqCst);
-            if version % 7 == 0 {
+            if version.is_multiple_of(7) {
                 thread::yield_now();
             }
             let draft = Draft {

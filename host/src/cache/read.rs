@@ -133,8 +133,12 @@ impl Shared {
     /// Whether an entry is what a client without HTTP may read: an item, or a fresh page of one
     /// variant as the origin's plain bytes. Softly purged is gone for it.
     pub(super) fn is_readable(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
+        self.is_fresh(key, entry, now_ms) && is_plain(entry, now_ms)
+    }
+
+    /// Whether nothing has made an entry invalid or stale.
+    pub(super) fn is_fresh(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
         matches!(self.life(key, entry, now_ms), Life::Good(Verdict::Fresh))
-            && is_plain(entry, now_ms)
     }
 
     /// Whether an entry may still be served, fresh or stale.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::entry::{Entry, Handle};
 use super::fence::{Claim, FenceFull, Marks};
 use super::store::Slot;
-use super::tier::TierError;
+use super::tier::{BoxFuture, TierError};
 use super::{Cache, Shared, budget};
 use crate::limits::TAGS_PER_ENTRY_MAX;
 use crate::model::{Content, Expiry, Key, Kind, Tag};
@@ -64,6 +64,12 @@ pub enum UpdateError {
     Tier(#[from] TierError),
 }
 
+/// What the closure tells, and the entry stored.
+type Outcome<R> = Result<(R, Option<Handle>), UpdateError>;
+
+/// Ends when the tier holds nothing older.
+type Durable = BoxFuture<Result<(), TierError>>;
+
 impl Cache {
     /// Decides about the entry of a key and carries the decision out as one step.
     ///
@@ -75,34 +81,47 @@ impl Cache {
         key: &Key,
         decide: impl FnOnce(Option<&Handle>) -> (Change, R),
     ) -> Result<(R, Option<Handle>), UpdateError> {
-        let Some(tier) = &self.shared.tier else {
-            return self.update_memory(key, decide).map(|(told, stored, _)| (told, stored));
-        };
-        if self.peek(key.as_bytes()).is_none() {
+        if self.shared.tier.is_some() && self.peek(key.as_bytes()).is_none() {
             self.load(key.as_bytes()).await;
         }
-        let outcome = self.update_memory(key, decide);
+        let (outcome, durable) = self.update_memory(key, decide);
+        if let Some(durable) = durable {
+            durable.await.inspect_err(|_| {
+                self.shared.stats.tier_errors.inc();
+            })?;
+        }
+        outcome
+    }
+
+    /// Changes memory, and has the tier write the change, as one step under the key's stripe:
+    /// between the two, a look-up in the tier would bring back what was there before.
+    fn update_memory<R>(
+        &self,
+        key: &Key,
+        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
+    ) -> (Outcome<R>, Option<Durable>) {
+        // Looks before it takes the stripe: burying what is over takes the stripe itself.
+        let _ = self.peek(key.as_bytes());
+        let _stripe = self.shared.stripe(key.as_bytes());
+        let outcome = self.change_memory(key, decide);
         let is_changed = match &outcome {
             Ok((_, _, is_changed)) => *is_changed,
             Err(error) => *error == UpdateError::Full,
         };
-        if is_changed {
-            tier.write(key).await.inspect_err(|_| {
-                self.shared.stats.tier_errors.inc();
-            })?;
-        }
-        outcome.map(|(told, stored, _)| (told, stored))
+        let durable = self.shared.tier.as_ref().filter(|_| is_changed).map(|tier| {
+            self.shared.loads.supersede(key);
+            tier.write(key)
+        });
+        (outcome.map(|(told, stored, _)| (told, stored)), durable)
     }
 
-    fn update_memory<R>(
+    /// The caller holds the key's stripe.
+    fn change_memory<R>(
         &self,
         key: &Key,
         decide: impl FnOnce(Option<&Handle>) -> (Change, R),
     ) -> Result<(R, Option<Handle>, bool), UpdateError> {
         let shared = &self.shared;
-        // Looks before it takes the stripe: burying what is over takes the stripe itself.
-        let _ = self.peek(key.as_bytes());
-        let _stripe = shared.stripe(key.as_bytes());
         let now_ms = shared.clock.now_ms();
         let present = shared.store.get(key.as_bytes());
         let current = present.as_ref().and_then(|slot| shared.plain(key, slot, now_ms));
@@ -145,9 +164,6 @@ impl Cache {
             }
             shared.store.put(key.clone(), slot);
             shared.stats.stores.inc();
-        }
-        if shared.tier.is_some() {
-            shared.loads.supersede(key);
         }
         Ok((told, stored, true))
     }

@@ -32,6 +32,7 @@ pub enum ClientCommand {
     Get {
         /// The key
         key: String,
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
@@ -47,6 +48,7 @@ pub enum ClientCommand {
         /// A tag; may be given several times
         #[arg(long = "tag")]
         tags: Vec<String>,
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
@@ -54,6 +56,7 @@ pub enum ClientCommand {
     Delete {
         /// The key
         key: String,
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
@@ -69,11 +72,13 @@ pub enum ClientCommand {
         /// The address of a page, instead of a key
         #[arg(long)]
         url: Option<String>,
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
     /// Print the server's counters
     Stats {
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
@@ -227,7 +232,7 @@ impl EventArgs {
         });
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = since_1970.unwrap_or_default();
-        let timestamp = httpdate::fmt_http_date(SystemTime::now());
+        let timestamp = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let data = json!({ "source": self.source, "events": [change] });
         let body = json!({ "type": "model.changed", "timestamp": timestamp, "data": data });
         let body = body.to_string();

@@ -39,6 +39,7 @@ pub enum PluginCommand {
     },
     /// List the plugins of a running server
     List {
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
@@ -53,6 +54,7 @@ pub enum PluginCommand {
     Rollback {
         /// The plugin's name
         name: String,
+        /// Which server
         #[command(flatten)]
         server: ClientArgs,
     },
@@ -61,9 +63,8 @@ pub enum PluginCommand {
 impl PluginCommand {
     /// Runs the command.
     pub async fn run(self) -> Result<(), ClientFailure> {
-        let not_yet = |what: &str| {
-            Err(ClientFailure::NotAvailable { command: format!("plugin {what}") })
-        };
+        let not_yet =
+            |what: &str| Err(ClientFailure::NotAvailable { command: format!("plugin {what}") });
         match self {
             Self::New { .. } => not_yet("new"),
             Self::Build { .. } => not_yet("build"),

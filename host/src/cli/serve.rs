@@ -93,9 +93,10 @@ impl ServeArgs {
     }
 
     fn into_raw(self) -> RawConfig {
-        let plugins = self.plugin.into_iter().map(|(name, file)| {
-            (name, RawPlugin { file: Some(file), ..RawPlugin::default() })
-        });
+        let plugins = self
+            .plugin
+            .into_iter()
+            .map(|(name, file)| (name, RawPlugin { file: Some(file), ..RawPlugin::default() }));
         RawConfig {
             memory: self.memory,
             max_item_size: self.max_item_size,

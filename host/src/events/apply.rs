@@ -13,9 +13,7 @@ use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
 use crate::cache::{Cache, Change, Claim, Draft, InvalidateError};
 use crate::limits::{EVENT_BYTES_MAX, TARGETS_PER_INVALIDATION_MAX};
-use crate::model::{
-    Action, Cause, Event, Expiry, Invalidation, Key, Mode, Sequence, Tag, Target,
-};
+use crate::model::{Action, Cause, Event, Expiry, Invalidation, Key, Mode, Sequence, Tag, Target};
 use crate::plugins::Plugins;
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
@@ -150,7 +148,8 @@ impl Shared {
         let mut logged = Logged::new(now_ms, &source.name, &id, &events);
         let plan = self.plan(source, &events).await;
         logged.name_targets(&plan.targets);
-        let cause = Cause { source: source.name.clone(), event_id: Some(id.clone()), at_ms: now_ms };
+        let cause =
+            Cause { source: source.name.clone(), event_id: Some(id.clone()), at_ms: now_ms };
         let outcome = self.carry_out(plan, arrival, cause).await;
         match &outcome {
             Ok(receipt) => {
@@ -169,7 +168,9 @@ impl Shared {
         let mut plan = Plan::default();
         for event in events {
             match self.ask_plugin(source, event).await {
-                Some(actions) => actions.into_iter().for_each(|action| plan.add(action, self.now_ms())),
+                Some(actions) => {
+                    actions.into_iter().for_each(|action| plan.add(action, self.now_ms()))
+                }
                 None => plan.add_target(model_target(&event.model), Mode::Hard),
             }
         }
@@ -177,7 +178,11 @@ impl Shared {
         plan.targets.retain(|target| named.insert(target.clone()));
         if plan.targets.len() > TARGETS_PER_INVALIDATION_MAX {
             // Too much to be named is still never dropped.
-            tracing::warn!(source = source.name, targets = plan.targets.len(), "purging everything");
+            tracing::warn!(
+                source = source.name,
+                targets = plan.targets.len(),
+                "purging everything"
+            );
             plan.targets = vec![(Target::Everything, Mode::Hard)];
         }
         plan
@@ -199,7 +204,12 @@ impl Shared {
         None
     }
 
-    async fn carry_out(&self, plan: Plan, arrival: Claim, cause: Cause) -> Result<Receipt, Refused> {
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        arrival: Claim,
+        cause: Cause,
+    ) -> Result<Receipt, Refused> {
         if plan.targets.is_empty() {
             return Ok(Receipt { sequence: self.cache.applied(), affected: 0 });
         }

@@ -23,7 +23,7 @@ mod seen;
 pub mod signature;
 mod sources;
 
-pub use apply::{Events, Receipt, Refused, Refresh};
+pub use apply::{Events, Receipt, Refresh, Refused};
 pub use metrics::Metrics;
 pub use router::router;
 pub use sources::{Source, Sources};

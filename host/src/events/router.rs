@@ -72,7 +72,9 @@ impl IntoResponse for Refused {
         };
         let error = Json(json!({ "error": self.to_string() }));
         match status {
-            StatusCode::SERVICE_UNAVAILABLE => (status, [("retry-after", "1")], error).into_response(),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                (status, [("retry-after", "1")], error).into_response()
+            }
             _ => (status, error).into_response(),
         }
     }

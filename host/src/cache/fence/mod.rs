@@ -155,7 +155,7 @@ impl Fence {
         // `forgotten` is raised before rows are dropped, and so must be asked after them.
         since.includes(self.keys.last(key))
             && self.examine(key.as_bytes(), claim.birth, cells) != Verdict::Dead
-            && since.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire)))
+            && claim.birth.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire)))
     }
 
     /// The latest sequence that makes data of this birth wrong, for `explain`.

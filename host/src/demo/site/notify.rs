@@ -16,16 +16,15 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::SiteError;
 use super::rows::{Photo, Saved};
 use crate::client::{Client, ClientError};
 use crate::clock::Clock;
+use crate::events::signature::{self, SecretError};
 
 /// The visitor waits for the cache so long, and no longer.
 const ACKNOWLEDGED_MS_MAX: u64 = 5_000;
@@ -65,8 +64,8 @@ pub(super) enum NotifyError {
     Client(#[from] ClientError),
     #[error("request is malformed")]
     Request(#[from] http::Error),
-    #[error("webhook secret is malformed")]
-    Secret,
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("cache answered {0}")]
     Refused(http::StatusCode),
     #[error("no acknowledgement within {ACKNOWLEDGED_MS_MAX} ms")]
@@ -162,7 +161,8 @@ impl Notifier {
         let id = format!("msg_{:x}_{delivery:x}", self.started_ms);
         let body = change.body();
         let now_s = self.clock.now_ms() / 1000;
-        let signature = sign(&self.secret, &id, now_s, body.as_bytes())?;
+        let secret = signature::Secret::parse(self.secret.as_str())?;
+        let signature = signature::sign(&secret, &id, now_s, body.as_bytes());
         let request = Request::post(&self.endpoint)
             .header(header::CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
@@ -178,28 +178,5 @@ impl Notifier {
         } else {
             Err(NotifyError::Refused(answer.status))
         }
-    }
-}
-
-/// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body` (Standard Webhooks, "Signature").
-fn sign(secret: &Secret, id: &str, now_s: u64, body: &[u8]) -> Result<String, NotifyError> {
-    let key = secret.0.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
-    let key = key.ok_or(NotifyError::Secret)?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| NotifyError::Secret)?;
-    mac.update(format!("{id}.{now_s}.").as_bytes());
-    mac.update(body);
-    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Secret, sign};
-
-    #[test]
-    fn signature_is_the_one_that_standard_webhooks_publishes() {
-        let secret = Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into());
-        let body = br#"{"email":"test@example.com","username":"test_user"}"#;
-        let signature = sign(&secret, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, body);
-        assert_eq!(signature.unwrap(), "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
     }
 }

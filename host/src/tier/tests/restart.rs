@@ -292,3 +292,22 @@ async fn no_read_returns_what_an_acknowledged_write_has_replaced() {
     assert!(work.join_all().await.into_iter().sum::<i32>() > 0);
     Arc::into_inner(server).unwrap().stop().await;
 }
+
+#[tokio::test]
+async fn page_softly_purged_by_key_is_not_fresh_after_a_restart_when_a_variant_was_added() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.set("x", "", &[]).await.unwrap();
+    eventually("the oldest birth", async || server.tier.oldest_birth() > Sequence::ZERO).await;
+    server.store_page("p", page_at("http://h/p", "one"));
+    server.invalidate(Target::Key(named("p")), Mode::Soft).await.unwrap();
+    let mut other = page_at("http://h/p", "two");
+    let Kind::Page(head) = &mut other.kind else { unreachable!() };
+    Arc::get_mut(head).unwrap().vary = vec![(HeaderName::from_static("accept"), None)];
+    server.store_page("p", other);
+    server.stop().await;
+    let server = start(dir.path()).await;
+    let found = server.cache.find_page(&named("p"), |head| head.vary.is_empty()).await;
+    assert_ne!(found.map(|(_, verdict)| verdict), Some(Verdict::Fresh));
+    server.stop().await;
+}
