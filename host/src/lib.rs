@@ -8,5 +8,6 @@ pub mod clock;
 pub mod limits;
 pub mod model;
 pub mod net;
+pub mod pages;
 pub mod plugins;
 pub mod tasks;
