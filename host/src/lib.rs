@@ -15,6 +15,7 @@ pub mod limits;
 pub mod memcached;
 pub mod model;
 pub mod net;
+pub mod pages;
 pub mod plugins;
 pub mod tasks;
 pub mod telemetry;

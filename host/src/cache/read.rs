@@ -38,7 +38,7 @@ impl Cache {
         found.cloned()
     }
 
-    /// The first variant of a page that `select` takes, and whether it may only be served stale.
+    /// The latest variant of a page that `select` takes, and whether it may only be served stale.
     /// Its own freshness lifetime is the caller's to judge. Asks the tier where memory has nothing.
     pub async fn find_page(
         &self,
@@ -62,7 +62,8 @@ impl Cache {
         let slot = shared.store.get(key.as_bytes())?;
         let now_ms = shared.clock.now_ms();
         let mut is_any_gone = false;
-        let found = slot.entries().iter().find_map(|entry| {
+        // The latest first: what the origin varies by may have changed (RFC 9111 §4.1).
+        let found = slot.entries().iter().rev().find_map(|entry| {
             let head = entry.page().filter(|head| select(head));
             match (head, shared.life(key.as_bytes(), entry, now_ms)) {
                 (Some(_), Life::Good(verdict)) => Some((Handle::clone(entry), verdict)),

@@ -1,0 +1,237 @@
+//! Which fields pass, in both directions (RFC 9110 §7.6).
+//!
+//! # Invariants
+//! - Fields that belong to one connection end with it.
+//! - What says who the client is and what it asked for is written here and never passed on: an
+//!   origin that builds a page from it would let one visitor choose what all others see.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TRANSFER_ENCODING, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+use super::key::Address;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// What becomes of a request field on the way to the origin of a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It reaches the origin as the client sent it.
+    Passed,
+    /// The origin sees the same whatever the client sent.
+    Same,
+    /// It is written anew from who the client is.
+    PerClient,
+}
+
+/// What becomes of this request field.
+pub(crate) fn fate(name: &HeaderName) -> Fate {
+    match name.as_str() {
+        "x-forwarded-for" | "x-forwarded-host" | "forwarded" | "via" | "cdn-loop" => {
+            Fate::PerClient
+        }
+        "if-match"
+        | "if-none-match"
+        | "if-modified-since"
+        | "if-unmodified-since"
+        | "if-range"
+        | "range"
+        | "content-length"
+        | "x-forwarded-proto" => Fate::Same,
+        other if is_dropped(other) => Fate::Same,
+        _ => Fate::Passed,
+    }
+}
+
+/// Request fields that go no further than here.
+fn is_dropped(name: &str) -> bool {
+    is_hop_by_hop(name)
+        || matches!(
+            name,
+            // Answered here: the body is asked for when it is passed on.
+            "expect"
+                | "http2-settings"
+                // Ways to make an origin see another path or method than the key has.
+                | "x-forwarded-prefix"
+                | "x-original-url"
+                | "x-rewrite-url"
+                | "x-http-method-override"
+                | "x-http-method"
+                | "x-method-override"
+        )
+}
+
+/// Fields of one connection (RFC 9110 §7.6.1, and those that RFC 9111 §3.1 keeps out of caches).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Takes out of a request what goes no further, before anything looks at it.
+pub(crate) fn clean_request(headers: &mut HeaderMap) {
+    clean(headers, is_dropped);
+}
+
+/// Takes out of a response what belongs to the origin's connection.
+pub(crate) fn clean_response(headers: &mut HeaderMap) {
+    clean(headers, is_hop_by_hop);
+}
+
+fn clean(headers: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
+    // Transfer-Encoding overrides Content-Length; both together are never passed on
+    // (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // Not the connection's to take away.
+        .filter(|name| !matches!(name.as_str(), "host" | "content-length" | "close"))
+        .collect();
+    let fixed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_dropped(name.as_str())).cloned().collect();
+    for name in fixed.iter().chain(&listed) {
+        headers.remove(name);
+    }
+}
+
+/// Who asks, for the fields that tell the origin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    /// Its address; `None` on a unix socket.
+    pub(crate) ip: Option<IpAddr>,
+    /// The version that it speaks.
+    pub(crate) version: Version,
+}
+
+/// Writes into a request what this proxy has to say about it.
+pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Address, name: &str) {
+    let mut forwarded = match client.ip {
+        Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\";"),
+        Some(IpAddr::V4(ip)) => format!("for={ip};"),
+        None => String::new(),
+    };
+    // Writing to a string does not fail.
+    let _ = write!(forwarded, "host=\"{}\";proto=http", address.authority());
+    let set = |headers: &mut HeaderMap, name: HeaderName, text: &str| {
+        headers.remove(&name);
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    set(headers, FORWARDED, &forwarded);
+    set(headers, X_FORWARDED_HOST, address.authority());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match client.ip {
+        Some(ip) => set(headers, X_FORWARDED_FOR, &ip.to_string()),
+        None => {
+            headers.remove(X_FORWARDED_FOR);
+        }
+    }
+    let version = if client.version == Version::HTTP_10 { "1.0" } else { "1.1" };
+    if let Ok(via) = HeaderValue::from_str(&format!("{version} {name}")) {
+        headers.append(VIA, via);
+    }
+    if let Ok(name) = HeaderValue::from_str(name) {
+        headers.append(CDN_LOOP, name);
+    }
+}
+
+/// Whether a request has been here before (RFC 9110 §7.6.3, RFC 8586).
+pub(crate) fn is_loop(headers: &HeaderMap, name: &str) -> bool {
+    let lines = headers.get_all(VIA).iter().chain(headers.get_all(CDN_LOOP));
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split([',', ' ', '\t', ';']))
+        .any(|word| word == name)
+}
+
+/// Makes `Host` say what the request is for, where an absolute target said something else.
+pub(crate) fn set_host(headers: &mut HeaderMap, address: &Address) {
+    if let Ok(host) = HeaderValue::from_str(address.authority()) {
+        headers.insert(HOST, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn address() -> Address {
+        Address::of_url(&"http://example.com/".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn fields_of_the_connection_and_those_it_lists_go() {
+        let mut fields = headers(&[
+            ("connection", "close, X-Hop"),
+            ("connection", "Host"),
+            ("x-hop", "1"),
+            ("host", "a"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+            ("x-original-url", "/admin"),
+            ("accept", "*/*"),
+        ]);
+        clean_request(&mut fields);
+        assert_eq!(fields.keys().collect::<Vec<_>>().len(), 2);
+        assert!(fields.contains_key("host") && fields.contains_key("accept"));
+    }
+
+    #[test]
+    fn what_a_client_says_about_itself_is_overwritten() {
+        let mut fields = headers(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=6.6.6.6"),
+            ("via", "1.1 edge"),
+        ]);
+        let client = Client { ip: Some([1, 2, 3, 4].into()), version: Version::HTTP_11 };
+        announce(&mut fields, client, &address(), "me");
+        let all = |name: &str| fields.get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(all("x-forwarded-for"), ["1.2.3.4"]);
+        assert_eq!(all("x-forwarded-host"), ["example.com"]);
+        assert_eq!(all("x-forwarded-proto"), ["http"]);
+        assert_eq!(all("forwarded"), ["for=1.2.3.4;host=\"example.com\";proto=http"]);
+        assert_eq!(all("via"), ["1.1 edge", "1.1 me"]);
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_recognised() {
+        assert!(is_loop(&headers(&[("via", "1.0 a, 1.1 me (x)")]), "me"));
+        assert!(is_loop(&headers(&[("cdn-loop", "other, me;v=1")]), "me"));
+        assert!(!is_loop(&headers(&[("via", "1.1 me2")]), "me"));
+    }
+}

@@ -1,0 +1,174 @@
+//! How long a response stays fresh and how old it is (RFC 9111 §4.2). Pure: no clock, no I/O.
+
+use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, StatusCode};
+
+use super::directives::{ResponseDirectives, SECONDS_MAX, seconds};
+use super::fields;
+
+/// Longest lifetime that is only guessed, milliseconds: a day.
+const HEURISTIC_MS_MAX: u64 = 24 * 3600 * 1000;
+
+/// When a response was asked for and when its head came, milliseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// Before the request was sent.
+    pub(crate) requested_ms: u64,
+    /// When the head had come.
+    pub(crate) received_ms: u64,
+}
+
+/// A freshness lifetime, milliseconds, and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// The origin said so.
+    Explicit(u64),
+    /// Guessed from the age of the last change (§4.2.2).
+    Heuristic(u64),
+    /// The origin said nothing to go by.
+    Unknown,
+}
+
+/// §4.2.1: `s-maxage`, `max-age`, `Expires` less `Date`, then the guess.
+pub(crate) fn lifetime(
+    status: StatusCode,
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    timing: Timing,
+) -> Lifetime {
+    if directives.is_malformed {
+        return Lifetime::Explicit(0);
+    }
+    if let Some(seconds) = directives.s_maxage_s.or(directives.max_age_s) {
+        return Lifetime::Explicit(seconds * 1000);
+    }
+    let date_ms = fields::date_ms(headers, &DATE).unwrap_or(timing.received_ms);
+    if headers.contains_key(EXPIRES) {
+        // Anything but one date has passed already (§5.3).
+        let expires_ms = fields::date_ms(headers, &EXPIRES).unwrap_or(0);
+        let lifetime_ms = expires_ms.saturating_sub(date_ms);
+        return Lifetime::Explicit(lifetime_ms.min(SECONDS_MAX * 1000));
+    }
+    let may_guess = directives.public || is_heuristically_cacheable(status);
+    match fields::date_ms(headers, &LAST_MODIFIED) {
+        Some(modified_ms) if may_guess => {
+            Lifetime::Heuristic((date_ms.saturating_sub(modified_ms) / 10).min(HEURISTIC_MS_MAX))
+        }
+        _ => Lifetime::Unknown,
+    }
+}
+
+/// §4.2.3, corrected_initial_age, milliseconds.
+pub(crate) fn initial_age_ms(headers: &HeaderMap, timing: Timing) -> u64 {
+    let date_ms = fields::date_ms(headers, &DATE).unwrap_or(timing.received_ms);
+    let apparent_ms = timing.received_ms.saturating_sub(date_ms);
+    let delay_ms = timing.received_ms.saturating_sub(timing.requested_ms);
+    let corrected_ms = age_s(headers).saturating_mul(1000).saturating_add(delay_ms);
+    apparent_ms.max(corrected_ms).min(SECONDS_MAX * 1000)
+}
+
+/// §5.1: the first of several; what is no number is ignored.
+fn age_s(headers: &HeaderMap) -> u64 {
+    let text = headers.get(AGE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let first = text.split(',').next().unwrap_or("").trim();
+    seconds(first).unwrap_or(0)
+}
+
+/// RFC 9110 §15.1, of those that are stored here.
+fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 784_111_777_000; // Sun, 06 Nov 1994 08:49:37 GMT
+    const TIMING: Timing = Timing { requested_ms: NOW, received_ms: NOW };
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = fields.iter().map(|(name, value)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
+        });
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn lifetime_of(status: u16, fields: &[(&'static str, &str)]) -> Lifetime {
+        let headers = headers(fields);
+        let directives = ResponseDirectives::of(&headers);
+        lifetime(StatusCode::from_u16(status).unwrap(), &headers, &directives, TIMING)
+    }
+
+    #[test]
+    fn the_more_specific_source_of_freshness_wins() {
+        let expires = ("expires", "Sun, 06 Nov 1994 08:50:37 GMT");
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let rows: [(&[(&'static str, &str)], u64); 5] = [
+            (&[("cache-control", "max-age=10, s-maxage=20"), expires, date], 20_000),
+            (&[("cache-control", "max-age=10"), expires, date], 10_000),
+            (&[expires, date], 60_000),
+            (&[("cache-control", "s-maxage=x, max-age=10")], 0),
+            (&[("cache-control", "max-age=\"10")], 0),
+        ];
+        for (fields, wanted_ms) in rows {
+            assert_eq!(lifetime_of(200, fields), Lifetime::Explicit(wanted_ms), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn expires_counts_from_date_and_not_from_now() {
+        let expires = ("expires", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let date = ("date", "Sun, 06 Nov 1994 08:48:37 GMT");
+        assert_eq!(lifetime_of(200, &[expires, date]), Lifetime::Explicit(60_000));
+    }
+
+    #[test]
+    fn expires_that_is_no_date_has_passed() {
+        let good = "Sun, 06 Nov 2094 08:49:37 GMT";
+        for bad in ["0", "-1", "", "Sun, 06 Nov 2094 8:49:37 GMT", "Sun, 06 Nov 2094 08:49:37 UTC"]
+        {
+            assert_eq!(lifetime_of(200, &[("expires", bad)]), Lifetime::Explicit(0), "{bad}");
+        }
+        let twice = [("expires", good), ("expires", good)];
+        assert_eq!(lifetime_of(200, &twice), Lifetime::Explicit(0));
+    }
+
+    #[test]
+    fn a_tenth_of_the_time_since_the_last_change_is_guessed() {
+        let hour_ago = ("last-modified", "Sun, 06 Nov 1994 07:49:37 GMT");
+        assert_eq!(lifetime_of(200, &[hour_ago]), Lifetime::Heuristic(360_000));
+        assert_eq!(lifetime_of(302, &[hour_ago]), Lifetime::Unknown);
+        let public = ("cache-control", "public");
+        assert_eq!(lifetime_of(302, &[hour_ago, public]), Lifetime::Heuristic(360_000));
+        let year_ago = ("last-modified", "Sat, 06 Nov 1993 07:49:37 GMT");
+        assert_eq!(lifetime_of(200, &[year_ago]), Lifetime::Heuristic(HEURISTIC_MS_MAX));
+        assert_eq!(lifetime_of(200, &[]), Lifetime::Unknown);
+    }
+
+    #[test]
+    fn age_is_the_larger_of_what_date_and_age_say() {
+        let timing = Timing { requested_ms: NOW - 2_000, received_ms: NOW };
+        let rows: [(&[(&'static str, &str)], u64); 7] = [
+            (&[], 2_000),
+            (&[("age", "10")], 12_000),
+            (&[("age", "10, 90")], 12_000),
+            (&[("age", "-1")], 2_000),
+            (&[("age", "x")], 2_000),
+            (&[("date", "Sun, 06 Nov 1994 08:48:37 GMT")], 60_000),
+            (&[("date", "Sun, 06 Nov 1994 09:49:37 GMT"), ("age", "3")], 5_000),
+        ];
+        for (fields, wanted_ms) in rows {
+            assert_eq!(initial_age_ms(&headers(fields), timing), wanted_ms, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn an_absurd_age_saturates() {
+        let fields = headers(&[("age", "18446744073709551615")]);
+        assert_eq!(initial_age_ms(&fields, TIMING), SECONDS_MAX * 1000);
+    }
+}

@@ -1,0 +1,126 @@
+//! The page cache: a caching reverse proxy for HTTP/1.1 (RFC 9110, 9111, 9112).
+//!
+//! A request goes through the phases of `phase`; a miss becomes a `fill`. What may be stored and for
+//! how long is said by pure modules (`directives`, `freshness`, `vary`, `storable`, `conditional`);
+//! what passes to and from the origin, by `forward`.
+//!
+//! # Invariants
+//! - Nothing is served from memory that the freshness rule of `cache` does not allow: pages are
+//!   always looked up there, also by those who waited for a fill and after a 304.
+//! - A body is never held whole before its first byte is sent, and never stored unless it was whole.
+//! - The key names what the origin is asked for, byte for byte.
+//!
+//! # Not here
+//! Ranges and stale-if-error; TLS; the API. Plugins are behind [`PagePolicy`].
+
+mod body;
+mod conditional;
+mod directives;
+mod fields;
+mod fill;
+mod forward;
+mod freshness;
+mod key;
+mod metrics;
+mod origin;
+mod outcome;
+mod phase;
+mod policy_hook;
+mod request;
+mod respond;
+mod server;
+mod settings;
+mod storable;
+mod tags;
+mod vary;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, Method, Response};
+use hyper::body::Incoming;
+
+use crate::cache::Cache;
+use crate::model::Key;
+use crate::tasks::Tasks;
+use origin::{Origin, OriginError};
+use request::{Ask, Sites};
+
+pub use key::AddressError;
+pub use metrics::Metrics;
+pub use policy_hook::PagePolicy;
+pub use request::ExplainError;
+pub use server::serve;
+pub use settings::{
+    BODY_IDLE_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECTIONS_MAX, HEAD_TIMEOUT_MS, Settings, Site,
+    SiteError,
+};
+
+/// The page cache; clones share everything.
+#[derive(Clone)]
+pub struct Pages {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    cache: Cache,
+    tasks: Tasks,
+    settings: Settings,
+    sites: Sites,
+    origin: Origin,
+    metrics: Metrics,
+}
+
+impl Pages {
+    /// A page cache for these sites above `cache`; its background work belongs to `tasks`.
+    pub fn new(
+        cache: Cache,
+        tasks: Tasks,
+        settings: Settings,
+        sites: Vec<Site>,
+    ) -> Result<Self, SiteError> {
+        let sites = Sites::new(sites)?;
+        let origin = Origin::new(&settings);
+        let metrics = Metrics::default();
+        Ok(Self { shared: Arc::new(Shared { cache, tasks, settings, sites, origin, metrics }) })
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The key of a plain GET of a URL, without any of the inputs that a policy may look at.
+    pub fn explain_url(&self, url: &str) -> Result<Key, ExplainError> {
+        self.shared.sites.key_of_url(url)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.cache.clock().now_ms()
+    }
+
+    /// The request fields that answers depend on because the site's policy looks at them.
+    fn policy_names(&self, ask: &Ask) -> Vec<HeaderName> {
+        let policy = ask.site.policy.as_ref();
+        policy.map(|policy| policy_hook::vary_names(policy.inputs())).unwrap_or_default()
+    }
+
+    /// Writes into a request what the origin is told about its client.
+    fn announce(&self, ask: &Ask, headers: &mut HeaderMap) {
+        forward::set_host(headers, &ask.address);
+        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy_name);
+    }
+
+    async fn ask_origin(
+        &self,
+        ask: &Ask,
+        method: &Method,
+        headers: HeaderMap,
+        body: Option<Incoming>,
+    ) -> Result<Response<Incoming>, OriginError> {
+        self.shared.metrics.origin_requests.inc();
+        self.shared.origin.send(method, &ask.upstream_uri()?, headers, body).await
+    }
+}

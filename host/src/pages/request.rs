@@ -1,0 +1,216 @@
+//! A request as the phases need it: cleaned, addressed, with its site and its key.
+//!
+//! # Invariants
+//! - Nothing looks at a request before fields that the origin will not see are taken out of it.
+
+use std::sync::Arc;
+
+use http::header::RANGE;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+use super::forward::{self, Client};
+use super::key::{self, Address, AddressError};
+use super::outcome::Reason;
+use super::policy_hook;
+use super::settings::{Site, SiteError};
+use crate::model::{Key, KeyDecision, RequestView};
+
+/// A request that is the page cache's to answer.
+pub(crate) struct Ask {
+    pub(crate) site: Arc<Site>,
+    pub(crate) address: Address,
+    pub(crate) method: Method,
+    /// The client's fields, without those that end here.
+    pub(crate) headers: HeaderMap,
+    pub(crate) client: Client,
+    pub(crate) lookup: Lookup,
+    /// What the policy sees; `None` without one.
+    pub(crate) view: Option<RequestView>,
+}
+
+/// Whether and where memory is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Lookup {
+    /// Under this key.
+    Under(Key),
+    /// Not at all.
+    Not(Reason),
+}
+
+/// A request that the server answers itself.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: Reason,
+}
+
+impl Ask {
+    /// Examines a request. `has_body` says whether one follows.
+    pub(crate) fn new(
+        sites: &Sites,
+        mut parts: Parts,
+        has_body: bool,
+        ip: Option<std::net::IpAddr>,
+    ) -> Result<Self, Refused> {
+        let refused = |status, reason| Refused { status, reason };
+        match parts.method {
+            Method::TRACE => return Err(refused(StatusCode::METHOD_NOT_ALLOWED, Reason::Method)),
+            Method::CONNECT => return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Method)),
+            _ => {}
+        }
+        if forward::is_loop(&parts.headers, &sites.proxy_name) {
+            return Err(refused(StatusCode::LOOP_DETECTED, Reason::Loop));
+        }
+        let address = Address::of_request(&parts.uri, &parts.headers)
+            .map_err(|_| refused(StatusCode::BAD_REQUEST, Reason::BadTarget))?;
+        let site = sites
+            .of(&address)
+            .ok_or_else(|| refused(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite))?;
+        forward::clean_request(&mut parts.headers);
+        let mut ask = Self {
+            site: Arc::clone(site),
+            address,
+            method: parts.method,
+            headers: parts.headers,
+            client: Client { ip, version: parts.version },
+            lookup: Lookup::Not(Reason::Method),
+            view: None,
+        };
+        if matches!(ask.method, Method::GET | Method::HEAD) {
+            (ask.lookup, ask.view) = match has_body {
+                true => (Lookup::Not(Reason::RequestBody), None),
+                false => lookup(&ask.site, &ask.method, &ask.address, &ask.headers),
+            };
+        }
+        Ok(ask)
+    }
+
+    /// Whether the method can't change anything (RFC 9110 §9.2.1); what is unknown can.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+
+    /// Whether it asks for a part of a representation.
+    pub(crate) fn has_range(&self) -> bool {
+        self.headers.contains_key(RANGE)
+    }
+
+    /// Where the origin is asked for it.
+    pub(crate) fn upstream_uri(&self) -> Result<Uri, http::Error> {
+        let origin = self.site.origin.authority().map_or("", |authority| authority.as_str());
+        Uri::builder()
+            .scheme("http")
+            .authority(origin)
+            .path_and_query(self.address.target().clone())
+            .build()
+    }
+}
+
+/// Where memory is asked for a GET or HEAD, and what the policy saw to say so.
+fn lookup(
+    site: &Site,
+    method: &Method,
+    address: &Address,
+    headers: &HeaderMap,
+) -> (Lookup, Option<RequestView>) {
+    let default = || match address.key() {
+        Ok(key) => Lookup::Under(key),
+        Err(_) => Lookup::Not(Reason::KeyTooLong),
+    };
+    let Some(policy) = &site.policy else { return (default(), None) };
+    let view = policy_hook::view(method.as_str(), address, headers, policy.inputs());
+    let lookup = match policy.cache_key(&view) {
+        Ok(KeyDecision::Default) => default(),
+        Ok(KeyDecision::Custom(key)) => Lookup::Under(key),
+        Ok(KeyDecision::Bypass) => Lookup::Not(Reason::PolicyBypass),
+        Err(error) => {
+            tracing::warn!(site = %site.name, policy = policy.name(), %error, "cache key");
+            Lookup::Not(Reason::PolicyKeyFailed)
+        }
+    };
+    (lookup, Some(view))
+}
+
+/// The configured sites, and this proxy's name on the way to them.
+pub(crate) struct Sites {
+    /// Those for one host before the one for all others.
+    sites: Vec<Arc<Site>>,
+    pub(crate) proxy_name: String,
+}
+
+/// A URL that no key can be said for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    /// Not a URL of a page.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// No site answers for its host.
+    #[error("no site answers for host {host:?}")]
+    NoSite {
+        /// The host.
+        host: String,
+    },
+    /// Pages of this URL are not kept.
+    #[error("{url:?} is not looked up: {reason}")]
+    NotLookedUp {
+        /// The URL.
+        url: String,
+        /// Why, as in `Cache-Status`.
+        reason: &'static str,
+    },
+}
+
+impl Sites {
+    /// Checks the sites.
+    pub(crate) fn new(sites: Vec<Site>) -> Result<Self, SiteError> {
+        let mut checked: Vec<Arc<Site>> = Vec::with_capacity(sites.len());
+        for mut site in sites {
+            let is_plain = site.origin.scheme() == Some(&http::uri::Scheme::HTTP)
+                && site.origin.query().is_none()
+                && matches!(site.origin.path(), "" | "/")
+                && site.origin.authority().is_some_and(|a| key::authority(a.as_str()).is_ok());
+            if !is_plain {
+                let origin = site.origin.to_string();
+                return Err(SiteError::Origin { site: site.name, origin });
+            }
+            if let Some(host) = &site.host {
+                let Ok(spelt) = key::authority(host) else {
+                    return Err(SiteError::Host { host: host.clone(), site: site.name });
+                };
+                site.host = Some(spelt);
+            }
+            if let Some(first) = checked.iter().find(|first| first.host == site.host) {
+                return Err(SiteError::Twice { first: first.name.clone(), second: site.name });
+            }
+            checked.push(Arc::new(site));
+        }
+        checked.sort_by_key(|site| site.host.is_none());
+        // Differs from every other instance, so that a chain of them is no loop.
+        let id = std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), "via");
+        Ok(Self { sites: checked, proxy_name: format!("wasmcached-{id:016x}") })
+    }
+
+    fn of(&self, address: &Address) -> Option<&Arc<Site>> {
+        let answers = |site: &&Arc<Site>| match site.host.as_deref() {
+            Some(host) => host == address.authority() || host == address.host(),
+            None => true,
+        };
+        self.sites.iter().find(answers)
+    }
+
+    /// The key of a plain GET of a URL, without any of the inputs that a policy may look at.
+    pub(crate) fn key_of_url(&self, url: &str) -> Result<Key, ExplainError> {
+        let uri: Uri = url.parse().map_err(|_| AddressError::Target { target: url.to_owned() })?;
+        let address = Address::of_url(&uri)?;
+        let site = self
+            .of(&address)
+            .ok_or_else(|| ExplainError::NoSite { host: address.authority().to_owned() })?;
+        match lookup(site, &Method::GET, &address, &HeaderMap::new()).0 {
+            Lookup::Under(key) => Ok(key),
+            Lookup::Not(reason) => {
+                Err(ExplainError::NotLookedUp { url: address.url(), reason: reason.as_str() })
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `Vary`: which stored variant a request may be answered with (RFC 9111 §4.1).
+//!
+//! # Invariants
+//! - All values of a field are compared, in order; that a field is absent is a value too.
+//! - What is compared is what the origin saw: fields that this proxy writes itself are never taken
+//!   from the client.
+
+use std::fmt::Write;
+
+use http::header::VARY;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::forward::{self, Fate};
+use super::outcome::Reason;
+
+/// Request fields and their values, as [`crate::model::PageHead::vary`] keeps them.
+pub(crate) type Selection = Vec<(HeaderName, Option<HeaderValue>)>;
+
+/// What a response was selected by, from its `Vary` and the request that it answers.
+pub(crate) fn selection(response: &HeaderMap, request: &HeaderMap) -> Result<Selection, Reason> {
+    let mut found: Selection = Vec::new();
+    for line in response.get_all(VARY) {
+        let line = line.to_str().map_err(|_| Reason::VaryAny)?;
+        for name in line.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            // Also catches `*`, which is no name of a field.
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .ok()
+                .filter(|name| name != "*")
+                .ok_or(Reason::VaryAny)?;
+            match forward::fate(&name) {
+                Fate::Passed if found.iter().any(|(known, _)| *known == name) => {}
+                Fate::Passed => {
+                    let value = combined(request, &name);
+                    found.push((name, value));
+                }
+                Fate::Same => {}
+                Fate::PerClient => return Err(Reason::VaryPerClient),
+            }
+        }
+    }
+    // The order in which an origin names them makes no other variant.
+    found.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    Ok(found)
+}
+
+/// Whether a request selects what was stored with these values.
+pub(crate) fn selects(stored: &[(HeaderName, Option<HeaderValue>)], request: &HeaderMap) -> bool {
+    stored.iter().all(|(name, stored)| {
+        let mut lines = request.get_all(name).iter();
+        match (lines.next(), lines.next()) {
+            (None, _) => stored.is_none(),
+            (Some(only), None) => stored.as_ref() == Some(only),
+            (Some(_), Some(_)) => *stored == combined(request, name),
+        }
+    })
+}
+
+/// Adds names to `Vary` that are not in it yet.
+pub(crate) fn add_names(headers: &mut HeaderMap, names: &[HeaderName]) {
+    let mut missing = String::new();
+    for name in names {
+        let is_known =
+            headers.get_all(VARY).iter().filter_map(|line| line.to_str().ok()).any(|line| {
+                line.split(',').any(|known| known.trim() == "*" || name == known.trim())
+            });
+        if !is_known {
+            let comma = if missing.is_empty() { "" } else { ", " };
+            // Writing to a string does not fail.
+            let _ = write!(missing, "{comma}{name}");
+        }
+    }
+    if let (false, Ok(value)) = (missing.is_empty(), HeaderValue::from_str(&missing)) {
+        headers.append(VARY, value);
+    }
+}
+
+/// A copy of all lines of a field as one value, which keeps no network buffer alive.
+fn combined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let mut all = lines.next()?.as_bytes().to_vec();
+    for line in lines {
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::from_bytes(&all).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn an_asterisk_anywhere_never_matches() {
+        for vary in ["*", "accept, *", "*, foo", "a b"] {
+            let found = selection(&headers(&[("vary", vary)]), &headers(&[]));
+            assert_eq!(found, Err(Reason::VaryAny), "{vary}");
+        }
+        let second_line = headers(&[("vary", "accept"), ("vary", "*")]);
+        assert_eq!(selection(&second_line, &headers(&[])), Err(Reason::VaryAny));
+    }
+
+    #[test]
+    fn all_lines_of_vary_and_of_the_field_count() {
+        let response = headers(&[("vary", "Accept-Language"), ("vary", "accept")]);
+        let request = headers(&[("accept-language", "de"), ("accept-language", "fr")]);
+        let stored = selection(&response, &request).unwrap();
+        assert!(selects(&stored, &request));
+        assert!(selects(&stored, &headers(&[("accept-language", "de, fr")])));
+        assert!(!selects(&stored, &headers(&[("accept-language", "de")])));
+        assert!(!selects(&stored, &headers(&[("accept-language", "fr, de")])));
+    }
+
+    #[test]
+    fn absence_is_a_value() {
+        let stored = selection(&headers(&[("vary", "accept")]), &headers(&[])).unwrap();
+        assert!(selects(&stored, &headers(&[])));
+        assert!(!selects(&stored, &headers(&[("accept", "")])));
+    }
+
+    #[test]
+    fn the_order_of_names_makes_no_other_variant() {
+        let request = headers(&[("accept", "a"), ("accept-language", "de")]);
+        let one = selection(&headers(&[("vary", "accept, accept-language")]), &request);
+        let other = selection(&headers(&[("vary", "Accept-Language, Accept, accept")]), &request);
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn fields_that_the_proxy_writes_for_each_client_are_not_taken_from_the_client() {
+        for name in ["X-Forwarded-For", "Forwarded", "Via", "X-Forwarded-Host"] {
+            let found = selection(&headers(&[("vary", name)]), &headers(&[]));
+            assert_eq!(found, Err(Reason::VaryPerClient), "{name}");
+        }
+        let conditions = selection(&headers(&[("vary", "If-None-Match, Range")]), &headers(&[]));
+        assert_eq!(conditions, Ok(Vec::new()));
+    }
+
+    #[test]
+    fn names_are_added_once() {
+        let mut fields = headers(&[("vary", "Cookie")]);
+        let names = [http::header::COOKIE, http::header::ACCEPT_LANGUAGE];
+        add_names(&mut fields, &names);
+        add_names(&mut fields, &names);
+        let lines: Vec<_> = fields.get_all("vary").iter().collect();
+        assert_eq!(lines, ["Cookie", "accept-language"]);
+    }
+}
