@@ -1,7 +1,7 @@
 //! The memcached front door: the classic text protocol over one shared cache (protocol.txt of
 //! memcached 1.6).
 //!
-//! Read in this order: [`server`] accepts; `connection` turns bytes into requests by `parse` and has
+//! Read in this order: `server` accepts; `connection` turns bytes into requests by `parse` and has
 //! each carried out by its file in `cmd`; `reply` gathers what is sent back.
 //!
 //! # Invariants
@@ -24,7 +24,7 @@ mod metrics;
 mod misses;
 mod parse;
 mod reply;
-pub mod server;
+mod server;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,11 @@
 //! Accepting memcached clients: settings, the shared handle, and the accept loop.
+//!
+//! # Invariants
+//! - All listeners of a door share its connection limit, its counters and its pending flush.
+//! - A client over the limit is told so in memcached's words and closed.
+//!
+//! # Not here
+//! Binding, and what is done when a client asks for `shutdown`: the application's.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! What a connection knows while its commands are carried out.
+//!
+//! # Invariants
+//! - Replies leave in the order in which they were appended.
+//! - A client that takes none of its replies is disconnected; until then it holds at most one batch.
 
 use std::future::poll_fn;
 use std::io;

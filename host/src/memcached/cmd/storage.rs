@@ -50,17 +50,32 @@ pub(in crate::memcached) async fn expect(
     Some(pending)
 }
 
-/// Tells the client that its value is too large. What a `set` was to replace is gone: the client
-/// means it to be outdated.
+/// Tells the client that its value is too large.
 async fn refuse_too_large(session: &mut Session, pending: &Pending) {
     session.tally.inc(Count::StoreTooLarge);
-    if pending.verb == Verb::Set {
-        let removed = session.door.cache().update(&pending.key, |_| (Change::Remove, ()));
-        if let Err(error) = removed.await {
-            return session.server_error(pending.answer, &error);
-        }
+    match pending.verb {
+        Verb::Set => remove_and_answer(session, pending, TOO_LARGE).await,
+        _ => session.answer(pending.answer, TOO_LARGE),
     }
-    session.answer(pending.answer, TOO_LARGE);
+}
+
+/// Tells the client that its value may have been read before an invalidation.
+async fn refuse_fenced(session: &mut Session, pending: &Pending) {
+    session.tally.inc(Count::StoreFenced);
+    match pending.verb {
+        Verb::Set | Verb::Replace => remove_and_answer(session, pending, NOT_STORED).await,
+        _ => session.answer(pending.answer, NOT_STORED),
+    }
+}
+
+/// Answers a store that was not carried out. What it was to replace is gone: the client may mean
+/// it to be outdated, and does not try again.
+async fn remove_and_answer(session: &mut Session, pending: &Pending, line: &[u8]) {
+    let removed = session.door.cache().update(&pending.key, |_| (Change::Remove, ()));
+    match removed.await {
+        Ok(_) => session.answer(pending.answer, line),
+        Err(error) => session.server_error(pending.answer, &error),
+    }
 }
 
 /// Tells the client that what followed its value is not a line end.
@@ -73,11 +88,10 @@ pub(in crate::memcached) async fn carry_out(session: &mut Session, pending: Pend
     session.tally.inc(Count::CmdSet);
     let cache = session.door.cache();
     let claim = match pending.verb {
-        Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
-            session.misses.claim(pending.key.as_bytes())
-        }
-        // What is there says how old the result is.
-        Verb::Append | Verb::Prepend => None,
+        Verb::Set | Verb::Add | Verb::Replace => session.misses.claim(pending.key.as_bytes()),
+        // What is there says how old the result is; and a unique was read with the value, so that
+        // an invalidation since then has taken away what it names.
+        Verb::Append | Verb::Prepend | Verb::Cas(_) => None,
     };
     let outcome =
         cache.update(&pending.key, |current| decide(cache, &pending, value, claim, current));
@@ -94,10 +108,7 @@ pub(in crate::memcached) async fn carry_out(session: &mut Session, pending: Pend
             count_cas(session, pending.verb, told);
             session.answer(pending.answer, told);
         }
-        Err(UpdateError::Fenced) => {
-            session.tally.inc(Count::StoreFenced);
-            session.answer(pending.answer, NOT_STORED);
-        }
+        Err(UpdateError::Fenced) => refuse_fenced(session, &pending).await,
         Err(UpdateError::Full) => {
             session.tally.inc(Count::StoreNoMemory);
             session.answer(pending.answer, OUT_OF_MEMORY);

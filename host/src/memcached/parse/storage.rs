@@ -55,6 +55,7 @@ fn fields<'a>(
     mut words: Words<'a>,
     verb: impl FnOnce(&mut Words<'a>) -> Option<Verb>,
 ) -> Result<Store<'a>, Fault> {
+    let answer = words.answer();
     let (key, flags) = (words.next(), words.next());
     let (exptime, value_bytes) = (words.next(), words.next());
     let value_bytes = value_bytes
@@ -62,7 +63,6 @@ fn fields<'a>(
         .filter(|bytes| *bytes <= VALUE_BYTES_MAX)
         .and_then(|bytes| usize::try_from(bytes).ok());
     let verb = verb(&mut words);
-    let answer = words.answer();
     let store = || {
         Some(Store {
             verb: verb?,

@@ -1,0 +1,166 @@
+//! Stores after misses: what was read before an invalidation is not kept after it.
+
+use super::{Client, Server, settings};
+use crate::cache::{Cache, Change, Draft};
+use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
+
+async fn invalidate(cache: &Cache, target: Target) {
+    let targets = vec![(target, Mode::Hard)];
+    cache.invalidate(Invalidation { targets, cause: Cause::default() }).await.unwrap();
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name.as_bytes()).unwrap()
+}
+
+async fn miss(client: &mut Client, name: &str) {
+    client.ask(&format!("get {name}"), "END").await;
+}
+
+#[tokio::test]
+async fn set_after_a_miss_is_refused_when_the_key_was_invalidated_in_between() {
+    let server = Server::start(settings()).await;
+    for (verb, name) in [("set", "a"), ("add", "b")] {
+        let mut client = server.connect().await;
+        miss(&mut client, name).await;
+        invalidate(&server.cache, Target::Key(key(name))).await;
+        client.ask(&format!("{verb} {name} 0 0 3\r\nold"), "NOT_STORED").await;
+        miss(&mut client, name).await;
+        client.ask(&format!("{verb} {name} 0 0 3\r\nnew"), "STORED").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn set_after_a_miss_is_refused_when_another_connection_deleted_the_key() {
+    let server = Server::start(settings()).await;
+    let (mut reader, mut writer) = (server.connect().await, server.connect().await);
+    miss(&mut reader, "a").await;
+    writer.ask("delete a", "NOT_FOUND").await;
+    reader.ask("set a 0 0 3\r\nold", "NOT_STORED").await;
+    miss(&mut writer, "a").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn set_after_a_miss_is_refused_when_everything_was_invalidated_in_between() {
+    let server = Server::start(settings()).await;
+    let (mut reader, mut writer) = (server.connect().await, server.connect().await);
+    miss(&mut reader, "a").await;
+    writer.ask("flush_all", "OK").await;
+    reader.ask("set a 0 0 3\r\nold", "NOT_STORED").await;
+    miss(&mut reader, "b").await;
+    invalidate(&server.cache, Target::Everything).await;
+    reader.ask("set b 0 0 3\r\nold", "NOT_STORED").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn set_after_a_miss_is_refused_when_its_prefix_was_invalidated_in_between() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    miss(&mut client, "user:1").await;
+    miss(&mut client, "page:1").await;
+    invalidate(&server.cache, Target::Prefix(key("user:"))).await;
+    client.ask("set user:1 0 0 3\r\nold", "NOT_STORED").await;
+    client.ask("set page:1 0 0 3\r\nold", "STORED").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_miss_of_a_tagged_entry_that_died_does_not_forbid_a_newer_value() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    let tag = Tag::new("users").unwrap();
+    let draft = Draft {
+        body: "old".into(),
+        flags: 0,
+        expires: Expiry::NEVER,
+        tags: vec![tag.clone()],
+        claim: None,
+    };
+    let stored = server.cache.update(&key("a"), |_| (Change::Put(draft), ())).await;
+    assert!(stored.is_ok());
+    client.send(b"get a\r\n").await;
+    assert_eq!(client.reply_until(b"END\r\n").await, b"VALUE a 0 3\r\nold\r\nEND\r\n");
+    invalidate(&server.cache, Target::Tag(tag)).await;
+    miss(&mut client, "a").await;
+    client.ask("set a 0 0 3\r\nnew", "STORED").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn callers_that_share_a_connection_are_each_held_to_the_oldest_miss() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    miss(&mut client, "a").await;
+    invalidate(&server.cache, Target::Key(key("a"))).await;
+    miss(&mut client, "a").await;
+    client.ask("set a 0 0 3\r\nold", "NOT_STORED").await;
+    client.ask("set a 0 0 3\r\nnew", "STORED").await;
+    server.stop().await;
+}
+
+/// The refused value may also be a write of newer data that no look-up led to.
+#[tokio::test]
+async fn refused_set_leaves_nothing_older_behind() {
+    let server = Server::start(settings()).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for verb in ["set", "replace"] {
+        miss(&mut first, "a").await;
+        invalidate(&server.cache, Target::Key(key("a"))).await;
+        second.ask("set a 0 0 5\r\nolder", "STORED").await;
+        first.ask(&format!("{verb} a 0 0 5\r\nnewer"), "NOT_STORED").await;
+        miss(&mut second, "a").await;
+        second.ask("set a 0 0 5\r\nafter", "STORED").await;
+        second.ask("delete a", "DELETED").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn cas_is_refused_when_its_entry_was_invalidated_and_not_because_of_a_miss_before_it() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    miss(&mut client, "a").await;
+    invalidate(&server.cache, Target::Key(key("a"))).await;
+    let mut other = server.connect().await;
+    for (is_invalidated, expected) in [(false, "STORED"), (true, "NOT_FOUND")] {
+        other.ask("set a 0 0 1\r\nx", "STORED").await;
+        client.send(b"gets a\r\n").await;
+        let reply = client.reply_until(b"END\r\n").await;
+        let head = String::from_utf8(reply).unwrap();
+        let unique = head.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
+        if is_invalidated {
+            invalidate(&server.cache, Target::Prefix(key("a"))).await;
+        }
+        client.ask(&format!("cas a 0 0 1 {unique}\r\ny"), expected).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn set_without_a_miss_is_born_now() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    invalidate(&server.cache, Target::Key(key("a"))).await;
+    client.ask("set a 0 0 3\r\nnew", "STORED").await;
+    client.ask("delete a", "DELETED").await;
+    client.ask("set a 0 0 3\r\nnew", "STORED").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn refused_stores_are_counted() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    miss(&mut client, "a").await;
+    invalidate(&server.cache, Target::Key(key("a"))).await;
+    client.ask("set a 0 0 3\r\nold", "NOT_STORED").await;
+    client.send(b"stats\r\n").await;
+    let stats = client.reply_until(b"END\r\n").await;
+    let stats = String::from_utf8(stats).unwrap();
+    assert!(stats.contains("STAT store_fenced 1\r\n"), "{stats}");
+    assert!(stats.contains("STAT get_misses 1\r\n"), "{stats}");
+    server.stop().await;
+}
