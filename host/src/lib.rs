@@ -4,6 +4,7 @@
 //! door, then `app` for how the parts are put together. ARCHITECTURE.md draws the map.
 
 pub mod api;
+pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod client;

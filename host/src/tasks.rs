@@ -32,7 +32,7 @@ impl Tasks {
     }
 
     /// Ends when the group is told to stop.
-    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         self.stop.clone().cancelled_owned()
     }
 

@@ -14,7 +14,11 @@ pub(super) fn register(cache: &Cache, plugins: &Plugins, registry: &mut Registry
     let stats = cache.stats();
     for (name, help, counter) in [
         ("stores", "Entries stored", &stats.stores),
-        ("refused_fills", "Fills not kept because they were invalidated meanwhile", &stats.refused_fills),
+        (
+            "refused_fills",
+            "Fills not kept because they were invalidated meanwhile",
+            &stats.refused_fills,
+        ),
         ("refused_full", "Stores refused because memory is full", &stats.refused_full),
         ("expired", "Entries found expired and removed", &stats.expired),
         ("invalid", "Entries found invalid and removed", &stats.invalid),
@@ -53,7 +57,11 @@ impl Collector for Memory {
             ("memory_bytes", "Resident bytes charged to entries", cache.bytes()),
             ("memory_bytes_max", "Budget for entries", cache.config().memory_bytes),
             ("fence_rows", "Rows of the fence", cache.fence_rows() as u64),
-            ("tier_queued", "Keys waiting to be written", tier.map_or(0, |tier| tier.queued as u64)),
+            (
+                "tier_queued",
+                "Keys waiting to be written",
+                tier.map_or(0, |tier| tier.queued as u64),
+            ),
             ("tier_degraded", "1 while the tier does not work", u64::from(is_degraded)),
         ] {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
@@ -82,8 +90,11 @@ impl Collector for PluginCalls {
         let mut family = encoder.encode_descriptor("plugin_calls", help, None, kind)?;
         for plugin in self.0.list() {
             for (hook, outcome, count) in plugin.calls() {
-                let labels =
-                    [("plugin", plugin.name()), ("hook", hook.as_str()), ("outcome", outcome.as_str())];
+                let labels = [
+                    ("plugin", plugin.name()),
+                    ("hook", hook.as_str()),
+                    ("outcome", outcome.as_str()),
+                ];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }

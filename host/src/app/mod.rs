@@ -29,6 +29,10 @@ use crate::{api, events, memcached, pages};
 
 pub use parts::{Checked, StartError, check};
 
+/// What the memcached command `version` answers: the memcached whose behaviour is offered. Clients
+/// compare it to find out what they may use.
+const MEMCACHED_VERSION: &str = "1.6.45";
+
 /// How long connections may finish what they began.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -66,8 +70,8 @@ impl App {
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
 
-        let memcached = memcached_door(&config, &cache, &doors, &plugins, &mut registry);
-        let pages = page_cache(&config, &cache, &doors, &background, &plugins, &mut registry)?;
+        let memcached = memcached_door(&config, &cache, &doors, &mut registry);
+        let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
             metrics.register(&mut registry);
@@ -170,15 +174,21 @@ fn memcached_door(
     config: &Config,
     cache: &Cache,
     doors: &Tasks,
-    _plugins: &Plugins,
     registry: &mut Registry,
 ) -> memcached::Door {
     let settings = memcached::Settings {
         connections_max: config.memcached.connections_max,
         idle_timeout: config.memcached.idle_timeout,
-        flush: config.memcached.flush,
-        shutdown: config.memcached.shutdown,
+        flush_all: match config.memcached.flush {
+            Permission::Allowed => memcached::FlushAll::Allowed,
+            Permission::Forbidden => memcached::FlushAll::Forbidden,
+        },
+        shutdown: match config.memcached.shutdown {
+            Permission::Allowed => memcached::Shutdown::Allowed,
+            Permission::Forbidden => memcached::Shutdown::Forbidden,
+        },
         threads: config.threads,
+        version: MEMCACHED_VERSION.to_owned(),
     };
     let door = memcached::Door::new(cache.clone(), doors.clone(), settings);
     door.metrics().register(registry);
@@ -189,7 +199,6 @@ fn page_cache(
     config: &Config,
     cache: &Cache,
     doors: &Tasks,
-    background: &Tasks,
     plugins: &Plugins,
     registry: &mut Registry,
 ) -> Result<Option<pages::Pages>, StartError> {
@@ -200,9 +209,10 @@ fn page_cache(
         name: site.name.clone(),
         host: site.host.clone(),
         origin: site.origin.clone(),
-        policy: site.plugin.as_ref().map(|name| page_policy::of(plugins, name)),
+        policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
     });
-    let pages = pages::Pages::new(cache.clone(), doors.clone(), background.clone(), sites.collect());
+    let settings = pages::Settings::default();
+    let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites.collect())?;
     pages.metrics().register(registry);
     Ok(Some(pages))
 }
@@ -216,7 +226,7 @@ fn refresher(pages: Option<pages::Pages>) -> events::Refresh {
 }
 
 fn url_key(pages: Option<pages::Pages>) -> api::UrlKey {
-    Arc::new(move |url| pages.as_ref().and_then(|pages| pages.key_of_url(url)))
+    Arc::new(move |url| pages.as_ref()?.explain_url(url).ok())
 }
 
 /// SIGTERM and SIGINT.

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigErrors, Permission, PluginFile, PluginSettings};
 use crate::events;
 use crate::net::BindError;
+use crate::pages;
 use crate::plugins::{
     AllowEverything, PluginError, PluginLimits, PluginOrigin, PluginSource, Plugins,
 };
@@ -44,6 +45,9 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A site.
+    #[error(transparent)]
+    Site(#[from] pages::SiteError),
     /// Signals.
     #[error("signals")]
     Signal(#[source] std::io::Error),

@@ -26,6 +26,7 @@ mod origin;
 mod outcome;
 mod phase;
 mod policy_hook;
+mod refresh;
 mod request;
 mod respond;
 mod server;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method, Response};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
 use crate::model::Key;
@@ -58,6 +60,9 @@ pub use settings::{
     SiteError,
 };
 
+/// Refreshes by events that run at a time; clients come first.
+const REFRESHES_MAX: usize = 4;
+
 /// The page cache; clones share everything.
 #[derive(Clone)]
 pub struct Pages {
@@ -71,6 +76,8 @@ struct Shared {
     sites: Sites,
     origin: Origin,
     metrics: Metrics,
+    /// Bounds the refreshes that run at a time.
+    refreshes: Arc<Semaphore>,
 }
 
 impl Pages {
@@ -84,7 +91,9 @@ impl Pages {
         let sites = Sites::new(sites)?;
         let origin = Origin::new(&settings);
         let metrics = Metrics::default();
-        Ok(Self { shared: Arc::new(Shared { cache, tasks, settings, sites, origin, metrics }) })
+        let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
+        let shared = Shared { cache, tasks, settings, sites, origin, metrics, refreshes };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Counters.
