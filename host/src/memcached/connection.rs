@@ -4,7 +4,8 @@
 //! - Commands are carried out and answered in the order in which they came.
 //! - A value is collected in memory of exactly its size, and only if it is within the item limit;
 //!   a larger one is read past without being kept.
-//! - When the server stops, the commands that were received are answered before the connection ends.
+//! - When the server stops, the commands that were received are answered before the connection
+//!   ends.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -138,25 +139,7 @@ where
             }
             Parse::Parsed(Request::Store(store), consumed) => {
                 let behind = unread.get(consumed..).unwrap_or_default();
-                let value = whole_value(behind, &store);
-                match cmd::storage::expect(session, &store).await {
-                    None => {
-                        *expect = Expect::Unwanted(store.value_bytes + LINE_END_BYTES);
-                        consumed
-                    }
-                    Some(pending) => match value {
-                        None => {
-                            *expect = Expect::Value(pending, Vec::with_capacity(store.value_bytes));
-                            consumed
-                        }
-                        Some((value, end)) => {
-                            let bytes = consumed + value.len() + LINE_END_BYTES;
-                            store_value(session, pending, end, || Bytes::copy_from_slice(value))
-                                .await;
-                            bytes
-                        }
-                    },
-                }
+                consumed + begin_store(session, expect, &store, behind).await
             }
             Parse::Parsed(request, consumed) => {
                 if cmd::carry_out(session, stream, request).await?.is_break() {
@@ -201,6 +184,27 @@ where
         }
         is_done
     }
+}
+
+/// Stores a value if all of it lies `behind` its line, else says what to expect. Returns how many
+/// bytes behind the line were taken.
+async fn begin_store(
+    session: &mut Session,
+    expect: &mut Expect,
+    store: &Store<'_>,
+    behind: &[u8],
+) -> usize {
+    let bytes = store.value_bytes + LINE_END_BYTES;
+    let Some(pending) = cmd::storage::expect(session, store).await else {
+        *expect = Expect::Unwanted(bytes);
+        return 0;
+    };
+    let Some((value, end)) = whole_value(behind, store) else {
+        *expect = Expect::Value(pending, Vec::with_capacity(store.value_bytes));
+        return 0;
+    };
+    store_value(session, pending, end, || Bytes::copy_from_slice(value)).await;
+    bytes
 }
 
 /// The value of a storage command and the two bytes behind it, if all of it is there.

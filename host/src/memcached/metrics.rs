@@ -124,7 +124,7 @@ impl Metrics {
         }
     }
 
-    /// Has the counters scraped: `memcached_<name of stats>_total`, and the open connections.
+    /// Has the counters scraped: `memcached_<name in stats>_total`, and the open connections.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Scrape(Arc::clone(&self.shards))));
     }
@@ -200,7 +200,8 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (count, name, help) in COUNTS {
             let counter = ConstCounter::new(sum(&self.0, *count));
-            let name = format!("memcached_{name}");
+            // `_total` is added behind every counter's name.
+            let name = format!("memcached_{}", name.trim_start_matches("total_"));
             counter.encode(encoder.encode_descriptor(
                 &name,
                 help,
@@ -235,6 +236,7 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert!(text.contains("memcached_get_hits_total 8\n"), "{text}");
+        assert!(text.contains("memcached_connections_total 1\n"), "{text}");
         assert!(text.contains("memcached_curr_connections 1\n"), "{text}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - Replies leave in the order in which they were appended.
-//! - A client that takes none of its replies is disconnected; until then it holds at most one batch.
+//! - A client that takes none of its replies is disconnected; until then it holds one batch at
+//!   most.
 
 use std::future::poll_fn;
 use std::io;

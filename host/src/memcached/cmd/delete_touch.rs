@@ -7,7 +7,8 @@ use crate::memcached::parse::{Delete, Touch};
 use crate::memcached::session::Session;
 use crate::model::{Key, Target};
 
-/// Invalidates a key: fills that are under way are refused, too. `DELETED` if something was there.
+/// Invalidates a key: fills that are under way are refused, too, also those of this connection,
+/// which may have several callers. `DELETED` if something was there.
 pub(super) async fn delete(session: &mut Session, request: Delete<'_>) {
     let Delete { key, answer } = request;
     let key = match Key::new(key) {
