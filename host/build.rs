@@ -45,8 +45,11 @@ fn main() {
 fn build() -> Result<(), String> {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = manifest_dir.parent().ok_or("host/ has no parent directory")?;
-    for path in ["Cargo.lock", "Cargo.toml", "guest-sdk", "plugins", "tests/guests"] {
-        println!("cargo::rerun-if-changed={}", root.join(path).display());
+    // Relative to this package, so that two checkouts with one target directory don't mistake each
+    // other's plugins for their own.
+    for path in ["../Cargo.lock", "../Cargo.toml", "../guest-sdk", "../plugins", "../tests/guests"]
+    {
+        println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rerun-if-changed=build.rs");
     have_target()?;

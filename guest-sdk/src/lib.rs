@@ -10,13 +10,19 @@
 //! #[derive(Default)]
 //! struct Shop;
 //!
-//! #[plugin(name = "shop", inputs(header = "accept-language", cookie = "tier"), item_prefixes("frag:"))]
+//! #[plugin(
+//!     name = "shop",
+//!     key_epoch = 1,
+//!     inputs(header = "accept-language", cookie = "tier"),
+//!     item_prefixes("frag:"),
+//! )]
 //! impl Plugin for Shop {
 //!     // How pages are told apart: per language and tier, whatever the campaign.
 //!     fn cache_key(&self, request: &Request) -> Result<Key> {
-//!         let language = request.header("accept-language").and_then(|l| l.get(..2)).unwrap_or("en");
-//!         let tier = request.cookie("tier").unwrap_or("-");
-//!         Ok(Key::of(request).drop_query("utm_*").sort_query().with("lang", language).with("tier", tier))
+//!         let languages = request.header("accept-language").unwrap_or("en");
+//!         let key = Key::of(request).drop_query("utm_*").sort_query();
+//!         let key = key.with("lang", languages.get(..2).unwrap_or("en"));
+//!         Ok(key.with("tier", request.cookie("tier").unwrap_or("-")))
 //!     }
 //!
 //!     // What a page is made of, and for how long it holds at most.
@@ -56,6 +62,10 @@
 //! # Not here
 //! Limits (the server checks whatever a plugin returns), and what becomes of an error (the server's
 //! policy: a key that fails bypasses the cache, a page that can't be tagged is not stored).
+
+// The attribute writes paths from outside; inside they must lead here as well.
+#[cfg(test)]
+extern crate self as wasmcached_plugin;
 
 mod action;
 mod error;

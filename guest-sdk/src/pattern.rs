@@ -1,7 +1,7 @@
 //! Patterns of names and paths, as in `utm_*`.
 //!
 //! # Invariants
-//! - `*` stands for any run of characters, also none, also with slashes; everything else for itself.
+//! - `*` stands for any run of characters, also none, also with slashes; all else for itself.
 //! - The time is linear in pattern times text: no pattern explodes.
 //!
 //! # Not here

@@ -82,8 +82,8 @@ fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
     fs::read(path).map_err(unreadable)
 }
 
-/// The first eight bytes say what a Wasm file is (component-model/Binary.md, "preamble"); a parser's
-/// own words for the commonest mistake help nobody.
+/// The first eight bytes say what a Wasm file is (component-model/Binary.md, "preamble"); the words
+/// of a parser for the commonest mistake help nobody.
 fn check_preamble(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
     let reason = match bytes {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => return Ok(()),

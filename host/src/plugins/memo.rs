@@ -62,3 +62,54 @@ impl Memo {
         self.places.get(place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Key;
+
+    fn request(path: &str) -> RequestView {
+        RequestView {
+            method: "GET".to_owned(),
+            host: "s".to_owned(),
+            path: path.to_owned(),
+            query: None,
+            inputs: vec![None],
+        }
+    }
+
+    fn decision(key: &str) -> KeyDecision {
+        KeyDecision::Custom(Key::new(key.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_given_for_an_equal_request_only() {
+        let memo = Memo::new();
+        memo.put(&request("/a"), &decision("a"));
+        assert_eq!(memo.get(&request("/a")), Some(decision("a")));
+        let mut other = request("/a");
+        other.inputs = vec![Some(String::new())];
+        assert_eq!(memo.get(&other), None);
+        assert_eq!(memo.get(&request("/b")), None);
+    }
+
+    #[test]
+    fn more_requests_than_places_never_get_the_key_of_another() {
+        let memo = Memo::new();
+        let paths: Vec<String> = (0..3 * PLACES).map(|n| format!("/{n}")).collect();
+        for path in &paths {
+            memo.put(&request(path), &decision(path));
+        }
+        let found = paths.iter().filter_map(|path| Some((path, memo.get(&request(path))?)));
+        let right = found.inspect(|(path, found)| assert_eq!(*found, decision(path)));
+        assert!((1..=PLACES).contains(&right.count()));
+    }
+
+    #[test]
+    fn a_large_request_is_not_remembered() {
+        let memo = Memo::new();
+        let large = request(&"x".repeat(REQUEST_BYTES_MAX));
+        memo.put(&large, &decision("a"));
+        assert_eq!(memo.get(&large), None);
+    }
+}

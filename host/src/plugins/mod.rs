@@ -7,7 +7,7 @@
 //! - Guests get nothing: no files, no network, no environment. Their time, memory, stack, answers
 //!   and log lines are bounded.
 //! - Whatever a guest does, the server goes on, the caller gets an error, and the next call works.
-//! - A plugin is replaced as a whole and only by one that works; calls under way end on the old one.
+//! - A plugin is replaced as a whole, by one that works; calls under way end on the old one.
 //!
 //! # Not here
 //! What an error leads to (bypass, no store, a larger purge): the front doors' policy. The cache.

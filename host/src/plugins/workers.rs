@@ -84,3 +84,46 @@ fn work(receiver: &Mutex<Receiver<Job>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_says_so_at_once_and_holds_up_no_other() {
+        let workers = Workers::start().unwrap();
+        let (release, released) = channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let mut taken = 0;
+        let full = loop {
+            let released = Arc::clone(&released);
+            // Ends when `release` is gone.
+            let wait = move || {
+                let _ = released.lock().recv();
+            };
+            match workers.event(wait) {
+                Ok(()) => taken += 1,
+                Err(full) => break full,
+            }
+        };
+        assert_eq!(full, Full);
+        assert!((QUEUE_MAX..=QUEUE_MAX + EVENT_THREADS).contains(&taken), "{taken}");
+        let (done, finished) = channel();
+        workers.store(move || done.send(()).unwrap()).unwrap();
+        finished.recv().unwrap();
+        drop(release);
+    }
+
+    #[test]
+    fn a_panic_costs_that_job_alone() {
+        let workers = Workers::start().unwrap();
+        for _ in 0..2 * EVENT_THREADS {
+            workers.event(|| panic!("a job that panics, for the test")).unwrap();
+        }
+        let (done, finished) = channel();
+        workers.event(move || done.send(7).unwrap()).unwrap();
+        assert_eq!(finished.recv(), Ok(7));
+    }
+}

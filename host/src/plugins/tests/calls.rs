@@ -127,6 +127,50 @@ fn a_key_of_any_misbehaviour_is_an_error_and_the_next_one_works() {
     }
 }
 
+#[test]
+fn callers_at_once_do_not_feel_the_traps_of_others() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let plugin = &plugin;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let traps = (n + thread) % 3 == 0;
+                    let mode = if traps { "trap" } else { "behave" };
+                    let result = plugin.cache_key(&request("/", None, &[Some(mode)]));
+                    match result {
+                        Ok(decision) => {
+                            assert_eq!(
+                                (traps, decision),
+                                (false, KeyDecision::Custom(key("fine")))
+                            );
+                        }
+                        Err(error) => assert!(traps && error.to_string().contains("unreachable")),
+                    }
+                }
+            });
+        }
+    });
+    let (ok, trapped) = (Outcome::Ok, Outcome::Trap);
+    assert_eq!(count(&plugin, Hook::Key, ok) + count(&plugin, Hook::Key, trapped), 400);
+}
+
+#[test]
+fn an_instance_gives_way_to_a_fresh_one_after_its_calls() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    let counted = request("/", None, &[Some("count")]);
+    let mut most = 0;
+    for _ in 0..100_001 {
+        match plugin.cache_key(&counted).unwrap() {
+            KeyDecision::Custom(key) => most = most.max(key.to_text().parse().unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(most, 100_000);
+}
+
 #[tokio::test]
 async fn an_endless_loop_ends_at_its_deadline_in_every_hook() {
     let plugins = load(limited(hostile(&[("mode", "spin")]), impatient()));

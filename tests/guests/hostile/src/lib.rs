@@ -7,6 +7,7 @@
 //! Anything that ships.
 #![allow(clippy::print_stdout, reason = "what a guest prints is under test too")]
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use wasmcached_plugin::prelude::*;
 struct Hostile {
     mode: String,
     prefix: String,
+    calls: Cell<u32>,
 }
 
 #[plugin(name = "hostile", key_epoch = 7, pure = false)]
@@ -49,6 +51,10 @@ impl Plugin for Hostile {
     fn cache_key(&self, request: &Request) -> Result<Key> {
         match request.header("x-mode").unwrap_or(&self.mode) {
             "huge-return" => Ok(Key::exactly("k".repeat(1 << 20))),
+            "count" => {
+                self.calls.set(self.calls.get() + 1);
+                Ok(Key::exactly(self.calls.get().to_string()))
+            }
             "empty" => Ok(Key::exactly("")),
             "print" => {
                 println!("a line on standard output");
