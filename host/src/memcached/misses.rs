@@ -82,11 +82,6 @@ impl Misses {
             (_, Outcome::Accepted) => {}
         }
     }
-
-    /// Forgets all of them.
-    pub(super) fn clear(&mut self) {
-        self.recent.clear();
-    }
 }
 
 impl Miss {

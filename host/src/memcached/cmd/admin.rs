@@ -30,8 +30,6 @@ pub(super) async fn flush_all(session: &mut Session, delay: Option<i64>, answer:
             if let Err(error) = flush_now(&session.door).await {
                 return session.server_error(answer, &error);
             }
-            // A client that empties the cache begins anew: what it stores next it has read since.
-            session.misses.clear();
         }
     }
     session.answer(answer, b"OK\r\n");
