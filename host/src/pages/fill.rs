@@ -281,6 +281,8 @@ impl Fill {
         let old = base.page()?;
         let mut update = not_modified.headers().clone();
         forward::clean_response(&mut update);
+        // A 304 without a date is as new as its arrival, not as old as the page.
+        respond::ensure_date(&mut update, timing.received_ms);
         if !conditional::confirms(&update, &old.headers) {
             return None;
         }
