@@ -23,7 +23,8 @@ async fn a_cold_page_is_fetched_and_then_served_with_its_age() {
 #[tokio::test]
 async fn chunked_pages_are_stored_whole_and_served_with_a_length() {
     let mut stage = Stage::new().await;
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n\
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
+        Cache-Control: max-age=60\r\n\r\n\
         3\r\none\r\n4\r\n two\r\n0\r\n\r\n";
     stage.fetch(&get("/", ""), chunked).await.is(200, "one two");
     let hit = stage.cached(&get("/", "")).await;
