@@ -80,8 +80,8 @@ impl ResponseDirectives {
 
     /// Whether the origin forbids to serve it stale, whoever asks (RFC 9111 §4.2.4).
     ///
-    /// `s-maxage` alone does not: with it an origin still may allow `stale-while-revalidate`, and an
-    /// operator may purge softly.
+    /// `s-maxage` alone does not: with it an origin still may allow `stale-while-revalidate`, and
+    /// an operator may purge softly.
     pub(crate) fn forbids_stale(&self) -> bool {
         self.no_cache || self.must_revalidate || self.proxy_revalidate || self.is_malformed
     }

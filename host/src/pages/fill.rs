@@ -1,17 +1,17 @@
 //! A fill: asks the origin, hands the answer on while it collects it, and stores what was whole.
 //!
 //! # Invariants
-//! - A fill is a task of its own. It ends whatever its client does: whole, too large, or broken.
+//! - A fill is a task of its own. It ends whole, too large or broken, whatever its client does.
 //! - Who waits is released as soon as it is known that nothing will be stored.
 //! - A page is stored before its last byte is handed on: who has read it will find it.
-//! - A 304 makes a page fresh only if the fence still lets it live, and then with the claim that was
-//!   taken before the conditional request.
+//!
+//! # Not here
+//! What a 304 does: `revalidate`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -19,10 +19,10 @@ use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::{self, Body, Sink};
-use super::freshness::{self, Timing};
-use super::outcome::{Outcome, Reason};
+use super::freshness::Timing;
+use super::outcome::Reason;
 use super::request::Ask;
-use super::respond::{self, Answer, Page};
+use super::respond::{self, Answer};
 use super::storable::{self, Framing, Plan, Terms};
 use super::{conditional, forward, policy_hook, tags, vary};
 use crate::cache::{Claim, Handle, Landing, Lease, Refusal};
@@ -156,7 +156,7 @@ impl Fill {
     }
 
     /// What the policy makes of the terms.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         terms: Terms,
         view: Option<crate::model::ResponseView>,
@@ -178,7 +178,7 @@ impl Fill {
     }
 
     /// Makes a head what clients get of it.
-    fn finish_head(&self, headers: &mut HeaderMap, timing: Timing) {
+    pub(super) fn finish_head(&self, headers: &mut HeaderMap, timing: Timing) {
         tags::strip(headers);
         respond::ensure_date(headers, timing.received_ms);
         vary::add_names(headers, &self.pages.policy_names(&self.ask));
@@ -254,7 +254,12 @@ impl Fill {
         }
     }
 
-    fn keep(&self, mut head: PageHead, plan: &Plan, body: Bytes) -> Result<Handle, Reason> {
+    pub(super) fn keep(
+        &self,
+        mut head: PageHead,
+        plan: &Plan,
+        body: Bytes,
+    ) -> Result<Handle, Reason> {
         storable::set_length(&mut head, body.len());
         let expires = storable::expiry(&head);
         let content =
@@ -270,96 +275,16 @@ impl Fill {
         })
     }
 
-    /// Makes what memory has fresh again (RFC 9111 §4.3.4) and answers with it; `None` if it is not
-    /// valid any more, or not what the origin spoke of.
-    async fn freshen(
-        &mut self,
-        base: &Handle,
-        not_modified: Response<Incoming>,
-        timing: Timing,
-    ) -> Option<Answer> {
-        let old = base.page()?;
-        let mut update = not_modified.headers().clone();
-        forward::clean_response(&mut update);
-        if !conditional::confirms(&update, &old.headers) {
-            return None;
-        }
-        let mut headers = old.headers.clone();
-        headers.remove(AGE);
-        for name in update.keys().filter(|name| !is_of_the_body(name)) {
-            headers.remove(name);
-            for value in update.get_all(name) {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-        let terms = storable::judge(&self.ask.headers, old.status, &headers, timing);
-        let view = policy_hook::response_view(old.status, &headers, Some(base.body().len() as u64));
-        self.finish_head(&mut headers, timing);
-        let settled = match terms {
-            Ok(terms) => self.settle(terms, Some(view)).await,
-            Err(reason) => Err(reason),
-        };
-        let plan = settled.and_then(|mut plan| {
-            // The body is as old as its old tags say; a new list alone would forget them.
-            for tag in base.tags() {
-                tags::add(&mut plan.tags, tag.clone())?;
-            }
-            Ok(plan)
-        });
-        // After every wait: from here to the store nothing may come between unseen.
-        let is_this = |head: &PageHead| std::ptr::eq(head, &raw const **old);
-        self.pages.shared.cache.find_page(&self.key, is_this).await?;
-        self.serve_freshened(base, headers, plan, timing)
-    }
-
-    fn serve_freshened(
-        &mut self,
-        base: &Handle,
-        headers: HeaderMap,
-        plan: Result<Plan, Reason>,
-        timing: Timing,
-    ) -> Option<Answer> {
-        let old = base.page()?;
-        let (now_ms, plugin) = (timing.received_ms, old.plugin.as_deref());
-        let (head, reason) = match plan {
-            Ok(plan) => {
-                let head = plan.head(&old.url, old.status, &headers, now_ms, plugin);
-                match self.keep(head.clone(), &plan, base.body().clone()) {
-                    Ok(_) => {
-                        self.land(Landing::Stored);
-                        (head, None)
-                    }
-                    Err(Reason::Fenced) => return None,
-                    Err(reason) => (head, Some(reason)),
-                }
-            }
-            // Good for this answer, and for no other.
-            Err(reason) => {
-                let initial_age_ms = freshness::initial_age_ms(&headers, timing);
-                let head = PageHead { headers, received_ms: now_ms, ..PageHead::clone(old) };
-                (PageHead { initial_age_ms, ..head }, Some(reason))
-            }
-        };
-        let page = Page { head: &head, body: base.body() };
-        let answer = respond::from_memory(&self.ask, page, Outcome::Revalidated, now_ms);
-        Some(Answer { reason, ..answer })
-    }
-
     fn give_up(&mut self, reason: Reason) {
         self.pages.shared.metrics.note_not_stored(reason);
         self.land(Landing::NotStored);
     }
 
-    fn land(&mut self, landing: Landing) {
+    pub(super) fn land(&mut self, landing: Landing) {
         if let Some(lease) = self.lease.take() {
             lease.land(landing);
         }
     }
-}
-
-/// Fields that describe the body that is kept, not the 304 (RFC 9111 §3.2).
-fn is_of_the_body(name: &http::HeaderName) -> bool {
-    [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE].contains(name)
 }
 
 /// What has come of a body.

@@ -1,13 +1,14 @@
 //! The page cache: a caching reverse proxy for HTTP/1.1 (RFC 9110, 9111, 9112).
 //!
-//! A request goes through the phases of `phase`; a miss becomes a `fill`. What may be stored and for
-//! how long is said by pure modules (`directives`, `freshness`, `vary`, `storable`, `conditional`);
-//! what passes to and from the origin, by `forward`.
+//! A request goes through the phases of `phase`; a miss becomes a `fill`. What may be stored, and
+//! how long it is good, is said by pure modules (`directives`, `freshness`, `vary`, `storable`,
+//! `conditional`); what passes to and from the origin, by `forward`.
 //!
 //! # Invariants
 //! - Nothing is served from memory that the freshness rule of `cache` does not allow: pages are
 //!   always looked up there, also by those who waited for a fill and after a 304.
-//! - A body is never held whole before its first byte is sent, and never stored unless it was whole.
+//! - A body is never held whole before its first byte is sent, and never stored unless it came
+//!   whole.
 //! - The key names what the origin is asked for, byte for byte.
 //!
 //! # Not here
@@ -29,6 +30,7 @@ mod policy_hook;
 mod refresh;
 mod request;
 mod respond;
+mod revalidate;
 mod server;
 mod settings;
 mod storable;

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - A request is repeated at most once, only if it has no body and repeating it changes nothing
-//!   (RFC 9110 §9.2.2), and only if its connection ended before an answer began: an origin may close
-//!   a pooled connection at the very moment it is used.
+//!   (RFC 9110 §9.2.2), and only if its connection ended before an answer began: an origin may
+//!   close a pooled connection at the very moment it is used.
 
 use std::error::Error as StdError;
 use std::io;

@@ -1,1 +1,8 @@
 //! The page cache over real sockets, in front of an origin that the test plays.
+
+mod filling;
+mod policy;
+mod proxying;
+mod purging;
+mod serving;
+mod stage;

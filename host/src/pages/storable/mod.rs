@@ -215,5 +215,4 @@ pub(crate) fn set_length(head: &mut PageHead, bytes: usize) {
 }
 
 #[cfg(test)]
-#[path = "storable_tests.rs"]
-mod storable_tests;
+mod tests;

@@ -1,0 +1,100 @@
+//! What a policy decides, and what it can't.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::stage::{Stage, get, ok};
+use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision, Tag};
+use crate::pages::{PagePolicy, Settings};
+
+/// Keys by the cookie `tier`, tags by the response field `x-models`.
+struct ByTier {
+    inputs: Vec<Input>,
+}
+
+impl PagePolicy for ByTier {
+    fn name(&self) -> &str {
+        "by-tier"
+    }
+
+    fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    fn cache_key(&self, request: &RequestView) -> Result<KeyDecision, String> {
+        match (request.path.as_str(), request.inputs.as_slice()) {
+            ("/bypass", _) => Ok(KeyDecision::Bypass),
+            ("/broken", _) => Err("trap".into()),
+            (path, [Some(tier), _]) => {
+                Ok(KeyDecision::Custom(Key::new(format!("{path}|{tier}").as_bytes()).unwrap()))
+            }
+            _ => Ok(KeyDecision::Default),
+        }
+    }
+
+    fn on_store<'a>(
+        &'a self,
+        _: &'a Key,
+        request: &'a RequestView,
+        response: &'a ResponseView,
+    ) -> BoxFuture<'a, Result<Option<StoreDecision>, String>> {
+        Box::pin(async move {
+            if request.path == "/untaggable" {
+                return Err("trap".into());
+            }
+            let models = response.headers.iter().find(|(name, _)| name == "x-models");
+            Ok(models.map(|(_, tag)| StoreDecision {
+                store: true,
+                ttl_s: Some(60),
+                tags: vec![Tag::new(tag).unwrap()],
+                ..StoreDecision::default()
+            }))
+        })
+    }
+}
+
+async fn stage() -> Stage {
+    let inputs = vec![Input::Cookie("tier".into()), Input::Header("x-lang".into())];
+    Stage::with(Settings::default(), Some(Arc::new(ByTier { inputs }))).await
+}
+
+#[tokio::test]
+async fn a_policy_keys_and_tags_and_times_a_page() {
+    let mut stage = stage().await;
+    let gold = get("/", "Cookie: a=b; tier=gold\r\n");
+    let reply = stage.fetch(&gold, &ok("X-Models: m1\r\n", "gold")).await;
+    reply.is(200, "gold");
+    assert_eq!(reply.field("vary"), Some("cookie, x-lang"));
+    let other = get("/", "Cookie: tier=gold; session=1\r\n");
+    let hit = stage.cached(&other).await;
+    hit.is(200, "gold");
+    assert_eq!(hit.field("vary"), Some("cookie, x-lang"));
+    stage.fetch(&get("/", ""), &ok("X-Models: m1\r\n", "plain")).await.is(200, "plain");
+    stage.cached(&get("/", "")).await.is(200, "plain");
+    stage.purge_tag("m1").await;
+    stage.fetch(&gold, &ok("", "new")).await.is(200, "new");
+}
+
+#[tokio::test]
+async fn what_a_policy_wants_left_alone_or_fails_about_is_not_stored() {
+    let mut stage = stage().await;
+    let fresh = "Cache-Control: max-age=60\r\n";
+    let rows = [("/bypass", "detail=policy-bypass"), ("/broken", "detail=policy-key-failed")];
+    for (path, how) in rows.into_iter().chain([("/untaggable", "fwd=miss")]) {
+        for body in ["one", "two"] {
+            let reply = stage.fetch(&get(path, ""), &ok(fresh, body)).await;
+            reply.is(200, body);
+            reply.came(how);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_does_not_store_what_http_forbids() {
+    let mut stage = stage().await;
+    for body in ["one", "two"] {
+        let fields = "X-Models: m1\r\nCache-Control: private\r\n";
+        stage.fetch(&get("/", ""), &ok(fields, body)).await.is(200, body);
+    }
+}
