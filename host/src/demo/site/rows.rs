@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::time::Instant;
 
@@ -118,7 +118,7 @@ impl Rows {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .foreign_keys(true)
-            // The log would warn of the query that is slow on purpose.
+            // Slow is what the pages are meant to be.
             .disable_statement_logging();
         let pool =
             SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
