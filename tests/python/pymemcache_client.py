@@ -34,7 +34,6 @@ def single(client):
     check(client.decr("count", 20), 0, "decr stops at zero")
     check(client.incr("absent", 1), None, "incr of an absent key")
     check(client.touch("text", 100, noreply=False), True, "touch")
-    check(client.gat("text", 100), "héllo", "gat")
 
 
 def compare_and_swap(client):

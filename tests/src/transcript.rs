@@ -1,7 +1,7 @@
 //! Transcripts as data: what is sent, and what must come back, byte for byte.
 //!
-//! - `> bytes` are sent and `< bytes` are expected, in the order of the file. CR LF is added, unless
-//!   the line ends with a single backslash. Successive `>` are one write.
+//! - `> bytes` are sent and `< bytes` are expected, in the order of the file. CR LF is added,
+//!   unless the line ends with a single backslash. Successive `>` are one write.
 //! - Escapes: `\r \n \t \\ \xNN`, and `\{COUNT c}` for COUNT times the character `c`.
 //! - In `<`, `<num>` is any number and `<cas>` one that is remembered; in `>`, `<cas>` is that one.
 //! - `! connection NAME` goes on with this connection, opened when first named.
