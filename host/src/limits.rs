@@ -2,13 +2,15 @@
 //!
 //! What an operator may want to change is a parameter of `config`; these are the walls behind it.
 
-/// Longest key: a URL that browsers and proxies agree on (8 000 bytes, RFC 9110 §4.1) and room to spare.
+/// Longest key: a URL that browsers and proxies agree on (8 000 bytes, RFC 9110 §4.1) and room to
+/// spare.
 pub const KEY_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest key of the memcached protocol (protocol.txt, "Keys").
 pub const MEMCACHED_KEY_BYTES_MAX: usize = 250;
 
-/// Longest command line of the memcached protocol, but for retrievals; a longer one is not memcached.
+/// Longest command line of the memcached protocol, but for retrievals; a longer one is not
+/// memcached.
 pub const MEMCACHED_LINE_BYTES_MAX: usize = 2048;
 
 /// Longest line of `get`, `gets`, `gat` and `gats`: some 20 000 keys, as libraries ask for at once.

@@ -56,10 +56,9 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .build()
         .context("runtime")?;
     runtime.block_on(async {
-        let app = App::start(parts).await?;
-        app.run_until_stopped().await
-    })?;
-    Ok(())
+        App::start(parts).await?.run_until_stopped().await;
+        Ok(())
+    })
 }
 
 fn run_demo(args: DemoArgs) -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Api, ApiError};
 use crate::cache::{Change, Draft, Entry, Handle};
 use crate::model::{
-    CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, Target, VENDOR_TAG_FIELDS, tags_of,
+    CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, tags_of,
 };
 
 /// Where the key begins in the path.
@@ -152,7 +152,7 @@ fn describe(entry: &Entry, now_ms: u64) -> HeaderMap {
     let tags = entry.tags().iter().map(|tag| tag.as_str());
     // `Surrogate-Key` where it can carry them, else the standard's field.
     let (name, tags) = match entry.tags().iter().any(|tag| tag.as_str().contains(' ')) {
-        false => (VENDOR_TAG_FIELDS[0].0.clone(), tags.collect::<Vec<_>>().join(" ")),
+        false => (SURROGATE_KEY, tags.collect::<Vec<_>>().join(" ")),
         true => (CACHE_GROUPS, tags.map(sf_string).collect::<Vec<_>>().join(", ")),
     };
     if let Ok(value) = HeaderValue::from_str(&tags)

@@ -47,6 +47,7 @@ pub struct App {
     /// The sweep and refreshes.
     background: Tasks,
     memcached: memcached::Door,
+    signals: Signals,
 }
 
 struct Listeners {
@@ -60,6 +61,8 @@ impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
         let Checked { config, sources } = checked;
+        // Before anybody can know that there is something to stop.
+        let signals = Signals::new().map_err(StartError::Signal)?;
         let clock = Clock::system();
         let plugins = parts::load_plugins(&config, clock.clone()).await?;
         let background = Tasks::default();
@@ -98,32 +101,32 @@ impl App {
         }
         let swept = cache.clone();
         background.spawn_until_stop(async move { swept.sweep_forever().await });
-        Ok(Self { cache, doors, background, memcached })
+        Ok(Self { cache, doors, background, memcached, signals })
     }
 
     /// Serves until SIGTERM, SIGINT or an allowed `shutdown`, then drains. A second signal ends it
     /// where it stands.
-    pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let mut signals = Signals::new().map_err(StartError::Signal)?;
+    pub async fn run_until_stopped(mut self) {
         tokio::select! {
-            () = signals.next() => {}
+            () = self.signals.next() => {}
             () = self.memcached.shutdown_requested() => {}
         }
+        let Self { cache, doors, background, mut signals, .. } = self;
         tokio::select! {
-            () = self.drain() => {}
+            () = drain(&cache, &doors, &background) => {}
             () = signals.next() => tracing::warn!("stopped at once by a second signal"),
         }
-        Ok(())
     }
+}
 
-    async fn drain(&self) {
-        let left = self.doors.stop(GRACE).await;
-        if left > 0 {
-            tracing::warn!(left, "connections cut off after the grace period");
-        }
-        self.cache.close().await;
-        self.background.stop(BACKGROUND_GRACE).await;
+/// Doors first, so that what they stored is written out; then the tier; then the rest.
+async fn drain(cache: &Cache, doors: &Tasks, background: &Tasks) {
+    let left = doors.stop(GRACE).await;
+    if left > 0 {
+        tracing::warn!(left, "connections cut off after the grace period");
     }
+    cache.close().await;
+    background.stop(BACKGROUND_GRACE).await;
 }
 
 fn new_cache(

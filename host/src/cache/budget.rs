@@ -1,4 +1,5 @@
-//! What an entry costs in resident memory, so that `--memory` means what the operator sees in `top`.
+//! What an entry costs in resident memory, so that `--memory` means what the operator sees in
+//! `top`.
 
 use super::entry::Entry;
 use super::store::Slot;

@@ -38,8 +38,8 @@ pub enum InvalidateError {
 }
 
 impl Cache {
-    /// Makes everything named wrong. When it returns `Ok`, no read that starts later, by any way and
-    /// after any crash, returns what was computed from older data.
+    /// Makes everything named wrong. When it returns `Ok`, no read that starts later, by any way
+    /// and after any crash, returns what was computed from older data.
     pub async fn invalidate(&self, invalidation: Invalidation) -> Result<Applied, InvalidateError> {
         match invalidation.targets.len() {
             0 => return Err(InvalidateError::NoTarget),

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - An entry is never returned without passing the fence and the clock.
-//! - Every change of a key happens under its stripe; the fence is asked there again before a fill is
-//!   kept, so a removal either refuses the fill or removes what it stored.
+//! - Every change of a key happens under its stripe; the fence is asked there again before a fill
+//!   is kept, so a removal either refuses the fill or removes what it stored.
 //! - Lock order: `order`, then a stripe, then whatever `store` and `fence` take inside.
 //! - No lock is held across an await.
 //!

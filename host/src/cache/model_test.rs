@@ -53,7 +53,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Aim::Everything),
     ];
     prop_oneof![
-        3 => (key.clone(), 0u8..8, 0u64..4).prop_map(|(key, tags, ttl_s)| Step::Set { key, tags, ttl_s }),
+        3 => (key.clone(), 0u8..8, 0u64..4)
+            .prop_map(|(key, tags, ttl_s)| Step::Set { key, tags, ttl_s }),
         1 => key.clone().prop_map(|key| Step::Append { key }),
         4 => key.clone().prop_map(|key| Step::FillStart { key }),
         4 => (0usize..8, any::<bool>(), 0u8..8, 0u64..4).prop_map(|(fill, as_page, tags, ttl_s)| {
@@ -333,7 +334,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_served_is_exactly_what_the_reference_says(steps in prop::collection::vec(step(), 60)) {
+    fn what_is_served_is_exactly_what_the_reference_says(
+        steps in prop::collection::vec(step(), 60)
+    ) {
         let mut world = World::new();
         for step in steps {
             world.run(step);

@@ -7,8 +7,8 @@
 //! - Eviction lags behind by at most [`UNSETTLED_BYTES_MAX`] and moka's own write buffer.
 //!
 //! # Not here
-//! Freshness and expiry: moka orders nothing between a fill and an invalidation, and its clock can't
-//! be set from outside.
+//! Freshness and expiry: moka orders nothing between a fill and an invalidation, and its clock
+//! can't be set from outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

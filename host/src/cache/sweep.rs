@@ -1,4 +1,5 @@
-//! Giving memory back: dead entries are reclaimed in the background, and the fence's rows after them.
+//! Giving memory back: dead entries are reclaimed in the background, and the fence's rows after
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;

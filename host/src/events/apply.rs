@@ -193,12 +193,11 @@ impl Shared {
         let name = source.plugin.as_deref()?;
         let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator())?;
         for _ in 0..PLUGIN_TRIES {
-            match plugin.on_event(event).await {
+            let error = match plugin.on_event(event).await {
                 Ok(actions) => return Some(actions),
-                Err(error) => {
-                    tracing::warn!(plugin = name, model = event.model, %error, "event not understood");
-                }
-            }
+                Err(error) => error,
+            };
+            tracing::warn!(plugin = name, model = event.model, %error, "event not understood");
         }
         self.metrics.plugin_fallbacks.inc();
         None

@@ -1,8 +1,9 @@
 //! The webhook: an application says what it saved; when it gets its 2xx, nothing older is served.
 //!
 //! Routes, on the API's listener:
-//! - `POST /v1/events/{source}` takes an event: 200 `{"sequence","affected"}` once it is durable and
-//!   applied; 400 malformed, 401 not verified, 404 unknown source, 413 too large, 503 not durable.
+//! - `POST /v1/events/{source}` takes an event: 200 `{"sequence","affected"}` once it is durable
+//!   and applied; 400 malformed, 401 not verified, 404 unknown source, 413 too large, 503 not
+//!   durable.
 //! - `GET /v1/events?limit=` lists recent events and what each did.
 //!
 //! # Invariants
@@ -12,7 +13,8 @@
 //! - Deduplication only saves work; applying an event again is harmless.
 //!
 //! # Not here
-//! How invalidations become durable and visible (`cache`), and what an event makes wrong (`plugins`).
+//! How invalidations become durable and visible (`cache`), and what an event makes wrong
+//! (`plugins`).
 
 mod apply;
 mod log;

@@ -65,8 +65,8 @@ pub struct PageHead {
     pub status: StatusCode,
     /// The response's fields, without hop-by-hop fields (RFC 9111 §3.1).
     pub headers: HeaderMap,
-    /// The request fields named by `Vary`, each with its value at the time of the fill; absence is a
-    /// value (RFC 9111 §4.1).
+    /// The request fields named by `Vary`, each with its value at the time of the fill; absence is
+    /// a value (RFC 9111 §4.1).
     pub vary: Vec<(HeaderName, Option<HeaderValue>)>,
     /// When the response was received, milliseconds since 1970.
     pub received_ms: u64,

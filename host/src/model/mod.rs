@@ -1,4 +1,5 @@
-//! The words of the design as types: keys, tags, sequences, entries, events, and what plugins decide.
+//! The words of the design as types: keys, tags, sequences, entries, events, and what plugins
+//! decide.
 //!
 //! # Invariants
 //! - Values only: nothing here does I/O, reads a clock or takes a lock.
@@ -22,5 +23,7 @@ pub use key::{Key, KeyError};
 pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
 pub use sequence::{Birth, Sequence};
 pub use tag::{Tag, TagError};
-pub use tag_fields::{CACHE_GROUPS, VENDOR_TAG_FIELDS, groups_of, tags_of};
+pub use tag_fields::{
+    CACHE_GROUP_INVALIDATION, CACHE_GROUPS, SURROGATE_KEY, VENDOR_TAG_FIELDS, groups_of, tags_of,
+};
 pub use target::{Cause, Invalidation, Mode, Target};

@@ -31,7 +31,7 @@ pub enum TagError {
     },
     /// A field that should hold tags is not text, or not a list.
     #[error("{field} is not a list of tags")]
-    NotText {
+    Malformed {
         /// The field's name.
         field: String,
     },

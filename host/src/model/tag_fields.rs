@@ -1,102 +1,144 @@
-//! Tags as they travel in HTTP fields, in the words of all who have them.
+//! Tags as they travel in HTTP fields, in the words of all who have them: `Surrogate-Key` (Fastly)
+//! and `xkey` (Varnish) separated by spaces, `Cache-Tag` (Cloudflare) by commas, and the standard's
+//! `Cache-Groups` and `Cache-Group-Invalidation` as structured lists of strings (RFC 9875).
 
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 use super::{Tag, TagError};
 
-/// The standard's field: a structured list of strings (RFC 9875 §2).
+/// The vendors' field that most senders know.
+pub const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
+/// The standard's field (RFC 9875 §2).
 pub const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
-/// Fields of the vendors and what separates their tags: Fastly, Varnish xkey, Cloudflare.
-pub const VENDOR_TAG_FIELDS: [(HeaderName, char); 3] = [
-    (HeaderName::from_static("surrogate-key"), ' '),
-    (HeaderName::from_static("xkey"), ' '),
-    (HeaderName::from_static("cache-tag"), ','),
+/// What answers to unsafe methods declare invalid (RFC 9875 §3).
+pub const CACHE_GROUP_INVALIDATION: HeaderName =
+    HeaderName::from_static("cache-group-invalidation");
+
+/// Fields that are for caches alone, each with what separates its tags.
+pub const VENDOR_TAG_FIELDS: [(HeaderName, &[char]); 3] = [
+    (SURROGATE_KEY, &[' ', '\t']),
+    (HeaderName::from_static("xkey"), &[' ', '\t']),
+    (HeaderName::from_static("cache-tag"), &[',']),
 ];
 
-/// All tags in a message's fields, each once. One that is no tag is an error, never left out: an
-/// entry without one of its tags would outlive its invalidation.
+/// All tags in a message's fields, each once.
+///
+/// # Errors
+/// One that is no tag is an error, never left out: an entry without one of its tags would outlive
+/// its invalidation.
 pub fn tags_of(headers: &HeaderMap) -> Result<Vec<Tag>, TagError> {
-    let mut tags = Vec::new();
-    for (name, separator) in &VENDOR_TAG_FIELDS {
-        for value in headers.get_all(name) {
-            let text = value.to_str().map_err(|_| TagError::NotText { field: name.to_string() })?;
-            for tag in text.split(*separator).map(str::trim).filter(|tag| !tag.is_empty()) {
-                tags.push(Tag::new(tag)?);
-            }
+    let mut tags: Vec<Tag> = Vec::new();
+    let mut add = |text: &str| {
+        let tag = Tag::new(text)?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+        Ok(())
+    };
+    for (name, separators) in &VENDOR_TAG_FIELDS {
+        for line in headers.get_all(name) {
+            let line = line.to_str().map_err(|_| malformed(name))?;
+            let words = line.split(*separators).map(str::trim);
+            words.filter(|word| !word.is_empty()).try_for_each(&mut add)?;
         }
     }
-    tags.extend(groups_of(headers, &CACHE_GROUPS)?);
-    let mut seen = std::collections::HashSet::new();
-    tags.retain(|tag| seen.insert(tag.clone()));
+    let groups = groups_of(headers, &CACHE_GROUPS).ok_or_else(|| malformed(&CACHE_GROUPS))?;
+    groups.iter().try_for_each(|group| add(group))?;
     Ok(tags)
 }
 
-/// The strings of a structured list (RFC 9651 §3.1), parameters left out.
-pub fn groups_of(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Tag>, TagError> {
-    let mut tags = Vec::new();
-    for value in headers.get_all(name) {
-        let malformed = || TagError::NotText { field: name.to_string() };
-        let mut rest = value.to_str().map_err(|_| malformed())?.trim();
+/// The strings of a structured list (RFC 9651 §4.2.1); `None` if any line is none.
+pub fn groups_of(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    for line in headers.get_all(name) {
+        let mut rest = line.to_str().ok()?.trim_matches([' ', '\t']);
         while !rest.is_empty() {
-            let (string, behind) = sf_string(rest).ok_or_else(malformed)?;
-            tags.push(Tag::new(&string)?);
-            // Parameters of a group have no meaning yet (RFC 9875 §2).
-            let behind = behind.split_once(',').map_or("", |(_, next)| next);
-            rest = behind.trim_start();
+            let (group, after) = string(rest)?;
+            found.push(group);
+            let after = parameters(after)?.trim_start_matches([' ', '\t']);
+            rest = match after.strip_prefix(',') {
+                // A list does not end with a comma.
+                Some(next) => {
+                    Some(next.trim_start_matches([' ', '\t'])).filter(|n| !n.is_empty())?
+                }
+                None if after.is_empty() => after,
+                None => return None,
+            };
         }
     }
-    Ok(tags)
+    Some(found)
 }
 
-/// A quoted string at the start of `text`, and what follows it.
-fn sf_string(text: &str) -> Option<(String, &str)> {
-    let mut string = String::new();
+/// A string at the beginning and what follows it (RFC 9651 §4.2.5).
+fn string(text: &str) -> Option<(String, &str)> {
     let mut chars = text.strip_prefix('"')?.chars();
+    let mut found = String::new();
     loop {
         match chars.next()? {
-            '"' => return Some((string, chars.as_str())),
-            '\\' => string.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
-            c => string.push(c),
+            '"' => return Some((found, chars.as_str())),
+            '\\' => found.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
+            c if c == ' ' || c.is_ascii_graphic() => found.push(c),
+            _ => return None,
         }
     }
+}
+
+/// Skips parameters, which groups have none of so far (RFC 9875 §2).
+fn parameters(mut text: &str) -> Option<&str> {
+    while let Some(parameter) = text.strip_prefix(';') {
+        let name_end = parameter.find(['=', ';', ',', ' ', '\t']).unwrap_or(parameter.len());
+        let after = parameter.get(name_end..)?;
+        text = match after.strip_prefix('=') {
+            Some(value) if value.starts_with('"') => string(value)?.1,
+            Some(value) => value.get(value.find([';', ',', ' ', '\t']).unwrap_or(value.len())..)?,
+            None => after,
+        };
+    }
+    Some(text)
+}
+
+fn malformed(name: &HeaderName) -> TagError {
+    TagError::Malformed { field: name.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tags(fields: &[(&'static str, &'static str)]) -> Result<Vec<String>, TagError> {
+    fn tags(fields: &[(&'static str, &str)]) -> Result<Vec<String>, TagError> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        Ok(tags_of(&headers)?.iter().map(|tag| tag.as_str().to_owned()).collect())
+        tags_of(&headers).map(|tags| tags.iter().map(Tag::to_string).collect())
     }
 
     #[test]
     fn every_dialect_is_read_and_each_tag_taken_once() {
-        let fields = [
+        let found = tags(&[
             ("surrogate-key", "a  b"),
-            ("xkey", "c"),
-            ("xkey", "d"),
-            ("cache-tag", "e, f g"),
-            ("cache-groups", r#""a", "h i";p=1, "j\"k""#),
-        ];
-        assert_eq!(tags(&fields).unwrap(), ["a", "b", "c", "d", "e", "f g", "h i", "j\"k"]);
+            ("surrogate-key", "c"),
+            ("xkey", "d a"),
+            ("cache-tag", "e,f g , h"),
+            ("cache-groups", r#""i j", "k";x=1;y="p,q",  "l\\""#),
+        ]);
+        let wanted = ["a", "b", "c", "d", "e", "f g", "h", "i j", "k", r"l\"];
+        assert_eq!(found.unwrap(), wanted);
     }
 
     #[test]
     fn a_list_of_groups_that_is_none_is_an_error() {
-        for value in ["a, b", r#""a"#, r#""a\b""#, r#""a", b"#] {
-            assert!(tags(&[("cache-groups", value)]).is_err(), "{value}");
+        for value in ["a", "a, b", "\"a", r#""a\b""#, r#""a","#, r#""a", b"#] {
+            let malformed = TagError::Malformed { field: "cache-groups".to_owned() };
+            assert_eq!(tags(&[("cache-groups", value)]), Err(malformed), "{value}");
         }
     }
 
     #[test]
-    fn a_tag_over_the_limit_is_an_error_not_left_out() {
-        let long: &'static str = "x".repeat(300).leak();
-        assert_eq!(tags(&[("surrogate-key", long)]), Err(TagError::TooLong { bytes: 300 }));
+    fn a_tag_over_the_limit_is_an_error_and_not_left_out() {
+        let long = "x".repeat(300);
+        assert_eq!(tags(&[("surrogate-key", &long)]), Err(TagError::TooLong { bytes: 300 }));
     }
 }

@@ -1,8 +1,8 @@
 //! What a 304 does to the page that was asked about (RFC 9111 §4.3.4).
 //!
 //! # Invariants
-//! - A 304 makes a page fresh only if the fence still lets it live, and then with the claim that was
-//!   taken before the conditional request.
+//! - A 304 makes a page fresh only if the fence still lets it live, and then with the claim that
+//!   was taken before the conditional request.
 //! - A page keeps the tags that its body was built with, whatever the 304 says.
 
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};

@@ -202,9 +202,8 @@ fn event_rule(place: &str, value: Value) -> Result<EventRule> {
 fn tag_templates(place: &str, texts: &[String], about: About) -> Result<Vec<Template>> {
     let templates = templates(place, "tags", texts, about)?;
     for (n, template) in templates.iter().enumerate() {
-        let separates = |c: char| c == ' ' || c == ',' || c.is_control();
-        if let Some(text) = template.texts().find(|text| text.contains(separates)) {
-            let problem = format!("{text:?}: spaces, commas and control characters separate tags");
+        if let Some(text) = template.texts().find(|text| text.contains(char::is_control)) {
+            let problem = format!("{text:?}: a tag has no control characters");
             return Err(Error::new(format!("{place}.tags[{n}]: {problem}")));
         }
     }

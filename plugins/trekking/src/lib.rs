@@ -19,10 +19,16 @@ impl Plugin for Trekking {
     }
 
     fn on_store(&self, _key: &str, request: &Request, _response: &Response) -> Result<Storage> {
+        // The tags of models are for the server, should an event ever fail to name anything
+        // smaller.
+        let of_treks = Storage::keep().tag("model:treks.trek").tag("model:treks.photo");
         Ok(match request.path() {
-            "/" => Storage::keep().tag("home").tag("model:treks.trek"),
-            "/queue/" => Storage::keep().tag("queue"),
-            path => Storage::keep().tags(trek_of(path).map(|slug| format!("trek:{slug}"))),
+            "/" => of_treks.tag("home"),
+            "/queue/" => Storage::keep().tag("model:queue.message").tag("queue"),
+            path => match trek_of(path) {
+                Some(slug) => of_treks.tag(format!("trek:{slug}")),
+                None => Storage::keep(),
+            },
         })
     }
 
@@ -67,9 +73,11 @@ mod tests {
 
     #[test]
     fn pages_carry_the_tags_of_what_they_show() {
-        assert_eq!(tags_of("https://t/"), Storage::keep().tag("home").tag("model:treks.trek"));
-        assert_eq!(tags_of("https://t/treks/everest/"), Storage::keep().tag("trek:everest"));
-        assert_eq!(tags_of("https://t/queue/"), Storage::keep().tag("queue"));
+        let of_treks = || Storage::keep().tag("model:treks.trek").tag("model:treks.photo");
+        assert_eq!(tags_of("https://t/"), of_treks().tag("home"));
+        assert_eq!(tags_of("https://t/treks/everest/"), of_treks().tag("trek:everest"));
+        let of_queue = Storage::keep().tag("model:queue.message").tag("queue");
+        assert_eq!(tags_of("https://t/queue/"), of_queue);
         assert_eq!(tags_of("https://t/about/"), Storage::keep());
         assert_eq!(tags_of("https://t/treks//"), Storage::keep());
     }

@@ -1,8 +1,9 @@
 //! Removed keys, remembered for the fills that were running.
 //!
-//! A removal by key takes the entry out of memory under the key's stripe, so reads need no row. Only
-//! a fill that began before the removal does. Rows live for one to two rotations; what a rotation
-//! drops becomes a floor under the same lock, so that a fill never finds the row and the floor gone.
+//! A removal by key takes the entry out of memory under the key's stripe, so reads need no row.
+//! Only a fill that began before the removal does. Rows live for one to two rotations; what a
+//! rotation drops becomes a floor under the same lock, so that a fill never finds the row and the
+//! floor gone.
 
 use std::collections::HashMap;
 

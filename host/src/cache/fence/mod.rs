@@ -9,7 +9,8 @@
 //!   `applied` is stored with release order. A reader that loads it with acquire order sees them.
 //! - `Marks::checked_at` holds a value of `applied`, never of the last sequence given out: with the
 //!   latter a reader could note "valid" between the two writes and be stale for ever.
-//! - Levels only rise; raising is idempotent and commutative, so replays and reordering are harmless.
+//! - Levels only rise; raising is idempotent and commutative, so replays and reordering are
+//!   harmless.
 //! - Whatever is dropped for want of room leaves a floor behind: more is invalid, never less.
 //! - Entries in memory hold their cells; a cell that an entry holds is never dropped.
 //!
@@ -50,8 +51,8 @@ pub enum Verdict {
 pub struct Claim {
     /// The data is at least this new.
     pub birth: Birth,
-    /// When the fill began. Equal to `birth` but for rows read back from the tier: they are old, and
-    /// yet reflect every removal by key that was acknowledged before they were read.
+    /// When the fill began. Equal to `birth` but for rows read back from the tier: they are old,
+    /// and yet reflect every removal by key that was acknowledged before they were read.
     pub since: Sequence,
 }
 
@@ -195,7 +196,8 @@ impl Fence {
     /// Drops rows that nothing can depend on any more.
     ///
     /// `horizon` is a watermark from at least one longest fill ago at which every entry now in
-    /// memory has been judged; with a tier it is also at or below the smallest birth among its rows.
+    /// memory has been judged; with a tier it is also at or below the smallest birth among its
+    /// rows.
     pub(crate) fn collect(&self, horizon: Sequence) {
         self.forgotten.fetch_max(horizon.as_u64(), Ordering::AcqRel);
         self.cells.collect(horizon);

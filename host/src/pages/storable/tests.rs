@@ -31,7 +31,7 @@ fn what_http_forbids_is_not_stored() {
         (&[], &[("cache-control", "no-cache=\"set-cookie\", max-age=60")], Reason::NoCache),
         (&[], &[("cache-control", fresh), ("set-cookie", "a=b")], Reason::SetCookie),
         (&[], &[("cache-control", fresh), ("vary", "accept, *")], Reason::VaryAny),
-        (&[], &[("cache-control", fresh), ("surrogate-key", "a,b")], Reason::TagInvalid),
+        (&[], &[("cache-control", fresh), ("cache-groups", "a")], Reason::TagInvalid),
         (&[("authorization", "x")], &[("cache-control", fresh)], Reason::Authorization),
         (&[("cache-control", "no-store")], &[("cache-control", fresh)], Reason::RequestNoStore),
         (&[], &[], Reason::NotFresh),

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn tampered_rows_are_left_out_and_counted() {
     let tampering: [&'static str; 12] = [
-        "UPDATE entries SET tags = '[\"a b\"]'",
+        "UPDATE entries SET tags = '[\"a\\nb\"]'",
         "UPDATE entries SET tags = 'not json'",
         "UPDATE entries SET kind = 9",
         "UPDATE entries SET status = 99",

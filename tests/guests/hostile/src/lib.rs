@@ -83,7 +83,7 @@ impl Plugin for Hostile {
         match event.text("mode").as_deref().unwrap_or(&self.mode) {
             "huge-return" => Ok((0..10_001).map(|n| hard_tag(format!("tag:{n}"))).collect()),
             "heavy-return" => Ok((0..3_000).map(|_| hard_key("k".repeat(4_000))).collect()),
-            "bad-tag" => Ok(vec![hard_tag("fine"), hard_tag("two words")]),
+            "bad-tag" => Ok(vec![hard_tag("fine"), hard_tag("two\nlines")]),
             "bad-url" => Ok(vec![refresh("not a url")]),
             "everything" => Ok(vec![hard_everything()]),
             "put" => Ok(vec![put(NewValue::new("k", "v").ttl(60).tag("t"))]),
@@ -96,7 +96,7 @@ impl Plugin for Hostile {
 fn store(mode: &str) -> Result<Storage> {
     match mode {
         "huge-return" => Ok(Storage::keep().tags((0..65).map(|n| format!("tag:{n}")))),
-        "bad-tag" => Ok(Storage::keep().tag("two words")),
+        "bad-tag" => Ok(Storage::keep().tag("two\nlines")),
         "put-for-ages" => Ok(Storage::ttl(u32::MAX)),
         mode => misbehave(mode).map(|()| Storage::ttl(5).tag("fine")),
     }
