@@ -7,7 +7,7 @@ use crate::model::{Key, Kind, Tag};
 
 /// moka's own nodes and hash slots, the key's and the handle's reference counts, and what the
 /// allocator rounds up; measured as resident bytes of a million small items less their payload.
-const SLOT_OVERHEAD_BYTES: usize = 330;
+const SLOT_OVERHEAD_BYTES: usize = 400;
 
 /// A tag's share in the entry: its name's handle and its cell's.
 const TAG_BYTES: usize = 32;

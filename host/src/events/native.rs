@@ -118,7 +118,9 @@ mod tests {
     #[test]
     fn every_change_becomes_an_event_with_its_payload() {
         let body = r#"{"type":"model.changed","timestamp":"2026-01-02T03:04:05Z",
-            "data":{"seq":7,"events":[{"model":"shop.product","pk":42,"op":"update","changed":["price"],"after":{"price":3}},
+            "data":{"seq":7,"events":[
+            {"model":"shop.product","pk":42,"op":"update","changed":["price"],
+             "after":{"price":3}},
             {"model":"shop.tag","pk":"a-b","op":"bulk"}]}}"#;
         let events = parse(body).unwrap();
         assert_eq!(events.len(), 2);

@@ -148,7 +148,7 @@ fn bad_templates_are_refused() {
     assert_eq!(of("a:{pk"), "events[0].tags[0]: \"a:{pk\": `{` without `}`");
     assert_eq!(of("a:pk}"), "events[0].tags[0]: \"a:pk}\": `}` without `{`");
     assert_eq!(of(""), "events[0].tags[0]: an empty name");
-    assert_eq!(of("a\nb"), "events[0].tags[0]: \"a\\nb\": a tag has no control characters");
+    assert_eq!(of(r"a\nb"), "events[0].tags[0]: \"a\\nb\": a tag has no control characters");
     let page = r#"{"store":[{"tags":["{pk}"]}]}"#;
     assert_eq!(refusal(page), "store[0].tags[0]: unknown variable {pk}; there is {path.N}");
     let of_item = r#"{"items":[{"prefix":"f:","tags":["{pk}"]}]}"#;

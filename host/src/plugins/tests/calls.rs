@@ -36,8 +36,8 @@ async fn the_trekking_plugin_decides_keys_tags_and_purges() {
     let plain = request("/treks/k2/", Some("page=2"), &[]);
     assert_eq!(plugin.cache_key(&plain).unwrap(), KeyDecision::Default);
     let stored = plugin.on_store(&key("k"), &plain, &response()).await.unwrap();
-    let expected =
-        StoreDecision { store: true, tags: vec![tag("trek:k2")], ..StoreDecision::default() };
+    let tags = ["model:treks.trek", "model:treks.photo", "trek:k2"].map(tag).into();
+    let expected = StoreDecision { store: true, tags, ..StoreDecision::default() };
     assert_eq!(stored, expected);
     let moved = event("treks.photo", r#"{"before":{"trek":"k2"},"after":{"trek":"g1"}}"#);
     let actions = plugin.on_event(&moved).await.unwrap();
