@@ -1,8 +1,9 @@
 //! `POST /v1/invalidate`: 200 once it is durable and applied.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::BytesRejection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,9 +32,12 @@ enum RequestMode {
 
 pub(super) async fn invalidate(
     State(api): State<Api>,
-    request: Result<Json<Request>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Json(request) = request.map_err(|e| ApiError::new(e.status(), e.body_text()))?;
+    let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
+    // Whatever the content type: a browser that another site sends here is stopped by its origin.
+    let request: Request = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::bad_request(format!("body is not an invalidation: {error}")))?;
     let mode = match request.mode {
         RequestMode::Hard => Mode::Hard,
         RequestMode::Soft => Mode::Soft,

@@ -13,12 +13,14 @@
 //! # Invariants
 //! - Every error is JSON `{"error": …}` that names the thing, the value and the limit.
 //! - Scans of the memory run off the I/O threads.
+//! - A browser on another site's behalf changes nothing (`guard`).
 //!
 //! # Not here
 //! Storage policy: a value written here obeys the same rule as one written by memcached.
 
 mod error;
 mod explain;
+mod guard;
 mod invalidate;
 mod item;
 mod listing;
@@ -75,6 +77,11 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(status::openapi))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(api)
+}
+
+/// Keeps browsers that other sites send here from changing anything.
+pub fn guarded(router: Router) -> Router {
+    router.layer(axum::middleware::from_fn(guard::same_origin))
 }
 
 /// The answer to a path that no door knows.

@@ -89,6 +89,7 @@ impl App {
             started_ms: clock.now_ms(),
         };
         let router = api::router(api).merge(events::router(events)).fallback(api::not_found);
+        let router = api::guarded(router);
 
         announce(&listeners).map_err(StartError::Announce)?;
         doors.spawn(memcached::serve(listeners.memcached, memcached.clone()));
