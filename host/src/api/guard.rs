@@ -1,7 +1,7 @@
 //! Requests that a browser sends because some other site's page told it to.
 //!
-//! The listener is on loopback, and so is the operator's browser: a page anywhere on the web may post
-//! a form to it. Browsers name that page's origin; programs send no `Origin` at all.
+//! The listener is on loopback, and so is the operator's browser: a page anywhere on the web may
+//! post a form to it. Browsers name that page's origin; programs send no `Origin` at all.
 
 use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
