@@ -198,7 +198,8 @@ fn validators(revision: Revision) -> [(http::HeaderName, String); 3] {
     let saved_s = u64::try_from(revision.saved_s).unwrap_or_default();
     let saved = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(saved_s));
     [
-        (header::CACHE_CONTROL, "public, max-age=3600".to_owned()),
+        // For the cache, which is told of changes. A browser is not told, and so asks each time.
+        (header::CACHE_CONTROL, "public, max-age=0, s-maxage=3600".to_owned()),
         (header::ETAG, etag(revision)),
         (header::LAST_MODIFIED, saved),
     ]
