@@ -16,8 +16,9 @@ pub const MEMCACHED_LINE_BYTES_MAX: usize = 2048;
 /// Longest line of `get`, `gets`, `gat` and `gats`: some 20 000 keys, as libraries ask for at once.
 pub const MEMCACHED_RETRIEVAL_LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Misses that a memcached connection remembers for the stores that follow them.
-pub const MEMCACHED_MISSES_MAX: usize = 64;
+/// Keys whose misses a memcached connection remembers for the stores that follow: more than a usual
+/// multi-get has, at some 50 bytes each.
+pub const MEMCACHED_MISSES_MAX: usize = 1_024;
 
 /// Reply bytes gathered for one memcached client before it must take them.
 pub const MEMCACHED_OUTPUT_BYTES_MAX: usize = 256 * 1024;

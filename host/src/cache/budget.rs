@@ -28,7 +28,11 @@ fn entry_bytes(entry: &Entry) -> usize {
         Kind::Page(head) => {
             let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
             let fields: usize = fields.map(|text| text + HEADER_OVERHEAD_BYTES).sum();
-            size_of_val(head.as_ref()) + head.url.len() + fields
+            let vary = head.vary.iter().map(|(name, value)| {
+                let value = value.as_ref().map_or(0, |value| value.len());
+                name.as_str().len() + value + HEADER_OVERHEAD_BYTES
+            });
+            size_of_val(head.as_ref()) + head.url.len() + fields + vary.sum::<usize>()
         }
     };
     size_of::<Entry>() + content.body.len() + head + tags_bytes(&content.tags)

@@ -55,6 +55,7 @@ pub use flights::{Landing, Lease, Role, Waiter};
 pub use inspect::{Death, Explanation, Listed, Listing};
 pub use invalidate::{Applied, InvalidateError};
 pub use stats::Stats;
+pub use sweep::Swept;
 pub use update::{Change, Draft, UpdateError};
 
 /// Locks over the keys; two clients seldom change keys of the same stripe.

@@ -113,7 +113,7 @@ impl Cache {
 }
 
 /// Whether an entry can still be served.
-enum Life {
+pub(super) enum Life {
     /// It can, fresh or stale by the fence.
     Good(Verdict),
     /// It is expired or invalid.
@@ -121,7 +121,7 @@ enum Life {
 }
 
 impl Shared {
-    fn life(&self, key: &[u8], entry: &Entry, now_ms: u64) -> Life {
+    pub(super) fn life(&self, key: &[u8], entry: &Entry, now_ms: u64) -> Life {
         if entry.expires().is_past(now_ms) {
             return Life::Over;
         }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fence::Verdict;
+use super::read::Life;
 use super::{Cache, Shared};
 use crate::limits::FILL_MS_MAX;
 use crate::model::{Key, Sequence};
@@ -24,46 +26,70 @@ impl Cache {
             tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
             let _ = tokio::time::timeout(longest_fill, self.shared.sweep_wanted.notified()).await;
             let begun = self.claim().since;
-            self.sweep().await;
+            let swept = self.sweep().await;
             let now_ms = self.shared.clock.now_ms();
             if let Some(horizon) = horizons.after_sweep(begun, now_ms) {
-                self.collect_fence(horizon);
+                self.collect_fence(swept.bound(horizon));
             }
         }
     }
 
-    /// Removes every entry that is expired or invalid. Returns how many.
-    pub async fn sweep(&self) -> usize {
+    /// Removes every entry that is expired or invalid.
+    pub async fn sweep(&self) -> Swept {
         let keys: Vec<Arc<Key>> = self.shared.store.iter().map(|(key, _)| key).collect();
-        let mut buried = 0;
+        let mut swept = Swept::default();
         for step in keys.chunks(ENTRIES_PER_STEP) {
-            buried += self.shared.sweep_step(step);
+            self.shared.sweep_step(step, &mut swept);
             tokio::task::yield_now().await;
         }
         self.shared.store.settle();
-        buried
+        swept
     }
 
     /// Drops rows of the fence up to `horizon`, as far as the tier allows.
-    fn collect_fence(&self, horizon: Sequence) {
+    pub(super) fn collect_fence(&self, horizon: Sequence) {
         let tier_oldest = self.shared.tier.as_ref().map(|tier| tier.oldest_birth());
         self.shared.fence.collect(tier_oldest.map_or(horizon, |oldest| oldest.min(horizon)));
     }
 }
 
 impl Shared {
-    fn sweep_step(&self, keys: &[Arc<Key>]) -> usize {
+    fn sweep_step(&self, keys: &[Arc<Key>], swept: &mut Swept) {
         let now_ms = self.clock.now_ms();
-        let mut buried = 0;
         for key in keys {
             let Some(slot) = self.store.get(key.as_bytes()) else { continue };
-            let is_any_over =
-                slot.entries().iter().any(|entry| !self.is_live(key.as_bytes(), entry, now_ms));
+            let mut is_any_over = false;
+            for entry in slot.entries() {
+                match self.life(key.as_bytes(), entry, now_ms) {
+                    Life::Good(Verdict::Stale) => swept.note_stale(entry.birth().sequence()),
+                    Life::Good(_) => {}
+                    Life::Over => is_any_over = true,
+                }
+            }
             if is_any_over {
-                buried += self.bury(key.as_bytes(), now_ms);
+                swept.buried += self.bury(key.as_bytes(), now_ms);
             }
         }
-        buried
+    }
+}
+
+/// What a sweep has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Entries removed.
+    pub buried: usize,
+    /// The smallest birth of an entry that was left because it is only softly purged.
+    oldest_stale: Option<Sequence>,
+}
+
+impl Swept {
+    fn note_stale(&mut self, birth: Sequence) {
+        self.oldest_stale = Some(self.oldest_stale.map_or(birth, |oldest| oldest.min(birth)));
+    }
+
+    /// How far the fence's rows may go: a softly purged entry still needs the row that says so.
+    pub(super) fn bound(self, horizon: Sequence) -> Sequence {
+        self.oldest_stale.map_or(horizon, |oldest| oldest.min(horizon))
     }
 }
 

@@ -107,9 +107,26 @@ async fn a_sweep_gives_back_what_an_invalidation_made_useless() {
     }
     set(&cache, "kept", draft("v", &["b"])).await.unwrap();
     purge(&cache, Target::Tag(Tag::new("a").unwrap())).await;
-    assert_eq!(cache.sweep().await, 1_000);
+    assert_eq!(cache.sweep().await.buried, 1_000);
     assert_eq!(cache.len(), 1);
     assert!(cache.peek(b"kept").is_some());
+}
+
+#[tokio::test]
+async fn a_softly_purged_prefix_stays_purged_when_its_row_could_be_collected() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    set(&cache, "p:k", draft("old", &[])).await.unwrap();
+    let targets = vec![(Target::Prefix(key("p:")), Mode::Soft)];
+    cache.invalidate(Invalidation { targets, cause: Cause::default() }).await.unwrap();
+    let horizon = cache.claim().since;
+    let swept = cache.sweep().await;
+    cache.collect_fence(swept.bound(horizon));
+    assert!(cache.peek(b"p:k").is_none(), "it came back");
+    // Once the entry has gone, so may the row.
+    cache.update(&key("p:k"), |_| (Change::Remove, ())).await.unwrap();
+    let swept = cache.sweep().await;
+    cache.collect_fence(swept.bound(horizon));
+    assert_eq!(cache.fence_rows(), 0);
 }
 
 #[tokio::test]

@@ -123,6 +123,8 @@ impl Cache {
     ) -> Result<(R, Option<Handle>, bool), UpdateError> {
         let shared = &self.shared;
         let now_ms = shared.clock.now_ms();
+        // Before the present entry is judged: what replaces it is no newer than that judgement.
+        let born = Claim::at(shared.fence.applied());
         let present = shared.store.get(key.as_bytes());
         let current = present.as_ref().and_then(|slot| shared.plain(key, slot, now_ms));
         let (change, told) = decide(current);
@@ -130,15 +132,15 @@ impl Cache {
             (Change::Keep, _) | (Change::Derive(_) | Change::Retime(_), None) => {
                 return Ok((told, None, false));
             }
-            // How long a page is good is for HTTP to say.
-            (Change::Retime(_), Some(old)) if old.page().is_some() => {
+            // How long a page is good is for HTTP to say, and what it says for its origin.
+            (Change::Derive(_) | Change::Retime(_), Some(old)) if old.page().is_some() => {
                 return Ok((told, None, false));
             }
             (Change::Remove, _) => {
                 shared.store.remove(key.as_bytes());
                 None
             }
-            (Change::Put(draft), _) => Some(shared.entry_of(key, draft, now_ms)?),
+            (Change::Put(draft), _) => Some(shared.entry_of(key, draft, born, now_ms)?),
             (Change::Derive(body), Some(old)) => {
                 let content = Content {
                     body,
@@ -175,7 +177,13 @@ impl Shared {
         slot.entries().iter().find(|entry| self.is_readable(key.as_bytes(), entry, now_ms))
     }
 
-    fn entry_of(&self, key: &Key, draft: Draft, now_ms: u64) -> Result<Entry, UpdateError> {
+    fn entry_of(
+        &self,
+        key: &Key,
+        draft: Draft,
+        born: Claim,
+        now_ms: u64,
+    ) -> Result<Entry, UpdateError> {
         if draft.tags.len() > TAGS_PER_ENTRY_MAX {
             return Err(UpdateError::TooManyTags { tags: draft.tags.len() });
         }
@@ -186,7 +194,7 @@ impl Shared {
             tags: draft.tags,
         };
         let cells = self.fence.intern(Self::targets(&content))?;
-        let claim = draft.claim.unwrap_or_else(|| Claim::at(self.fence.applied()));
+        let claim = draft.claim.unwrap_or(born);
         if draft.claim.is_some() && !self.fence.admits(key, claim, &cells) {
             self.stats.refused_fills.inc();
             return Err(UpdateError::Fenced);

@@ -31,6 +31,8 @@ pub(super) struct PendingFlush {
     due_ms: AtomicU64,
     changed: Notify,
     has_timer: AtomicBool,
+    /// Held while a flush that is due is carried out: who reads meanwhile waits for it.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Default for PendingFlush {
@@ -39,14 +41,16 @@ impl Default for PendingFlush {
             due_ms: AtomicU64::new(NEVER_MS),
             changed: Notify::new(),
             has_timer: AtomicBool::new(false),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 }
 
 /// Makes everything invalid now, and forgets a pending flush.
 pub(super) async fn flush_now(door: &Door) -> Result<Applied, InvalidateError> {
+    let applied = invalidate(door, Target::Everything).await?;
     door.pending_flush().due_ms.store(NEVER_MS, Ordering::Release);
-    invalidate(door, Target::Everything).await
+    Ok(applied)
 }
 
 /// Makes everything invalid at `due_ms`, milliseconds since 1970.
@@ -66,23 +70,20 @@ pub(super) async fn run_due_flush(door: &Door) {
     if due_ms == NEVER_MS || door.cache().clock().now_ms() < due_ms {
         return;
     }
-    let taken =
-        pending.due_ms.compare_exchange(due_ms, NEVER_MS, Ordering::AcqRel, Ordering::Acquire);
-    if taken.is_err() {
+    let _turn = pending.turn.lock().await;
+    if pending.due_ms.load(Ordering::Acquire) != due_ms {
         return;
     }
-    if let Err(error) = invalidate(door, Target::Everything).await {
-        tracing::warn!(%error, "delayed flush_all; trying again");
-        let retry_ms = door.cache().clock().now_ms().saturating_add(RETRY_MS);
-        // Unless a newer flush has taken its place meanwhile.
-        let _ = pending.due_ms.compare_exchange(
-            NEVER_MS,
-            retry_ms,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        pending.changed.notify_one();
-    }
+    let next_ms = match invalidate(door, Target::Everything).await {
+        Ok(_) => NEVER_MS,
+        Err(error) => {
+            tracing::warn!(%error, "delayed flush_all; trying again");
+            door.cache().clock().now_ms().saturating_add(RETRY_MS)
+        }
+    };
+    // Unless a newer flush has taken its place meanwhile.
+    let _ = pending.due_ms.compare_exchange(due_ms, next_ms, Ordering::AcqRel, Ordering::Acquire);
+    pending.changed.notify_one();
 }
 
 /// Whether a flush is pending, without reading the clock.

@@ -4,35 +4,37 @@
 //! # Invariants
 //! - A store is never given a claim younger than a miss of its key that may have caused it: many
 //!   clients share one connection among callers, so a second miss does not replace the first.
-//! - A store is never given the claim of another key.
-//! - Bounded: the oldest of [`MEMCACHED_MISSES_MAX`] keys gives way.
+//! - Keys are known by their seeded hash: one for which another's claim is taken is refused more
+//!   often, never less.
+//! - Bounded: the oldest of [`MEMCACHED_MISSES_MAX`] keys gives way; without misses, nothing is held.
 //!
 //! # Not here
 //! Whether the data is still good: the cache asks its fence.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
 use crate::cache::Claim;
 use crate::limits::MEMCACHED_MISSES_MAX;
+use crate::model::Sequence;
 
 /// Misses without a store so far of one key.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Miss {
-    hash: u64,
-    key: Vec<u8>,
-    oldest: Claim,
-    newest: Claim,
+    oldest: Sequence,
+    newest: Sequence,
     /// How many; as many stores may follow.
     outstanding: u32,
 }
 
-/// The recent misses of one connection, oldest first.
+/// The recent misses of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Misses {
-    recent: VecDeque<Miss>,
+    by_hash: HashMap<u64, Miss>,
+    /// The same hashes, oldest first.
+    order: VecDeque<u64>,
     hasher: RandomState,
 }
 
@@ -40,53 +42,53 @@ impl Misses {
     /// Notes a miss whose claim was taken before the look-up.
     pub(super) fn note(&mut self, key: &[u8], claim: Claim) {
         let hash = self.hasher.hash_one(key);
-        if let Some(miss) = self.recent.iter_mut().find(|miss| miss.is_of(hash, key)) {
-            miss.newest = claim;
+        if let Some(miss) = self.by_hash.get_mut(&hash) {
+            miss.newest = claim.since;
             miss.outstanding = miss.outstanding.saturating_add(1);
             return;
         }
-        let mut bytes = match self.recent.len() {
-            // The allocation of the one that gives way is used again.
-            MEMCACHED_MISSES_MAX.. => self.recent.pop_front().map(|miss| miss.key),
-            _ => None,
+        while self.order.len() >= MEMCACHED_MISSES_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_hash.remove(&oldest);
+            }
         }
-        .unwrap_or_default();
-        bytes.clear();
-        bytes.extend_from_slice(key);
-        let miss = Miss { hash, key: bytes, oldest: claim, newest: claim, outstanding: 1 };
-        self.recent.push_back(miss);
+        self.order.push_back(hash);
+        let miss = Miss { oldest: claim.since, newest: claim.since, outstanding: 1 };
+        self.by_hash.insert(hash, miss);
     }
 
     /// The claim of a store of this key; `None` where no miss led to it. To be followed by
     /// [`Misses::settle`].
     pub(super) fn claim(&self, key: &[u8]) -> Option<Claim> {
-        if self.recent.is_empty() {
+        if self.by_hash.is_empty() {
             return None;
         }
-        let hash = self.hasher.hash_one(key);
-        self.recent.iter().find(|miss| miss.is_of(hash, key)).map(|miss| miss.oldest)
+        let miss = self.by_hash.get(&self.hasher.hash_one(key))?;
+        Some(Claim::at(miss.oldest))
     }
 
     /// Notes that a store with a claim was carried out or refused.
     pub(super) fn settle(&mut self, key: &[u8], outcome: Outcome) {
         let hash = self.hasher.hash_one(key);
-        let Some(index) = self.recent.iter().position(|miss| miss.is_of(hash, key)) else { return };
-        let Some(miss) = self.recent.get_mut(index) else { return };
-        miss.outstanding -= 1;
+        let Some(miss) = self.by_hash.get_mut(&hash) else { return };
+        miss.outstanding = miss.outstanding.saturating_sub(1);
         match (miss.outstanding, outcome) {
-            (0, _) => {
-                self.recent.remove(index);
-            }
+            (0, _) => self.forget(hash),
             // The store that was refused belonged to the oldest miss; the rest are younger.
             (_, Outcome::Refused) => miss.oldest = miss.newest,
             (_, Outcome::Accepted) => {}
         }
     }
-}
 
-impl Miss {
-    fn is_of(&self, hash: u64, key: &[u8]) -> bool {
-        self.hash == hash && self.key == key
+    /// Usually the newest or the oldest: a client stores what it missed last, or in order.
+    fn forget(&mut self, hash: u64) {
+        self.by_hash.remove(&hash);
+        if self.by_hash.is_empty() {
+            self.by_hash = HashMap::new();
+            self.order = VecDeque::new();
+        } else if let Some(index) = self.order.iter().rposition(|other| *other == hash) {
+            self.order.remove(index);
+        }
     }
 }
 
@@ -102,7 +104,6 @@ pub(super) enum Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Sequence;
 
     fn claim(at: u64) -> Claim {
         Claim::at(Sequence::from_u64(at))
@@ -139,6 +140,7 @@ mod tests {
         }
         assert_eq!(misses.claim(b"0"), None);
         assert_eq!(misses.claim(b"1"), Some(claim(1)));
-        assert_eq!(misses.recent.len(), MEMCACHED_MISSES_MAX);
+        assert_eq!(misses.order.len(), MEMCACHED_MISSES_MAX);
+        assert_eq!(misses.by_hash.len(), MEMCACHED_MISSES_MAX);
     }
 }

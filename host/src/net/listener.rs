@@ -1,13 +1,18 @@
 //! Bound sockets.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
 
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Stream;
+
+/// Read and write for the owner; connecting needs both.
+const UNIX_SOCKET_MODE: u32 = 0o700;
 
 /// Where a listener is bound, as printed at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,10 +65,14 @@ impl Listener {
         Ok(Self { socket: Socket::Tcp(socket), bound })
     }
 
-    /// Binds a unix socket. A socket file that nobody listens on any more is replaced.
+    /// Binds a unix socket, for its owner alone as memcached does. A socket that nobody listens on
+    /// any more is replaced; a file of any other kind is left alone.
     pub async fn unix(path: PathBuf) -> Result<Self, BindError> {
         let bind = async |path: &PathBuf| match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if !tokio::fs::symlink_metadata(path).await?.file_type().is_socket() {
+                    return Err(io::Error::other("the file exists and is not a socket"));
+                }
                 match tokio::net::UnixStream::connect(path).await {
                     Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
                         tokio::fs::remove_file(path).await?;
@@ -74,7 +83,14 @@ impl Listener {
             }
             bound => bound,
         };
-        match bind(&path).await {
+        let bound = match bind(&path).await {
+            Ok(socket) => {
+                let for_owner = Permissions::from_mode(UNIX_SOCKET_MODE);
+                tokio::fs::set_permissions(&path, for_owner).await.map(|()| socket)
+            }
+            Err(error) => Err(error),
+        };
+        match bound {
             Ok(socket) => Ok(Self { socket: Socket::Unix(socket), bound: Bound::Unix(path) }),
             Err(source) => Err(BindError { bound: Bound::Unix(path), source }),
         }
@@ -106,5 +122,32 @@ impl Drop for Listener {
             // Gone already is as good.
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("precious");
+        std::fs::write(&path, "kept").unwrap();
+        let error = Listener::unix(path.clone()).await.unwrap_err();
+        assert_eq!(error.source.to_string(), "the file exists and is not a socket");
+        assert_eq!(std::fs::read(&path).unwrap(), b"kept");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_nobody_listens_on_is_replaced_and_one_in_use_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listener = Listener::unix(path.clone()).await.unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, UNIX_SOCKET_MODE);
+        assert!(Listener::unix(path.clone()).await.is_err());
+        drop(listener);
+        assert!(!path.exists());
     }
 }

@@ -77,7 +77,9 @@ pub(super) enum Raised {
     NoRoom,
 }
 
-type Shard = Mutex<HashMap<Target, Arc<Cell>, RandomState>>;
+/// Cells by the seeded hash of their target: what visitors name is not kept, however long. Targets
+/// of the same hash share a cell, and then more is invalid, never less.
+type Shard = Mutex<HashMap<u64, Arc<Cell>>>;
 
 /// The table of cells.
 pub(super) struct Cells {
@@ -99,12 +101,12 @@ impl Default for Cells {
 impl Cells {
     /// The cell of a target that an entry is stored with.
     pub(super) fn intern(&self, target: Target) -> Result<Arc<Cell>, FenceFull> {
-        self.cell(target).ok_or(FenceFull)
+        self.cell(&target).ok_or(FenceFull)
     }
 
     /// Raises a target, with a new row where a fill in flight may yet learn of it.
     pub(super) fn raise(&self, target: &Target, mode: Mode, sequence: Sequence) -> Raised {
-        let Some(cell) = self.cell(target.clone()) else { return Raised::NoRoom };
+        let Some(cell) = self.cell(target) else { return Raised::NoRoom };
         cell.level.raise(mode, sequence);
         let live = match mode {
             Mode::Hard => cell.live.swap(0, Ordering::Relaxed),
@@ -128,16 +130,16 @@ impl Cells {
         self.len.load(Ordering::Relaxed)
     }
 
-    fn cell(&self, target: Target) -> Option<Arc<Cell>> {
-        let shard = self.hasher.hash_one(&target) as usize % SHARDS;
-        let mut cells = self.shards.get(shard)?.lock();
-        if let Some(cell) = cells.get(&target) {
+    fn cell(&self, target: &Target) -> Option<Arc<Cell>> {
+        let hash = self.hasher.hash_one(target);
+        let mut cells = self.shards.get(hash as usize % SHARDS)?.lock();
+        if let Some(cell) = cells.get(&hash) {
             return Some(Arc::clone(cell));
         }
         if self.len.fetch_add(1, Ordering::Relaxed) >= FENCE_CELLS_MAX {
             self.len.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Arc::clone(cells.entry(target).or_default()))
+        Some(Arc::clone(cells.entry(hash).or_default()))
     }
 }

@@ -62,7 +62,10 @@ fn tell(session: &mut Session, counted: Counted, direction: Direction, answer: A
 }
 
 fn count(current: Option<&Handle>, delta: u64, direction: Direction) -> (Change, Counted) {
-    let Some(entry) = current else { return (Change::Keep, Counted::Missing) };
+    // A page is its origin's; a client can replace it, not compute with it.
+    let Some(entry) = current.filter(|entry| entry.page().is_none()) else {
+        return (Change::Keep, Counted::Missing);
+    };
     let Some(value) = number(entry.body().trim_ascii()) else {
         return (Change::Keep, Counted::NotANumber);
     };

@@ -144,6 +144,9 @@ fn decide(
         body.extend_from_slice(second);
         (Change::Derive(Bytes::from(body)), STORED)
     };
+    let is_joined = matches!(pending.verb, Verb::Append | Verb::Prepend);
+    // A page is its origin's; a client can replace it, not add to it.
+    let current = current.filter(|entry| !is_joined || entry.page().is_none());
     match (pending.verb, current) {
         (Verb::Set, _) | (Verb::Add, None) | (Verb::Replace, Some(_)) => put(value),
         (Verb::Add, Some(_)) | (Verb::Replace | Verb::Append | Verb::Prepend, None) => {
