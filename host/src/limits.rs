@@ -76,3 +76,12 @@ pub const REMEMBERED_DELIVERIES_MAX: usize = 100_000;
 
 /// Connections to the API at once; its clients are a team's own servers.
 pub const API_CONNECTIONS_MAX: usize = 1_024;
+
+/// Time for the whole body of a webhook: its senders give up sooner.
+pub const EVENT_BODY_MS_MAX: u64 = 10_000;
+
+/// Time for the whole body of a value that is put over the API.
+pub const API_BODY_MS_MAX: u64 = 30_000;
+
+/// A client that takes nothing of what it asked for during this time is disconnected.
+pub const WRITE_STALL_MS_MAX: u64 = 60_000;

@@ -95,7 +95,11 @@ fn errors_are_json_that_says_what_is_wrong() {
         (http::send("PUT", &server.cached("k"), &[("cache-control", "x")], b"v"), 400),
         (http::send("POST", &invalidate, &json_type, b"{"), 400),
         (http::send("POST", &invalidate, &json_type, b"{}"), 400),
-        (http::send("POST", &invalidate, &json_type, b"{\"tagz\":[]}"), 422),
+        (http::send("POST", &invalidate, &json_type, b"{\"tagz\":[]}"), 400),
+        (http::send("POST", &invalidate, &[("origin", "http://evil.example")], b"{}"), 403),
+        (http::send("DELETE", &server.api("/v1/events"), &[], b""), 405),
+        (http::get(&server.api("/v1/events?limit=0")), 400),
+        (http::get(&server.api("/v1/events?limit=x")), 400),
         (http::get(&server.api("/v1/explain")), 400),
     ] {
         assert_eq!(answer.status, status, "{}", answer.text());

@@ -15,5 +15,6 @@ mod freshness;
 mod memcached;
 mod pages;
 mod restart;
+mod rules;
 mod start;
 mod tidy;

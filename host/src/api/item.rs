@@ -1,6 +1,8 @@
 //! One value: `/v1/cache/{key}`. Tags travel in `Surrogate-Key` or `Cache-Groups`, the time to live
 //! in `Cache-Control`, and the ETag is memcached's CAS unique.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -8,12 +10,13 @@ use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NO
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{Api, ApiError};
 use crate::cache::{Change, Draft, Entry, Handle};
+use crate::limits::API_BODY_MS_MAX;
 use crate::model::{
     CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, tags_of,
 };
@@ -48,9 +51,18 @@ pub(super) async fn write(
 ) -> Result<Response, ApiError> {
     let key = key_of(&uri)?;
     let limit = api.cache.config().item_bytes_max;
-    let body = Limited::new(body, limit).collect().await.map_err(|_| {
-        let message = format!("value is larger than {limit} bytes, the limit");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    let whole = Limited::new(body, limit).collect();
+    let body = tokio::time::timeout(Duration::from_millis(API_BODY_MS_MAX), whole).await;
+    let body = body.map_err(|_| {
+        let message = format!("value was not whole within {API_BODY_MS_MAX} ms");
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, message)
+    })?;
+    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+        true => {
+            let message = format!("value is larger than {limit} bytes, the limit");
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
+        false => ApiError::bad_request("value ended before it was whole"),
     })?;
     let draft = Draft {
         // Copied once, so that a small value does not hold on to the buffer it was read into.

@@ -75,17 +75,19 @@ pub fn router(api: Api) -> Router {
         .route("/live", get(status::live))
         .route("/ready", get(status::ready))
         .route("/openapi.json", get(status::openapi))
-        .method_not_allowed_fallback(method_not_allowed)
         .with_state(api)
 }
 
-/// Keeps browsers that other sites send here from changing anything.
-pub fn guarded(router: Router) -> Router {
-    router.layer(axum::middleware::from_fn(guard::same_origin))
+/// Adds what holds for all routes of the listener: unknown paths and methods are answered in JSON,
+/// and browsers that other sites send here change nothing.
+pub fn complete(router: Router) -> Router {
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(guard::same_origin))
 }
 
-/// The answer to a path that no door knows.
-pub async fn not_found() -> ApiError {
+async fn not_found() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "no such route; see /openapi.json")
 }
 

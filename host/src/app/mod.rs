@@ -9,6 +9,7 @@
 
 mod api_server;
 mod gauges;
+mod item_policy;
 mod page_policy;
 mod parts;
 
@@ -22,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
 use crate::clock::Clock;
 use crate::config::{Config, Permission};
+use crate::model::Target;
 use crate::net::Listener;
 use crate::plugins::Plugins;
 use crate::tasks::Tasks;
@@ -33,8 +35,9 @@ pub use parts::{Checked, StartError, check};
 /// compare it to find out what they may use.
 const MEMCACHED_VERSION: &str = "1.6.45";
 
-/// How long connections may finish what they began.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long connections may finish what they began: less than the 10 s after which the usual
+/// supervisors kill.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// How long background work may take to end.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
@@ -73,13 +76,13 @@ impl App {
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
 
-        let memcached = memcached_door(&config, &cache, &doors, &mut registry);
+        let memcached = memcached_door(&config, &cache, &doors, &plugins, &mut registry);
         let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
             metrics.register(&mut registry);
-            let refresh = refresher(pages.clone());
-            events::Events::new(cache.clone(), plugins.clone(), sources, refresh, metrics)
+            let (refresh, targets) = (refresher(pages.clone()), url_targets(pages.clone()));
+            events::Events::new(cache.clone(), plugins.clone(), sources, refresh, targets, metrics)
         };
         let api = api::Api {
             cache: cache.clone(),
@@ -88,8 +91,7 @@ impl App {
             url_key: url_key(pages.clone()),
             started_ms: clock.now_ms(),
         };
-        let router = api::router(api).merge(events::router(events)).fallback(api::not_found);
-        let router = api::guarded(router);
+        let router = api::complete(api::router(api).merge(events::router(events)));
 
         announce(&listeners).map_err(StartError::Announce)?;
         doors.spawn(memcached::serve(listeners.memcached, memcached.clone()));
@@ -178,6 +180,7 @@ fn memcached_door(
     config: &Config,
     cache: &Cache,
     doors: &Tasks,
+    plugins: &Plugins,
     registry: &mut Registry,
 ) -> memcached::Door {
     let settings = memcached::Settings {
@@ -192,6 +195,7 @@ fn memcached_door(
             Permission::Forbidden => memcached::Shutdown::Forbidden,
         },
         threads: config.threads,
+        items: item_policy::of(plugins),
         version: MEMCACHED_VERSION.to_owned(),
     };
     let door = memcached::Door::new(cache.clone(), doors.clone(), settings);
@@ -227,6 +231,11 @@ fn refresher(pages: Option<pages::Pages>) -> events::Refresh {
             pages.refresh(&url);
         }
     })
+}
+
+/// A URL that no page of this server has is purged as it stands.
+fn url_targets(_pages: Option<pages::Pages>) -> events::UrlTargets {
+    Arc::new(move |url| vec![Target::Url(url.into())])
 }
 
 fn url_key(pages: Option<pages::Pages>) -> api::UrlKey {

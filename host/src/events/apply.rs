@@ -1,19 +1,20 @@
 //! The life of an event: verified, parsed, shown to the plugin, made durable and visible.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
-use super::native::{self, BodyError};
+use super::native::{self, BodyError, Delivery};
+use super::order::{Order, Place};
+use super::plan::Plan;
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
 use crate::cache::{Cache, Change, Claim, Draft, InvalidateError};
-use crate::limits::{EVENT_BYTES_MAX, TARGETS_PER_INVALIDATION_MAX};
-use crate::model::{Action, Cause, Event, Expiry, Invalidation, Key, Mode, Sequence, Tag, Target};
+use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX};
+use crate::model::{Action, Cause, Event, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
@@ -22,6 +23,10 @@ const PLUGIN_TRIES: usize = 3;
 /// Has a page fetched anew in the background; given by the app, because the page cache is another
 /// front door.
 pub type Refresh = Arc<dyn Fn(String) + Send + Sync>;
+
+/// What a page's URL stands for: itself as keys spell it, and its key where a plugin gives it one.
+/// Given by the app, like [`Refresh`].
+pub type UrlTargets = Arc<dyn Fn(&str) -> Vec<Target> + Send + Sync>;
 
 /// What an acknowledged sender is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,9 @@ pub enum Refused {
     /// The body can't be read.
     #[error(transparent)]
     Malformed(#[from] BodyError),
+    /// The body did not come in time.
+    #[error("body was not whole within {EVENT_BODY_MS_MAX} ms")]
+    TooSlow,
     /// The body is larger than [`EVENT_BYTES_MAX`].
     #[error("body is larger than {EVENT_BYTES_MAX} bytes, the limit")]
     TooLarge,
@@ -71,17 +79,11 @@ struct Shared {
     plugins: Plugins,
     sources: Sources,
     refresh: Refresh,
+    url_targets: UrlTargets,
     metrics: Metrics,
+    order: Order,
     seen: Seen,
     log: Log,
-}
-
-/// What is to be done about all changes of one delivery.
-#[derive(Default)]
-struct Plan {
-    targets: Vec<(Target, Mode)>,
-    puts: Vec<(Key, Draft)>,
-    refreshes: Vec<String>,
 }
 
 impl Events {
@@ -91,10 +93,21 @@ impl Events {
         plugins: Plugins,
         sources: Sources,
         refresh: Refresh,
+        url_targets: UrlTargets,
         metrics: Metrics,
     ) -> Self {
-        let (seen, log) = (Seen::default(), Log::default());
-        Self { shared: Arc::new(Shared { cache, plugins, sources, refresh, metrics, seen, log }) }
+        let shared = Shared {
+            cache,
+            plugins,
+            sources,
+            refresh,
+            url_targets,
+            metrics,
+            order: Order::default(),
+            seen: Seen::default(),
+            log: Log::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Takes one delivery; counts it by its result.
@@ -144,18 +157,19 @@ impl Shared {
         }
         // A value that the event carries is as old as its arrival.
         let arrival = self.cache.claim();
-        let events = native::parse(&source.name, &id, body)?;
+        let Delivery { number, events } = native::parse(&source.name, &id, body)?;
+        let place = self.order.note(&source.name, number);
         let mut logged = Logged::new(now_ms, &source.name, &id, &events);
         let plan = self.plan(source, &events).await;
         logged.name_targets(&plan.targets);
-        let cause =
-            Cause { source: source.name.clone(), event_id: Some(id.clone()), at_ms: now_ms };
-        let outcome = self.carry_out(plan, arrival, cause).await;
+        logged.outcome = if plan.targets.is_empty() { "nothing_to_do" } else { "applied" }.into();
+        let name = source.name.clone();
+        let cause = Cause { source: name, event_id: Some(id.clone()), at_ms: now_ms };
+        let outcome = self.carry_out(plan, arrival, place, cause).await;
         match &outcome {
             Ok(receipt) => {
                 logged.affected = receipt.affected;
                 logged.sequence = Some(receipt.sequence.to_string());
-                logged.outcome = "applied".to_owned();
                 self.seen.note(&source.name, &id, *receipt);
             }
             Err(error) => logged.outcome = error.to_string(),
@@ -167,24 +181,15 @@ impl Shared {
     async fn plan(&self, source: &Source, events: &[Event]) -> Plan {
         let mut plan = Plan::default();
         for event in events {
-            match self.ask_plugin(source, event).await {
-                Some(actions) => {
-                    actions.into_iter().for_each(|action| plan.add(action, self.now_ms()))
-                }
-                None => plan.add_target(model_target(&event.model), Mode::Hard),
+            let Some(actions) = self.ask_plugin(source, event).await else {
+                plan.add_model(&event.model);
+                continue;
+            };
+            for action in actions {
+                plan.add(action, self.cache.clock().now_ms(), |url| (self.url_targets)(url));
             }
         }
-        let mut named = HashSet::new();
-        plan.targets.retain(|target| named.insert(target.clone()));
-        if plan.targets.len() > TARGETS_PER_INVALIDATION_MAX {
-            // Too much to be named is still never dropped.
-            tracing::warn!(
-                source = source.name,
-                targets = plan.targets.len(),
-                "purging everything"
-            );
-            plan.targets = vec![(Target::Everything, Mode::Hard)];
-        }
+        plan.close(&source.name);
         plan
     }
 
@@ -207,16 +212,19 @@ impl Shared {
         &self,
         plan: Plan,
         arrival: Claim,
+        place: Place,
         cause: Cause,
     ) -> Result<Receipt, Refused> {
         if plan.targets.is_empty() {
             return Ok(Receipt { sequence: self.cache.applied(), affected: 0 });
         }
+        let source = cause.source.clone();
         let invalidation = Invalidation { targets: plan.targets, cause };
         let applied = self.cache.invalidate(invalidation).await?;
-        // Had another invalidation come in between, the event's value might be the older one; then
-        // the key stays invalid, which is always right.
-        if arrival.since.next() == applied.sequence {
+        // Had another invalidation come in between, or a later event before it, the event's value
+        // might be the older one; then the key stays invalid, which is always right.
+        let is_alone = arrival.since.next() == applied.sequence;
+        if is_alone && self.order.is_newest(&source, place) {
             let claim = Claim::at(applied.sequence);
             for (key, draft) in plan.puts {
                 let draft = Draft { claim: Some(claim), ..draft };
@@ -230,42 +238,6 @@ impl Shared {
         }
         Ok(Receipt { sequence: applied.sequence, affected: applied.affected })
     }
-
-    fn now_ms(&self) -> u64 {
-        self.cache.clock().now_ms()
-    }
-}
-
-impl Plan {
-    fn add(&mut self, action: Action, now_ms: u64) {
-        match action {
-            Action::Invalidate(target, mode) => self.add_target(target, mode),
-            Action::Put { key, value, ttl_s, tags } => {
-                // The old value is wrong whether or not the new one can be written.
-                self.add_target(Target::Key(key.clone()), Mode::Hard);
-                self.puts.push((key, draft(value, ttl_s, tags, now_ms)));
-            }
-            Action::Refresh { url } => {
-                self.add_target(Target::Url(url.as_str().into()), Mode::Soft);
-                self.refreshes.push(url);
-            }
-        }
-    }
-
-    fn add_target(&mut self, target: Target, mode: Mode) {
-        self.targets.push((target, mode));
-    }
-}
-
-fn draft(value: Vec<u8>, ttl_s: Option<u32>, tags: Vec<Tag>, now_ms: u64) -> Draft {
-    let expires =
-        ttl_s.map_or(Expiry::NEVER, |ttl_s| Expiry::at_ms(now_ms + u64::from(ttl_s) * 1000));
-    Draft { body: Bytes::from(value), flags: 0, expires, tags, claim: None }
-}
-
-/// The built-in tag of a model; everything, where the model's name is no tag.
-fn model_target(model: &str) -> Target {
-    Tag::new(&format!("model:{model}")).map_or(Target::Everything, Target::Tag)
 }
 
 fn result_of(refused: &Refused) -> DeliveryResult {
@@ -273,6 +245,7 @@ fn result_of(refused: &Refused) -> DeliveryResult {
         Refused::UnknownSource(_) => DeliveryResult::UnknownSource,
         Refused::NotVerified(_) => DeliveryResult::NotVerified,
         Refused::Malformed(_) => DeliveryResult::Malformed,
+        Refused::TooSlow => DeliveryResult::TooSlow,
         Refused::TooLarge => DeliveryResult::TooLarge,
         Refused::NotDurable(_) => DeliveryResult::NotDurable,
     }

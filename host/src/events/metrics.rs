@@ -12,6 +12,7 @@ pub(super) enum DeliveryResult {
     UnknownSource,
     NotVerified,
     Malformed,
+    TooSlow,
     TooLarge,
     NotDurable,
 }
@@ -24,6 +25,7 @@ impl DeliveryResult {
             Self::UnknownSource => "unknown_source",
             Self::NotVerified => "not_verified",
             Self::Malformed => "malformed",
+            Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
             Self::NotDurable => "not_durable",
         }

@@ -10,6 +10,8 @@
 //! - The raw bytes are verified before they are parsed.
 //! - Never 2xx with nothing done: a plugin that fails is replaced by the purge of the built-in tag
 //!   `model:<model>`, and said so.
+//! - A value that an event carries is written only if the event is known to be the newest of its
+//!   source (`data.seq`) and nothing else was invalidated since it arrived.
 //! - Deduplication only saves work; applying an event again is harmless.
 //!
 //! # Not here
@@ -20,12 +22,14 @@ mod apply;
 mod log;
 mod metrics;
 mod native;
+mod order;
+mod plan;
 mod router;
 mod seen;
 pub mod signature;
 mod sources;
 
-pub use apply::{Events, Receipt, Refresh, Refused};
+pub use apply::{Events, Receipt, Refresh, Refused, UrlTargets};
 pub use metrics::Metrics;
 pub use router::router;
 pub use sources::{Source, Sources};

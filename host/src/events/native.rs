@@ -45,6 +45,8 @@ struct Body<'a> {
 
 #[derive(Deserialize)]
 struct Data<'a> {
+    #[serde(default)]
+    seq: Option<u64>,
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
 }
@@ -60,8 +62,17 @@ struct Change {
     changed: Vec<String>,
 }
 
-/// Reads a body. Every change becomes an event of its own, with the delivery's id and source.
-pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Vec<Event>, BodyError> {
+/// What a delivery says.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The sender's own number of it, where it counts: rises with every event.
+    pub(super) number: Option<u64>,
+    /// One for each change, with the delivery's id and source.
+    pub(super) events: Vec<Event>,
+}
+
+/// Reads a body.
+pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Delivery, BodyError> {
     let body: Body<'_> = serde_json::from_slice(body)?;
     match body.data.events.len() {
         0 => return Err(BodyError::Empty),
@@ -69,7 +80,7 @@ pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Vec<Event>, B
         changes => return Err(BodyError::TooMany { changes }),
     }
     let changes = body.data.events.iter().enumerate();
-    changes
+    let events = changes
         .map(|(index, raw)| {
             let change: Change = serde_json::from_str(raw.get())?;
             if change.model.is_empty() {
@@ -86,7 +97,8 @@ pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Vec<Event>, B
                 payload: raw.get().to_owned(),
             })
         })
-        .collect()
+        .collect::<Result<_, BodyError>>()?;
+    Ok(Delivery { number: body.data.seq, events })
 }
 
 fn operation(op: &str) -> Operation {
@@ -112,7 +124,8 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<Vec<Event>, String> {
-        super::parse("shop", "msg_1", body.as_bytes()).map_err(|error| error.to_string())
+        let delivery = super::parse("shop", "msg_1", body.as_bytes());
+        delivery.map(|delivery| delivery.events).map_err(|error| error.to_string())
     }
 
     #[test]

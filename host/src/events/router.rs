@@ -1,8 +1,11 @@
 //! The webhook's routes.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +16,7 @@ use serde_json::json;
 
 use super::apply::{Events, Receipt, Refused, SignatureFields};
 use super::native::BodyError;
-use crate::limits::{EVENT_BYTES_MAX, REMEMBERED_EVENTS_MAX};
+use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, REMEMBERED_EVENTS_MAX};
 
 /// Events listed unless a limit is asked for.
 const LISTED_DEFAULT: usize = 50;
@@ -44,7 +47,9 @@ async fn receive(
 }
 
 async fn read(body: Body) -> Result<Bytes, Refused> {
-    let collected = Limited::new(body, EVENT_BYTES_MAX).collect().await;
+    let whole = Limited::new(body, EVENT_BYTES_MAX).collect();
+    let collected = tokio::time::timeout(Duration::from_millis(EVENT_BODY_MS_MAX), whole).await;
+    let collected = collected.map_err(|_| Refused::TooSlow)?;
     collected.map(|body| body.to_bytes()).map_err(|error| match error.is::<LengthLimitError>() {
         true => Refused::TooLarge,
         false => Refused::Malformed(BodyError::Interrupted),
@@ -52,13 +57,28 @@ async fn read(body: Body) -> Result<Bytes, Refused> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ListQuery {
     limit: Option<usize>,
 }
 
-async fn list(State(events): State<Events>, Query(query): Query<ListQuery>) -> Response {
-    let limit = query.limit.unwrap_or(LISTED_DEFAULT).min(REMEMBERED_EVENTS_MAX);
-    Json(json!({ "events": events.recent(limit) })).into_response()
+async fn list(
+    State(events): State<Events>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Response {
+    let bad = |message: String| {
+        (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response()
+    };
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(error) => return bad(error.body_text()),
+    };
+    match query.limit.unwrap_or(LISTED_DEFAULT) {
+        limit @ 1..=REMEMBERED_EVENTS_MAX => {
+            Json(json!({ "events": events.recent(limit) })).into_response()
+        }
+        limit => bad(format!("limit is {limit}; 1 to {REMEMBERED_EVENTS_MAX} are allowed")),
+    }
 }
 
 impl IntoResponse for Refused {
@@ -67,6 +87,7 @@ impl IntoResponse for Refused {
             Self::UnknownSource(_) => StatusCode::NOT_FOUND,
             Self::NotVerified(_) => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -20,6 +20,7 @@ mod cmd;
 mod connection;
 mod exptime;
 mod flush;
+mod item_policy;
 mod metrics;
 mod misses;
 mod parse;
@@ -30,5 +31,6 @@ mod session;
 mod tests;
 mod watch;
 
+pub use item_policy::ItemPolicy;
 pub use metrics::Metrics;
 pub use server::{Door, FlushAll, Settings, Shutdown, serve};

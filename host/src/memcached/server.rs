@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::connection;
 use super::flush::PendingFlush;
+use super::item_policy::ItemPolicy;
 use super::metrics::{Count, Metrics};
 use crate::cache::Cache;
 use crate::net::{Accept, Listener, Stream, accept_forever};
@@ -44,7 +45,7 @@ pub enum Shutdown {
 }
 
 /// The operator's choices for the front door.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// Connections that may be open at once, over all listeners of one [`Door`].
     pub connections_max: usize,
@@ -56,6 +57,8 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// Worker threads, as `stats` shows them.
     pub threads: usize,
+    /// Decides tags and times of items, where a plugin does.
+    pub items: Option<Arc<dyn ItemPolicy>>,
     /// What `version` answers; clients compare it with memcached's.
     pub version: String,
 }
@@ -80,7 +83,7 @@ struct Shared {
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").field("settings", self.settings()).finish_non_exhaustive()
+        f.write_str("Door")
     }
 }
 

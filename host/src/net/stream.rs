@@ -4,15 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Sleep;
 
-/// A TCP or unix stream.
+use crate::limits::WRITE_STALL_MS_MAX;
+
+/// A TCP or unix stream. Writing fails when the other side takes nothing for
+/// [`WRITE_STALL_MS_MAX`].
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
     peer: Option<SocketAddr>,
+    /// Runs while the other side takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -23,16 +30,34 @@ enum Socket {
 
 impl Stream {
     pub(super) fn tcp(socket: TcpStream, peer: SocketAddr) -> Self {
-        Self { socket: Socket::Tcp(socket), peer: Some(peer) }
+        Self { socket: Socket::Tcp(socket), peer: Some(peer), stall: None }
     }
 
     pub(super) fn unix(socket: UnixStream) -> Self {
-        Self { socket: Socket::Unix(socket), peer: None }
+        Self { socket: Socket::Unix(socket), peer: None, stall: None }
     }
 
     /// The other side's address; `None` on a unix socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// What came of an attempt to write, or that there have been such for too long in vain.
+    fn unless_stalled(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let limit = Duration::from_millis(WRITE_STALL_MS_MAX);
+        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        match stall.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -55,10 +80,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().socket {
+        let stream = self.get_mut();
+        let written = match &mut stream.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Socket::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
-        }
+        };
+        stream.unless_stalled(cx, written)
     }
 
     fn poll_write_vectored(
@@ -66,10 +93,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().socket {
+        let stream = self.get_mut();
+        let written = match &mut stream.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Socket::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-        }
+        };
+        stream.unless_stalled(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

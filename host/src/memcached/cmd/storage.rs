@@ -8,7 +8,7 @@ use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
 use crate::memcached::parse::{Answer, Store, Verb};
 use crate::memcached::session::Session;
-use crate::model::Key;
+use crate::model::{Expiry, Key, StoreDecision};
 
 const STORED: &[u8] = b"STORED\r\n";
 const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
@@ -86,17 +86,28 @@ pub(in crate::memcached) fn refuse_bad_data(session: &mut Session, pending: &Pen
 /// Stores a whole value: the one way by which clients' values come into the cache.
 pub(in crate::memcached) async fn carry_out(session: &mut Session, pending: Pending, value: Bytes) {
     session.tally.inc(Count::CmdSet);
-    let cache = session.door.cache();
-    let claim = match pending.verb {
+    let arrival = session.door.cache().claim();
+    let missed = match pending.verb {
         Verb::Set | Verb::Add | Verb::Replace => session.misses.claim(pending.key.as_bytes()),
         // What is there says how old the result is; and a unique was read with the value, so that
         // an invalidation since then has taken away what it names.
         Verb::Append | Verb::Prepend | Verb::Cas(_) => None,
     };
-    let outcome =
-        cache.update(&pending.key, |current| decide(cache, &pending, value, claim, current));
+    let decision = match item_decision(session, &pending, value.len()).await {
+        Ok(decision) => decision,
+        Err(NotKept) => {
+            session.misses.settle(pending.key.as_bytes(), Outcome::Accepted);
+            return remove_and_answer(session, &pending, NOT_STORED).await;
+        }
+    };
+    // While a plugin was asked, the data has grown no newer than it was when it came.
+    let claim = missed.or(decision.as_ref().map(|_| arrival));
+    let cache = session.door.cache();
+    let outcome = cache.update(&pending.key, |current| {
+        decide(cache, &pending, value, Terms { claim, decision }, current)
+    });
     let outcome = outcome.await.map(|(told, _)| told);
-    if claim.is_some() {
+    if missed.is_some() {
         let settled = match &outcome {
             Err(UpdateError::Fenced) => Outcome::Refused,
             _ => Outcome::Accepted,
@@ -117,20 +128,57 @@ pub(in crate::memcached) async fn carry_out(session: &mut Session, pending: Pend
     }
 }
 
+/// A plugin said, or could not say, that the item is not to be kept.
+struct NotKept;
+
+/// What a plugin says about an item, where one wants to be asked.
+async fn item_decision(
+    session: &Session,
+    pending: &Pending,
+    value_bytes: usize,
+) -> Result<Option<StoreDecision>, NotKept> {
+    let Some(policy) = &session.door.settings().items else { return Ok(None) };
+    // What is added to an item leaves its tags and times as they are.
+    let is_joined = matches!(pending.verb, Verb::Append | Verb::Prepend);
+    if is_joined || !policy.concerns(pending.key.as_bytes()) {
+        return Ok(None);
+    }
+    let body_bytes = u32::try_from(value_bytes).unwrap_or(u32::MAX);
+    match policy.on_item(&pending.key, pending.flags, body_bytes).await {
+        Ok(decision) if decision.store => Ok(Some(decision)),
+        Ok(_) => Err(NotKept),
+        Err(error) => {
+            tracing::warn!(%error, "item not stored");
+            Err(NotKept)
+        }
+    }
+}
+
+/// Under which terms a value is stored.
+struct Terms {
+    claim: Option<Claim>,
+    decision: Option<StoreDecision>,
+}
+
 /// What a storage command does to the present entry, and its answer.
 fn decide(
     cache: &Cache,
     pending: &Pending,
     value: Bytes,
-    claim: Option<Claim>,
+    terms: Terms,
     current: Option<&Handle>,
 ) -> (Change, &'static [u8]) {
+    let Terms { claim, decision } = terms;
     let put = |body| {
-        let change = match exptime(pending.exptime, cache.clock().now_ms()) {
-            Exptime::Past => Change::Remove,
-            Exptime::Until(expires) => {
-                let flags = pending.flags;
-                Change::Put(Draft { body, flags, expires, tags: Vec::new(), claim })
+        let now_ms = cache.clock().now_ms();
+        let decision = decision.unwrap_or_default();
+        let change = match (exptime(pending.exptime, now_ms), decision.ttl_s) {
+            (Exptime::Past, _) => Change::Remove,
+            (Exptime::Until(expires), ttl_s) => {
+                let by_plugin = ttl_s.map(|s| Expiry::at_ms(now_ms + u64::from(s) * 1000));
+                let (flags, tags) = (pending.flags, decision.tags);
+                let expires = by_plugin.unwrap_or(expires);
+                Change::Put(Draft { body, flags, expires, tags, claim })
             }
         };
         (change, STORED)

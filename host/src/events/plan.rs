@@ -1,0 +1,130 @@
+//! What is to be done about all changes of one delivery, as one invalidation and what follows it.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use crate::cache::Draft;
+use crate::limits::TARGETS_PER_INVALIDATION_MAX;
+use crate::model::{Action, Expiry, Key, Mode, Tag, Target};
+
+/// The plan of one delivery.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// What is wrong.
+    pub(super) targets: Vec<(Target, Mode)>,
+    /// New values, to be written after that.
+    pub(super) puts: Vec<(Key, Draft)>,
+    /// Pages to be fetched anew after that.
+    pub(super) refreshes: Vec<String>,
+}
+
+impl Plan {
+    /// Adds what a plugin wants; `targets_of` says what a page's URL stands for.
+    pub(super) fn add(
+        &mut self,
+        action: Action,
+        now_ms: u64,
+        targets_of: impl Fn(&str) -> Vec<Target>,
+    ) {
+        match action {
+            Action::Invalidate(Target::Url(url), mode) => {
+                targets_of(&url).into_iter().for_each(|target| self.add_target(target, mode));
+            }
+            Action::Invalidate(target, mode) => self.add_target(target, mode),
+            Action::Put { key, value, ttl_s, tags } => {
+                // The old value is wrong whether or not the new one can be written.
+                self.add_target(Target::Key(key.clone()), Mode::Hard);
+                self.puts.push((key, draft(value, ttl_s, tags, now_ms)));
+            }
+            Action::Refresh { url } => {
+                targets_of(&url).into_iter().for_each(|target| self.add_target(target, Mode::Soft));
+                self.refreshes.push(url);
+            }
+        }
+    }
+
+    /// Adds the built-in target of a model, for a change that no plugin has understood.
+    pub(super) fn add_model(&mut self, model: &str) {
+        let target = Tag::new(&format!("model:{model}")).map_or(Target::Everything, Target::Tag);
+        self.add_target(target, Mode::Hard);
+    }
+
+    /// Names each target once. Too much to be named is still never dropped.
+    pub(super) fn close(&mut self, source: &str) {
+        let mut named = HashSet::new();
+        self.targets.retain(|target| named.insert(target.clone()));
+        if self.targets.len() > TARGETS_PER_INVALIDATION_MAX {
+            tracing::warn!(source, targets = self.targets.len(), "purging everything");
+            self.targets = vec![(Target::Everything, Mode::Hard)];
+        }
+    }
+
+    /// A later change of the same delivery ends the values of earlier ones that it names.
+    fn add_target(&mut self, target: Target, mode: Mode) {
+        self.puts.retain(|(key, draft)| !names(&target, key, &draft.tags));
+        self.targets.push((target, mode));
+    }
+}
+
+fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
+    match target {
+        Target::Tag(tag) => tags.contains(tag),
+        Target::Key(named) => named == key,
+        Target::Prefix(prefix) => key.as_bytes().starts_with(prefix.as_bytes()),
+        Target::Everything => true,
+        Target::Url(_) => false,
+    }
+}
+
+fn draft(value: Vec<u8>, ttl_s: Option<u32>, tags: Vec<Tag>, now_ms: u64) -> Draft {
+    let expires =
+        ttl_s.map_or(Expiry::NEVER, |ttl_s| Expiry::at_ms(now_ms + u64::from(ttl_s) * 1000));
+    Draft { body: Bytes::from(value), flags: 0, expires, tags, claim: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key::new(name.as_bytes()).unwrap()
+    }
+
+    fn plan(actions: Vec<Action>) -> Plan {
+        let mut plan = Plan::default();
+        for action in actions {
+            plan.add(action, 0, |url| vec![Target::Url(url.into())]);
+        }
+        plan.close("test");
+        plan
+    }
+
+    fn put(name: &str, tags: &[&str]) -> Action {
+        let tags = tags.iter().map(|tag| Tag::new(tag).unwrap()).collect();
+        Action::Put { key: key(name), value: b"v".to_vec(), ttl_s: None, tags }
+    }
+
+    #[test]
+    fn a_value_is_not_written_when_a_later_change_ends_it() {
+        let hard = |target| Action::Invalidate(target, Mode::Hard);
+        for target in [
+            Target::Key(key("k")),
+            Target::Prefix(key("k")),
+            Target::Tag(Tag::new("t").unwrap()),
+            Target::Everything,
+        ] {
+            assert!(plan(vec![put("k", &["t"]), hard(target.clone())]).puts.is_empty());
+            assert_eq!(plan(vec![hard(target), put("k", &["t"])]).puts.len(), 1);
+        }
+        assert_eq!(plan(vec![put("k", &[]), put("k", &[])]).puts.len(), 1);
+        assert_eq!(plan(vec![put("k", &[]), hard(Target::Key(key("other")))]).puts.len(), 1);
+    }
+
+    #[test]
+    fn too_many_targets_become_everything() {
+        let tags = (0..=TARGETS_PER_INVALIDATION_MAX).map(|n| Tag::new(&n.to_string()).unwrap());
+        let actions = tags.map(|tag| Action::Invalidate(Target::Tag(tag), Mode::Hard));
+        assert_eq!(plan(actions.collect()).targets, [(Target::Everything, Mode::Hard)]);
+    }
+}
