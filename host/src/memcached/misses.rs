@@ -6,7 +6,8 @@
 //!   clients share one connection among callers, so a second miss does not replace the first.
 //! - Keys are known by their seeded hash: one for which another's claim is taken is refused more
 //!   often, never less.
-//! - Bounded: the oldest of [`MEMCACHED_MISSES_MAX`] keys gives way; without misses, nothing is held.
+//! - Bounded: the oldest of [`MEMCACHED_MISSES_MAX`] keys gives way; without misses, nothing is
+//!   held.
 //!
 //! # Not here
 //! Whether the data is still good: the cache asks its fence.
