@@ -101,3 +101,40 @@ fn secrets_are_never_shown() {
     assert!(!format!("{raw:?}").contains("abc"));
     assert!(!format!("{:?}", raw.check().unwrap()).contains("abc"));
 }
+
+fn read_error(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wasmcached.toml");
+    std::fs::write(&path, text).unwrap();
+    let error = RawConfig::read(&path).unwrap_err().to_string();
+    let place = error.strip_prefix(&format!("configuration {}, ", path.display()));
+    place.unwrap_or_else(|| panic!("the file is not named: {error}")).to_owned()
+}
+
+#[test]
+fn value_of_the_wrong_type_is_named_by_place_and_not_shown() {
+    let error = read_error("memory = '64MiB'\n[[sources]]\n  secrets = 'whsec_a\"bc' # mine\n");
+    assert!(
+        error.starts_with("line 3, column 13: invalid type: string \"***\", expected"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("whsec") && !error.contains("bc") && !error.contains("mine"),
+        "{error}"
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_named_by_place_and_not_shown() {
+    for text in [
+        "database = \"sqlite://hunter2\nmemory = '64MiB'",
+        "database = hunter2",
+        "[[sources]]\nsecrets = ['hunter2]\n",
+        "database = 'sqlite:///x'hunter2\n",
+        "secrets = [\"hunter2\"\n\n[api]",
+    ] {
+        let error = read_error(text);
+        assert!(error.starts_with("line "), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
