@@ -45,8 +45,7 @@ fn main() -> ExitCode {
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let is_check = args.check;
-    let config = args.load()?;
-    let parts = wasmcached::app::check(config).map_err(ServeError::from)?;
+    let parts = wasmcached::app::check(args.load()?).map_err(ServeError::from)?;
     if is_check {
         return Ok(());
     }

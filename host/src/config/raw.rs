@@ -65,7 +65,7 @@ pub struct RawMemcached {
 pub struct RawPages {
     /// Address and port.
     pub listen: Option<String>,
-    /// Origin of the one site for any host; several sites go into `[[sites]]`.
+    /// Origin of the site for any host; several sites go into `[[sites]]`.
     pub origin: Option<String>,
     /// Allow an address that is not loopback: pages are meant for the public.
     pub insecure: Option<bool>,
@@ -201,7 +201,16 @@ impl RawConfig {
 
     /// Lays what flags and environment say over what the file says.
     #[must_use]
-    pub fn overlaid_with(self, over: Self) -> Self {
+    pub fn overlaid_with(mut self, over: Self) -> Self {
+        if over.pages.origin.is_some() {
+            let of_any = self.sites.iter_mut().filter(|site| site.host.is_none());
+            // `pages.origin` steps in for it; name and plugin stay the file's.
+            of_any.for_each(|site| site.origin = None);
+        }
+        for (name, plugin) in over.plugins {
+            let below = self.plugins.remove(&name).unwrap_or_default();
+            self.plugins.insert(name, below.overlaid_with(plugin));
+        }
         Self {
             memory: over.memory.or(self.memory),
             max_item_size: over.max_item_size.or(self.max_item_size),
@@ -231,7 +240,18 @@ impl RawConfig {
             },
             sites: if over.sites.is_empty() { self.sites } else { over.sites },
             sources: if over.sources.is_empty() { self.sources } else { over.sources },
-            plugins: self.plugins.into_iter().chain(over.plugins).collect(),
+            plugins: self.plugins,
+        }
+    }
+}
+
+impl RawPlugin {
+    fn overlaid_with(self, over: Self) -> Self {
+        Self {
+            file: over.file.or(self.file),
+            memory: over.memory.or(self.memory),
+            allow_everything: over.allow_everything.or(self.allow_everything),
+            config: if over.config.is_empty() { self.config } else { over.config },
         }
     }
 }
