@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use wasmcached::app::App;
 use wasmcached::cli::{Cli, ClientFailure, Command, DemoArgs, EXIT_USAGE, ServeArgs, ServeError};
 use wasmcached::demo::{self, DemoMode, DemoOptions};
-use wasmcached::telemetry;
+use wasmcached::telemetry::{self, FilterError};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -21,32 +21,49 @@ fn main() -> ExitCode {
             return ExitCode::from(if is_help { 0 } else { EXIT_USAGE });
         }
     };
-    telemetry::log_to_stderr();
-    let outcome = match cli.command {
-        Command::Serve(args) => serve(*args),
-        Command::Demo(args) => run_demo(args),
-        Command::Plugin(command) => run(command.run()),
-        Command::Client(command) => run(command.run()),
-    };
-    match outcome {
+    match telemetry::log_to_stderr().map_err(Into::into).and_then(|()| obey(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing can be done about a closed terminal.
             let _ = std::io::Write::write_fmt(
                 &mut std::io::stderr(),
-                format_args!("wasmcached: {error:#}\n"),
+                format_args!("wasmcached: {}\n", told(&error)),
             );
             let is_usage = error.is::<ServeError>()
+                || error.is::<FilterError>()
                 || matches!(error.downcast_ref(), Some(ClientFailure::NotAvailable { .. }));
             ExitCode::from(if is_usage { EXIT_USAGE } else { 1 })
         }
     }
 }
 
+fn obey(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve(*args),
+        Command::Demo(args) => run_demo(args),
+        Command::Plugin(command) => run(command.run()),
+        Command::Client(command) => run(command.run()),
+    }
+}
+
+/// The error and its causes; one that the error before it has told already is not repeated.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    let mut last = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told.push_str(&cause);
+        } else if !last.ends_with(&cause) {
+            told.extend([": ", &cause]);
+        }
+        last = cause;
+    }
+    told
+}
+
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let is_check = args.check;
-    let config = args.load()?;
-    let parts = wasmcached::app::check(config).map_err(ServeError::from)?;
+    let parts = wasmcached::app::check(args.load()?).map_err(ServeError::from)?;
     if is_check {
         return Ok(());
     }

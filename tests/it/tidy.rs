@@ -49,7 +49,10 @@ const LAYERS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("demo", &["client", "clock", "limits", "tasks", "events"]),
-    ("cli", &["app", "demo", "client", "events", "plugins", "config", "telemetry", "clock"]),
+    (
+        "cli",
+        &["app", "demo", "client", "events", "plugins", "model", "config", "telemetry", "clock"],
+    ),
 ];
 
 /// What a front door may use: never another one, nor the database.

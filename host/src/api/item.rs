@@ -18,7 +18,8 @@ use super::{Api, ApiError};
 use crate::cache::{Change, Draft, Entry, Handle};
 use crate::limits::API_BODY_MS_MAX;
 use crate::model::{
-    CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, tags_of,
+    CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, groups_field,
+    tags_of,
 };
 
 /// Where the key begins in the path.
@@ -165,7 +166,7 @@ fn describe(entry: &Entry, now_ms: u64) -> HeaderMap {
     // `Surrogate-Key` where it can carry them, else the standard's field.
     let (name, tags) = match entry.tags().iter().any(|tag| tag.as_str().contains(' ')) {
         false => (SURROGATE_KEY, tags.collect::<Vec<_>>().join(" ")),
-        true => (CACHE_GROUPS, tags.map(sf_string).collect::<Vec<_>>().join(", ")),
+        true => (CACHE_GROUPS, groups_field(tags)),
     };
     if let Ok(value) = HeaderValue::from_str(&tags)
         && !tags.is_empty()
@@ -173,9 +174,4 @@ fn describe(entry: &Entry, now_ms: u64) -> HeaderMap {
         fields.insert(name, value);
     }
     fields
-}
-
-/// A string as RFC 9651 §3.3.3 writes it.
-fn sf_string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -63,11 +63,10 @@ struct Listeners {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources } = checked;
+        let Checked { config, sources, plugins } = checked;
         // Before anybody can know that there is something to stop.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let clock = Clock::system();
-        let plugins = parts::load_plugins(&config, clock.clone()).await?;
         let background = Tasks::default();
         let (tier, recovered) = parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);

@@ -1,23 +1,31 @@
 //! Parts that can fail to start, and how they say so.
+//!
+//! # Invariants
+//! - Whatever can be found wrong without binding or opening anything is found by [`check`], all of
+//!   it at once; what it made on the way is handed on and not made again.
+//!
+//! # Not here
+//! The configuration's own values: `config`.
 
 use std::sync::Arc;
 
 use crate::cache::{Recovered, tier};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigErrors, Permission, PluginFile, PluginSettings};
+use crate::config::{
+    Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
+};
 use crate::events;
 use crate::net::BindError;
 use crate::pages;
-use crate::plugins::{
-    AllowEverything, PluginError, PluginLimits, PluginOrigin, PluginSource, Plugins,
-};
+use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Plugins};
 use crate::tasks::Tasks;
-use crate::tier::{OpenError, SqliteTier};
+use crate::tier::{self as database, OpenError, SqliteTier};
 
-/// A configuration with nothing left to be parsed.
+/// A configuration with nothing left to be parsed, and the plugins that it names.
 pub struct Checked {
     pub(super) config: Config,
     pub(super) sources: events::Sources,
+    pub(super) plugins: Plugins,
 }
 
 impl Checked {
@@ -27,18 +35,49 @@ impl Checked {
     }
 }
 
-/// Parses what only its users may look into. Reports every mistake.
-pub fn check(config: Config) -> Result<Checked, ConfigErrors> {
-    let sources = events::Sources::new(&config.sources)?;
-    Ok(Checked { config, sources })
+/// Checks the configuration, parses what only its users may look into, and loads the plugins.
+/// Blocking: it compiles them.
+///
+/// # Errors
+/// Every mistake.
+pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
+    let (config, mut mistakes) = raw.check();
+    if let Some(address) = &config.database
+        && let Err(error) = database::path_of(address.reveal())
+    {
+        mistakes.push(ConfigError { key: "database".to_owned(), message: error.to_string() });
+    }
+    let sources = events::Sources::new(&config.sources).unwrap_or_else(|ConfigErrors(more)| {
+        mistakes.extend(more);
+        events::Sources::default()
+    });
+    let plugins = load_plugins(&config.plugins, &mut mistakes);
+    if mistakes.is_empty() {
+        Ok(Checked { config, sources, plugins })
+    } else {
+        Err(ConfigErrors(mistakes))
+    }
+}
+
+fn load_plugins(settings: &[PluginSettings], mistakes: &mut Vec<ConfigError>) -> Plugins {
+    let plugins = Plugins::none();
+    for settings in settings {
+        if let Err(error) = plugins.replace(source_of(settings)) {
+            // The key names the plugin already.
+            let told = error.to_string();
+            let message = told.strip_prefix(&format!("plugin {}: ", settings.name));
+            mistakes.push(ConfigError {
+                key: format!("plugins.{}", settings.name),
+                message: message.unwrap_or(&told).to_owned(),
+            });
+        }
+    }
+    plugins
 }
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A plugin.
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
     /// The database tier.
     #[error(transparent)]
     Tier(#[from] OpenError),
@@ -54,16 +93,6 @@ pub enum StartError {
     /// Standard output.
     #[error("printing the addresses")]
     Announce(#[source] std::io::Error),
-    /// A part's thread.
-    #[error("loading plugins ended early: {0}")]
-    Thread(String),
-}
-
-/// Compiles and checks the plugins, off the I/O threads.
-pub(super) async fn load_plugins(config: &Config, clock: Clock) -> Result<Plugins, StartError> {
-    let sources: Vec<PluginSource> = config.plugins.iter().map(source_of).collect();
-    let loaded = tokio::task::spawn_blocking(move || Plugins::load(sources, clock)).await;
-    Ok(loaded.map_err(|error| StartError::Thread(error.to_string()))??)
 }
 
 fn source_of(settings: &PluginSettings) -> PluginSource {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::client::{Answer, Client, ClientError, percent_encode};
 use crate::events::signature::{Secret, SecretError, sign};
+use crate::model::groups_field;
 
 /// Which server to talk to.
 #[derive(Debug, Clone, Args)]
@@ -186,7 +187,9 @@ impl ClientCommand {
                     fields.push((header::CACHE_CONTROL.as_str(), format!("max-age={ttl_s}")));
                 }
                 if !tags.is_empty() {
-                    fields.push(("surrogate-key", tags.join(" ")));
+                    // Not `Surrogate-Key`, which would split a tag at its spaces.
+                    let tags = tags.iter().map(String::as_str);
+                    fields.push(("cache-groups", groups_field(tags)));
                 }
                 server.send(Method::PUT, &item_path(&key), &fields, value).await.map(drop)
             }

@@ -49,6 +49,9 @@ pub enum PluginCommand {
         name: String,
         /// The component
         file: PathBuf,
+        /// Which server
+        #[command(flatten)]
+        server: ClientArgs,
     },
     /// Go back to the version before
     Rollback {

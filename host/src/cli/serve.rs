@@ -1,12 +1,18 @@
 //! `wasmcached serve`: flags, each with its environment variable and its place in the file.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::config::{
-    Config, ConfigErrors, RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, ReadError,
+    ConfigErrors, RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, ReadError,
 };
+
+/// `NAME=FILE` pairs as `--plugin` has them, separated by commas. Read here and not by clap, which
+/// would split the flag's values as well.
+const PLUGINS_OF_ENVIRONMENT: &str = "WASMCACHED_PLUGIN";
 
 /// Flags win over the environment, the environment over the file.
 #[derive(Debug, Args)]
@@ -54,20 +60,23 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION", env = "WASMCACHED_IDLE_TIMEOUT")]
     idle_timeout: Option<String>,
     /// Refuse new values when memory is full, instead of evicting old ones
-    #[arg(long, env = "WASMCACHED_NO_EVICT")]
-    no_evict: bool,
+    #[arg(long, env = "WASMCACHED_NO_EVICT", num_args = 0..=1, require_equals = true,
+          value_name = "yes|no", default_missing_value = "true", value_parser = yes_or_no)]
+    no_evict: Option<bool>,
     /// Refuse flush_all
-    #[arg(long, env = "WASMCACHED_NO_FLUSH")]
-    no_flush: bool,
+    #[arg(long, env = "WASMCACHED_NO_FLUSH", num_args = 0..=1, require_equals = true,
+          value_name = "yes|no", default_missing_value = "true", value_parser = yes_or_no)]
+    no_flush: Option<bool>,
     /// Allow the memcached command `shutdown`
-    #[arg(long, env = "WASMCACHED_ALLOW_SHUTDOWN")]
-    allow_shutdown: bool,
+    #[arg(long, env = "WASMCACHED_ALLOW_SHUTDOWN", num_args = 0..=1, require_equals = true,
+          value_name = "yes|no", default_missing_value = "true", value_parser = yes_or_no)]
+    allow_shutdown: Option<bool>,
     /// Database tier: sqlite:///path
-    #[arg(long, value_name = "URL", env = "WASMCACHED_DATABASE")]
+    #[arg(long, value_name = "URL", env = "WASMCACHED_DATABASE", hide_env_values = true)]
     database: Option<String>,
-    /// Load a plugin from a file
-    #[arg(long, value_name = "NAME=FILE", env = "WASMCACHED_PLUGIN", value_delimiter = ',',
-          value_parser = plugin_pair)]
+    /// Load a plugin from a file; may be given several times [env: WASMCACHED_PLUGIN, separated by
+    /// commas]
+    #[arg(long, value_name = "NAME=FILE", value_parser = plugin_pair)]
     plugin: Vec<(String, PathBuf)>,
     /// Check the configuration, bind nothing, and exit
     #[arg(long)]
@@ -80,36 +89,42 @@ pub enum ServeError {
     /// The file.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Its values, or those of flags and environment.
+    /// A variable of the environment.
+    #[error("{name}: {message}")]
+    Environment {
+        /// Its name.
+        name: &'static str,
+        /// The value and what is allowed.
+        message: String,
+    },
+    /// Values of the file, of flags or of the environment.
     #[error(transparent)]
     Check(#[from] ConfigErrors),
 }
 
 impl ServeArgs {
-    /// Reads the file, lays the flags over it, and checks the whole.
-    pub fn load(self) -> Result<Config, ServeError> {
+    /// Reads the file and lays environment and flags over it; unchecked.
+    pub fn load(self) -> Result<RawConfig, ServeError> {
         let file = self.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
-        Ok(file.overlaid_with(self.into_raw()).check()?)
+        let plugins = plugins_of(std::env::var_os(PLUGINS_OF_ENVIRONMENT))?;
+        let environment = RawConfig { plugins: raw_plugins(plugins), ..RawConfig::default() };
+        Ok(file.overlaid_with(environment).overlaid_with(self.into_raw()))
     }
 
     fn into_raw(self) -> RawConfig {
-        let plugins = self
-            .plugin
-            .into_iter()
-            .map(|(name, file)| (name, RawPlugin { file: Some(file), ..RawPlugin::default() }));
         RawConfig {
             memory: self.memory,
             max_item_size: self.max_item_size,
             threads: self.threads,
-            evict: self.no_evict.then_some(false),
+            evict: self.no_evict.map(|is_off| !is_off),
             database: self.database,
             memcached: RawMemcached {
                 listen: self.memcached,
                 unix: self.memcached_unix,
                 max_connections: self.max_connections,
                 idle_timeout: self.idle_timeout,
-                flush: self.no_flush.then_some(false),
-                shutdown: self.allow_shutdown.then_some(true),
+                flush: self.no_flush.map(|is_off| !is_off),
+                shutdown: self.allow_shutdown,
                 auth_file: self.memcached_auth_file,
                 tls_cert: self.memcached_tls_cert,
                 tls_key: self.memcached_tls_key,
@@ -117,9 +132,33 @@ impl ServeArgs {
             },
             pages: RawPages { listen: self.pages, origin: self.origin, insecure: None },
             api: RawApi { listen: self.api, insecure: None },
-            plugins: plugins.collect(),
+            plugins: raw_plugins(self.plugin),
             ..RawConfig::default()
         }
+    }
+}
+
+fn raw_plugins(pairs: Vec<(String, PathBuf)>) -> BTreeMap<String, RawPlugin> {
+    let raw = |file| RawPlugin { file: Some(file), ..RawPlugin::default() };
+    pairs.into_iter().map(|(name, file)| (name, raw(file))).collect()
+}
+
+fn plugins_of(value: Option<OsString>) -> Result<Vec<(String, PathBuf)>, ServeError> {
+    let wrong = |message| ServeError::Environment { name: PLUGINS_OF_ENVIRONMENT, message };
+    let text = value.unwrap_or_default().into_string();
+    let text = text.map_err(|value| wrong(format!("`{}` is not text", value.display())))?;
+    let pairs = text.split(',').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| plugin_pair(pair).map_err(|message| wrong(format!("`{pair}` {message}"))))
+        .collect()
+}
+
+/// Booleans as the environment has them.
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("is not one of: 1 0 true false yes no on off".to_owned()),
     }
 }
 
@@ -129,5 +168,63 @@ fn plugin_pair(text: &str) -> Result<(String, PathBuf), String> {
             Ok((name.to_owned(), file.into()))
         }
         _ => Err("is not NAME=FILE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn raw(arguments: &[&str]) -> RawConfig {
+        let line = Line::try_parse_from([&["serve"], arguments].concat()).unwrap();
+        line.serve.into_raw()
+    }
+
+    #[test]
+    fn switch_takes_a_value_or_none_and_overrides_the_file_both_ways() {
+        assert_eq!(raw(&[]).evict, None);
+        assert_eq!(raw(&["--no-evict", "--check"]).evict, Some(false));
+        for (text, is_on) in
+            [("1", true), ("on", true), ("Yes", true), ("0", false), ("off", false)]
+        {
+            let raw = raw(&[&format!("--no-evict={text}"), &format!("--allow-shutdown={text}")]);
+            assert_eq!(raw.evict, Some(!is_on), "{text}");
+            assert_eq!(raw.memcached.shutdown, Some(is_on), "{text}");
+        }
+        let file = RawConfig { evict: Some(false), ..RawConfig::default() };
+        assert_eq!(file.overlaid_with(raw(&["--no-evict=false"])).evict, Some(true));
+    }
+
+    #[test]
+    fn switch_with_another_value_names_the_values_there_are() {
+        let error = Line::try_parse_from(["serve", "--no-flush=maybe"]).err().unwrap().to_string();
+        assert!(error.contains("maybe"), "{error}");
+        assert!(error.contains("is not one of: 1 0 true false yes no on off"), "{error}");
+    }
+
+    #[test]
+    fn comma_in_the_file_of_a_plugin_flag_does_not_split_it() {
+        let raw = raw(&["--plugin", "a=/x,b=y.wasm", "--plugin", "c=z.wasm"]);
+        let files: Vec<_> = raw.plugins.values().map(|plugin| plugin.file.as_deref()).collect();
+        assert_eq!(files, [Some(Path::new("/x,b=y.wasm")), Some(Path::new("z.wasm"))]);
+    }
+
+    #[test]
+    fn plugins_of_the_environment_are_separated_by_commas() {
+        let pairs = plugins_of(Some("a=x.wasm,b=y.wasm".into())).unwrap();
+        assert_eq!(pairs, [("a".into(), "x.wasm".into()), ("b".into(), "y.wasm".into())]);
+        assert_eq!(plugins_of(None).unwrap(), []);
+        let error = plugins_of(Some("a=x.wasm,b".into())).unwrap_err().to_string();
+        assert_eq!(error, "WASMCACHED_PLUGIN: `b` is not NAME=FILE");
     }
 }

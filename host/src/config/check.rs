@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
-
+use super::addresses::{check_distinct, listen};
 use super::checked::{
-    Api, Config, ConfigError, ConfigErrors, Memcached, Pages, PluginFile, PluginSettings,
-    SecretText, Site, Source, Verify,
+    Api, Config, ConfigError, Memcached, Pages, PluginFile, PluginSettings, SecretText, Source,
+    Verify,
 };
-use super::raw::{RawConfig, RawPlugin, RawSite, RawSource};
+use super::raw::{RawConfig, RawPlugin, RawSource};
+use super::sites::check_sites;
 use super::units::{parse_duration, parse_size};
 
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
@@ -27,17 +26,19 @@ const PLUGIN_MEMORY_BYTES_MAX: u64 = 256 << 20;
 
 /// Mistakes found so far.
 #[derive(Default)]
-struct Mistakes(Vec<ConfigError>);
+pub(super) struct Mistakes(Vec<ConfigError>);
 
 impl Mistakes {
-    fn add(&mut self, key: impl Display, message: impl Display) {
+    pub(super) fn add(&mut self, key: impl Display, message: impl Display) {
         self.0.push(ConfigError { key: key.to_string(), message: message.to_string() });
     }
 }
 
 impl RawConfig {
-    /// Checks everything and reports every mistake.
-    pub fn check(self) -> Result<Config, ConfigErrors> {
+    /// Checks everything and returns every mistake beside what was understood, so that others can
+    /// add what they find wrong with that. Where there is a mistake, the configuration is not to
+    /// be used: defaults stand for the values that are wrong.
+    pub fn check(self) -> (Config, Vec<ConfigError>) {
         let mut mistakes = Mistakes::default();
         let m = &mut mistakes;
         let memory_bytes =
@@ -57,24 +58,20 @@ impl RawConfig {
         let plugins: Vec<_> =
             self.plugins.into_iter().map(|(name, plugin)| check_plugin(m, name, plugin)).collect();
         let names: BTreeSet<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-        let mut sites = self.sites;
-        if let Some(origin) = self.pages.origin {
-            sites.push(RawSite {
-                name: Some("default".into()),
-                origin: Some(origin),
-                ..RawSite::default()
-            });
-        }
-        let sites = check_sites(m, sites, &names);
+        let has_site = !self.sites.is_empty() || self.pages.origin.is_some();
+        let sites = check_sites(m, self.sites, self.pages.origin, &names);
         let sources = check_sources(m, self.sources, &names);
         let pages_listen = self.pages.listen;
-        if sites.is_empty() && pages_listen.is_some() {
+        if !has_site && pages_listen.is_some() {
             m.add("pages.listen", "needs an origin: `pages.origin` or a `[[sites]]` entry");
         }
-        let pages = (!sites.is_empty())
-            .then(|| Pages { listen: listen(m, "pages", pages_listen, 8080, self.pages.insecure) });
-        let api = Api { listen: listen(m, "api", self.api.listen, 8081, self.api.insecure) };
         let memcached = check_memcached(m, self.memcached);
+        let api = Api { listen: listen(m, "api", self.api.listen, 8081, self.api.insecure) };
+        let pages = has_site
+            .then(|| Pages { listen: listen(m, "pages", pages_listen, 8080, self.pages.insecure) });
+        let mut listeners = vec![("memcached", memcached.listen), ("api", api.listen)];
+        listeners.extend(pages.iter().map(|pages| ("pages", pages.listen)));
+        check_distinct(m, &listeners);
         let config = Config {
             memory_bytes,
             item_bytes_max: item_bytes as usize,
@@ -88,7 +85,7 @@ impl RawConfig {
             sources,
             plugins,
         };
-        if mistakes.0.is_empty() { Ok(config) } else { Err(ConfigErrors(mistakes.0)) }
+        (config, mistakes.0)
     }
 }
 
@@ -159,47 +156,6 @@ fn check_plugin(m: &mut Mistakes, name: String, raw: RawPlugin) -> PluginSetting
     }
 }
 
-fn check_sites(m: &mut Mistakes, raw: Vec<RawSite>, plugins: &BTreeSet<&str>) -> Vec<Site> {
-    let mut hosts = BTreeSet::new();
-    let mut sites = Vec::new();
-    for (n, site) in raw.into_iter().enumerate() {
-        let key = format!("sites[{n}]");
-        let host = site.host.map(|host| host.to_ascii_lowercase());
-        if !hosts.insert(host.clone()) {
-            let host = host.as_deref().unwrap_or("any host");
-            m.add(format!("{key}.host"), format!("`{host}` has a site already"));
-        }
-        known_plugin(m, &key, site.plugin.as_deref(), plugins);
-        let Some(origin) = site.origin else {
-            m.add(
-                format!("{key}.origin"),
-                "is missing; it is an address such as `http://127.0.0.1:8000`",
-            );
-            continue;
-        };
-        match check_origin(&origin) {
-            Ok(origin) => sites.push(Site {
-                name: site.name.unwrap_or_else(|| host.clone().unwrap_or_else(|| "default".into())),
-                host,
-                origin,
-                plugin: site.plugin,
-            }),
-            Err(message) => m.add(format!("{key}.origin"), format!("`{origin}` {message}")),
-        }
-    }
-    sites
-}
-
-fn check_origin(text: &str) -> Result<Uri, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| "is not an address such as `http://127.0.0.1:8000`")?;
-    match (uri.scheme_str(), uri.authority(), uri.path()) {
-        (Some("https"), _, _) => Err("is https, which is not available yet for origins"),
-        (Some("http"), Some(_), "" | "/") if uri.query().is_none() => Ok(uri),
-        (Some("http"), Some(_), _) => Err("has a path; an origin is scheme, host and port only"),
-        _ => Err("is not an address such as `http://127.0.0.1:8000`"),
-    }
-}
-
 fn check_sources(m: &mut Mistakes, raw: Vec<RawSource>, plugins: &BTreeSet<&str>) -> Vec<Source> {
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
@@ -248,39 +204,19 @@ fn read_secrets(m: &mut Mistakes, key: &str, path: PathBuf) -> Vec<SecretText> {
     }
 }
 
-fn known_plugin(m: &mut Mistakes, key: &str, plugin: Option<&str>, plugins: &BTreeSet<&str>) {
+/// Reports a plugin that is not configured.
+pub(super) fn known_plugin(
+    m: &mut Mistakes,
+    key: &str,
+    plugin: Option<&str>,
+    plugins: &BTreeSet<&str>,
+) {
     if let Some(name) = plugin.filter(|name| !plugins.contains(name)) {
         m.add(
             format!("{key}.plugin"),
             format!("`{name}` is not configured; add `[plugins.{name}]`"),
         );
     }
-}
-
-fn listen(
-    m: &mut Mistakes,
-    section: &str,
-    text: Option<String>,
-    default_port: u16,
-    insecure: Option<bool>,
-) -> SocketAddr {
-    let default = SocketAddr::from(([127, 0, 0, 1], default_port));
-    let key = format!("{section}.listen");
-    let Some(text) = text else { return default };
-    let Ok(address) = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>() else {
-        m.add(key, format!("`{text}` is not an address and a port such as `{default}`"));
-        return default;
-    };
-    if !address.ip().is_loopback() && insecure != Some(true) {
-        m.add(
-            key,
-            format!(
-                "`{text}` is not loopback and has no authentication; \
-                 use loopback, or allow it by `{section}.insecure = true`"
-            ),
-        );
-    }
-    address
 }
 
 fn size(

@@ -9,9 +9,11 @@
 //! - A `Config` holds no text that still has to be parsed, but for secrets and database addresses,
 //!   which only their users may look into.
 
+mod addresses;
 mod check;
 mod checked;
 mod raw;
+mod sites;
 mod units;
 
 pub use checked::{

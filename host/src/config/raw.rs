@@ -65,7 +65,7 @@ pub struct RawMemcached {
 pub struct RawPages {
     /// Address and port.
     pub listen: Option<String>,
-    /// Origin of the one site for any host; several sites go into `[[sites]]`.
+    /// Origin of the site for any host; several sites go into `[[sites]]`.
     pub origin: Option<String>,
     /// Allow an address that is not loopback: pages are meant for the public.
     pub insecure: Option<bool>,
@@ -143,14 +143,52 @@ pub enum ReadError {
         #[source]
         source: std::io::Error,
     },
-    /// It is not TOML of this shape; the message shows the place.
-    #[error("configuration {path}: {message}")]
+    /// It is not TOML of this shape. The line itself is not shown: it may hold a secret.
+    #[error("configuration {path}, line {line}, column {column}: {message}")]
     Parse {
         /// Which.
         path: PathBuf,
-        /// Where and what.
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+        /// What is wrong, without values that are text.
         message: String,
     },
+}
+
+impl ReadError {
+    fn parse(path: &Path, text: &str, mut error: toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or(text);
+        let last_line = before.rsplit('\n').next().unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = last_line.chars().count() + 1;
+        // With its input, the error would print the line.
+        error.set_input(None);
+        let message = masked(&error.to_string().trim_end().replace('\n', " "));
+        Self::Parse { path: path.to_owned(), line, column, message }
+    }
+}
+
+/// The message with `***` for every value that is text; serde writes one as `string "…"`, escaped
+/// as Rust does.
+fn masked(message: &str) -> String {
+    const VALUE: &str = "string \"";
+    let mut shown = String::new();
+    let mut rest = message;
+    while let Some((before, value)) = rest.split_once(VALUE) {
+        let mut is_escaped = false;
+        let end = value.find(|c| {
+            let is_end = c == '"' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            is_end
+        });
+        shown.extend([before, VALUE, "***"]);
+        rest = end.and_then(|end| value.get(end..)).unwrap_or_default();
+    }
+    shown.push_str(rest);
+    shown
 }
 
 impl RawConfig {
@@ -158,15 +196,21 @@ impl RawConfig {
     pub fn read(path: &Path) -> Result<Self, ReadError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ReadError::Parse {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })
+        toml::from_str(&text).map_err(|error| ReadError::parse(path, &text, error))
     }
 
     /// Lays what flags and environment say over what the file says.
     #[must_use]
-    pub fn overlaid_with(self, over: Self) -> Self {
+    pub fn overlaid_with(mut self, over: Self) -> Self {
+        if over.pages.origin.is_some() {
+            let of_any = self.sites.iter_mut().filter(|site| site.host.is_none());
+            // `pages.origin` steps in for it; name and plugin stay the file's.
+            of_any.for_each(|site| site.origin = None);
+        }
+        for (name, plugin) in over.plugins {
+            let below = self.plugins.remove(&name).unwrap_or_default();
+            self.plugins.insert(name, below.overlaid_with(plugin));
+        }
         Self {
             memory: over.memory.or(self.memory),
             max_item_size: over.max_item_size.or(self.max_item_size),
@@ -196,7 +240,18 @@ impl RawConfig {
             },
             sites: if over.sites.is_empty() { self.sites } else { over.sites },
             sources: if over.sources.is_empty() { self.sources } else { over.sources },
-            plugins: self.plugins.into_iter().chain(over.plugins).collect(),
+            plugins: self.plugins,
+        }
+    }
+}
+
+impl RawPlugin {
+    fn overlaid_with(self, over: Self) -> Self {
+        Self {
+            file: over.file.or(self.file),
+            memory: over.memory.or(self.memory),
+            allow_everything: over.allow_everything.or(self.allow_everything),
+            config: if over.config.is_empty() { self.config } else { over.config },
         }
     }
 }

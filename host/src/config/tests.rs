@@ -6,9 +6,20 @@ fn parse(text: &str) -> RawConfig {
     toml::from_str(text).unwrap()
 }
 
+#[track_caller]
+fn right(raw: RawConfig) -> Config {
+    let (config, mistakes) = raw.check();
+    assert_eq!(mistakes, []);
+    config
+}
+
+fn mistakes_of(raw: RawConfig) -> String {
+    ConfigErrors(raw.check().1).to_string()
+}
+
 #[test]
 fn without_anything_there_are_defaults() {
-    let config = RawConfig::default().check().unwrap();
+    let config = right(RawConfig::default());
     assert_eq!(config.memory_bytes, 64 << 20);
     assert_eq!(config.item_bytes_max, 1 << 20);
     assert_eq!(config.memcached.listen.to_string(), "127.0.0.1:11211");
@@ -18,7 +29,7 @@ fn without_anything_there_are_defaults() {
 
 #[test]
 fn an_origin_brings_the_page_listener() {
-    let config = parse("[pages]\norigin = 'http://127.0.0.1:8000'").check().unwrap();
+    let config = right(parse("[pages]\norigin = 'http://127.0.0.1:8000'"));
     assert_eq!(config.pages.unwrap().listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.sites.len(), 1);
 }
@@ -44,7 +55,7 @@ fn every_mistake_is_reported_with_key_value_and_range() {
         verify = "hope"
         "#,
     );
-    let message = raw.check().unwrap_err().to_string();
+    let message = mistakes_of(raw);
     for expected in [
         "memory: `1MiB` is out of range; 8MiB to 1024GiB are allowed",
         "max_item_size: `lots` is not a size such as `64MiB`; 1KiB to 32MiB are allowed",
@@ -74,21 +85,20 @@ fn unknown_keys_are_refused_by_name() {
 fn flags_win_over_the_file() {
     let file = parse("memory = '64MiB'\n[api]\nlisten = '127.0.0.1:1'");
     let flags = RawConfig { memory: Some("128m".into()), ..RawConfig::default() };
-    let config = file.overlaid_with(flags).check().unwrap();
+    let config = right(file.overlaid_with(flags));
     assert_eq!(config.memory_bytes, 128 << 20);
     assert_eq!(config.api.listen.port(), 1);
 }
 
 #[test]
 fn an_address_that_is_not_loopback_may_be_allowed() {
-    let config = parse("[api]\nlisten = '0.0.0.0:8081'\ninsecure = true").check().unwrap();
+    let config = right(parse("[api]\nlisten = '0.0.0.0:8081'\ninsecure = true"));
     assert_eq!(config.api.listen.to_string(), "0.0.0.0:8081");
 }
 
 #[test]
 fn plugin_values_that_are_not_text_become_json() {
-    let config =
-        parse("[plugins.rules.config]\nsite = 'x'\nrules = { a = [1, 2] }").check().unwrap();
+    let config = right(parse("[plugins.rules.config]\nsite = 'x'\nrules = { a = [1, 2] }"));
     assert_eq!(
         config.plugins[0].config,
         [("rules".to_owned(), r#"{"a":[1,2]}"#.to_owned()), ("site".to_owned(), "x".to_owned())]
@@ -99,5 +109,153 @@ fn plugin_values_that_are_not_text_become_json() {
 fn secrets_are_never_shown() {
     let raw = parse("[[sources]]\nname = 'shop'\nsecrets = ['whsec_abc']");
     assert!(!format!("{raw:?}").contains("abc"));
-    assert!(!format!("{:?}", raw.check().unwrap()).contains("abc"));
+    assert!(!format!("{:?}", right(raw)).contains("abc"));
+}
+
+fn read_error(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wasmcached.toml");
+    std::fs::write(&path, text).unwrap();
+    let error = RawConfig::read(&path).unwrap_err().to_string();
+    let place = error.strip_prefix(&format!("configuration {}, ", path.display()));
+    place.unwrap_or_else(|| panic!("the file is not named: {error}")).to_owned()
+}
+
+#[test]
+fn value_of_the_wrong_type_is_named_by_place_and_not_shown() {
+    let error = read_error("memory = '64MiB'\n[[sources]]\n  secrets = 'whsec_a\"bc' # mine\n");
+    assert!(
+        error.starts_with("line 3, column 13: invalid type: string \"***\", expected"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("whsec") && !error.contains("bc") && !error.contains("mine"),
+        "{error}"
+    );
+}
+
+#[test]
+fn text_that_is_not_toml_is_named_by_place_and_not_shown() {
+    for text in [
+        "database = \"sqlite://hunter2\nmemory = '64MiB'",
+        "database = hunter2",
+        "[[sources]]\nsecrets = ['hunter2]\n",
+        "database = 'sqlite:///x'hunter2\n",
+        "secrets = [\"hunter2\"\n\n[api]",
+    ] {
+        let error = read_error(text);
+        assert!(error.starts_with("line "), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn two_listeners_with_one_address_are_a_mistake() {
+    let message = mistakes_of(parse(
+        "[memcached]\nlisten = '127.0.0.1:7000'\n[api]\nlisten = '127.0.0.1:7000'\n\
+         [pages]\nlisten = '0.0.0.0:7000'\ninsecure = true\norigin = 'http://127.0.0.1:8000'",
+    ));
+    assert_eq!(
+        message,
+        "api.listen: `127.0.0.1:7000` is taken by `memcached.listen` already\n\
+         pages.listen: `0.0.0.0:7000` is taken by `memcached.listen` already"
+    );
+    let message = mistakes_of(parse("[api]\nlisten = 'localhost:11211'"));
+    assert!(message.contains("`127.0.0.1:11211` is taken by `memcached.listen`"), "{message}");
+}
+
+#[test]
+fn any_free_port_is_never_taken_and_neither_is_another_address() {
+    for (memcached, api) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:7000", "127.0.0.2:7000"),
+        ("nowhere", "[::1]:1"),
+    ] {
+        let text = format!("[memcached]\nlisten = '{memcached}'\n[api]\nlisten = '{api}'");
+        let message = mistakes_of(parse(&text));
+        assert!(!message.contains("is taken"), "{message}");
+    }
+}
+
+fn origin_by_flag(origin: &str) -> RawConfig {
+    let pages = RawPages { origin: Some(origin.to_owned()), ..RawPages::default() };
+    RawConfig { pages, ..RawConfig::default() }
+}
+
+#[test]
+fn origin_of_a_flag_replaces_that_of_the_site_for_any_host() {
+    let file = "[[sites]]\norigin = 'http://old:1'\nplugin = 'rules'\n[[sites]]\nhost = 'b.org'\n\
+                origin = 'http://b:1'\n[plugins.rules]";
+    let config = right(parse(file).overlaid_with(origin_by_flag("http://new:1")));
+    let origins: Vec<_> = config.sites.iter().map(|site| site.origin.to_string()).collect();
+    assert_eq!(origins, ["http://new:1/", "http://b:1/"]);
+    assert_eq!(config.sites[0].plugin.as_deref(), Some("rules"));
+    let file = "[pages]\norigin = 'http://old:1'";
+    let config = right(parse(file).overlaid_with(origin_by_flag("http://new:1")));
+    assert_eq!(config.sites[0].origin, "http://new:1/");
+}
+
+#[test]
+fn bad_origin_of_a_flag_is_reported_under_its_own_key() {
+    for file in ["", "[[sites]]\norigin = 'http://old:1'", "[pages]\nlisten = '127.0.0.1:0'"] {
+        let message = mistakes_of(parse(file).overlaid_with(origin_by_flag("ftp://x")));
+        assert_eq!(
+            message,
+            "pages.origin: `ftp://x` is not an address such as `http://127.0.0.1:8000`",
+        );
+    }
+}
+
+#[test]
+fn two_origins_for_any_host_in_one_file_are_a_mistake() {
+    let message =
+        mistakes_of(parse("[pages]\norigin = 'http://a:1'\n[[sites]]\norigin = 'http://b:1'"));
+    assert_eq!(message, "pages.origin: the `[[sites]]` entry without a host has an origin already");
+}
+
+#[test]
+fn plugin_file_of_a_flag_leaves_the_rest_of_the_plugin_as_it_is() {
+    let file = parse(
+        "[plugins.shop]\nfile = 'old.wasm'\nmemory = '8MiB'\nallow_everything = true\n\
+         config = { currency = 'EUR' }",
+    );
+    let plugin = RawPlugin { file: Some("new.wasm".into()), ..RawPlugin::default() };
+    let plugins = [("shop".to_owned(), plugin)].into();
+    let config = right(file.overlaid_with(RawConfig { plugins, ..RawConfig::default() }));
+    let shop = &config.plugins[0];
+    assert_eq!(shop.file, PluginFile::File("new.wasm".into()));
+    assert_eq!(shop.memory_bytes, Some(8 << 20));
+    assert_eq!(shop.everything, Permission::Allowed);
+    assert_eq!(shop.config, [("currency".to_owned(), "EUR".to_owned())]);
+}
+
+/// The complete file of the README.
+fn readme() -> &'static str {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("\n## Configuration\n").nth(1).unwrap();
+    section.split("```toml\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn keys_of_the_readme_have_their_defaults_there() {
+    let (shown, default) = (right(parse(readme())), right(RawConfig::default()));
+    assert_eq!(shown.memory_bytes, default.memory_bytes);
+    assert_eq!(shown.item_bytes_max, default.item_bytes_max);
+    assert_eq!(shown.evict, default.evict);
+    assert_eq!(format!("{:?}", shown.memcached), format!("{:?}", default.memcached));
+    assert_eq!(shown.api.listen, default.api.listen);
+    let pages = right(origin_by_flag("http://a:1")).pages.unwrap();
+    assert_eq!(shown.pages.unwrap().listen, pages.listen);
+    assert_eq!(shown.plugins[0].everything, Permission::Forbidden);
+}
+
+#[test]
+fn keys_that_the_readme_has_commented_out_exist() {
+    let is_key = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let lines = readme()
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|line| is_key(line)).unwrap_or(line));
+    let raw = parse(&lines.collect::<Vec<_>>().join("\n"));
+    assert!(raw.database.is_some() && raw.threads.is_some() && raw.memcached.unix.is_some());
+    assert!(raw.sources[0].secrets_file.is_some() && raw.plugins["rules"].file.is_some());
 }

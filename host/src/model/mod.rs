@@ -24,6 +24,7 @@ pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDec
 pub use sequence::{Birth, Sequence};
 pub use tag::{Tag, TagError};
 pub use tag_fields::{
-    CACHE_GROUP_INVALIDATION, CACHE_GROUPS, SURROGATE_KEY, VENDOR_TAG_FIELDS, groups_of, tags_of,
+    CACHE_GROUP_INVALIDATION, CACHE_GROUPS, SURROGATE_KEY, VENDOR_TAG_FIELDS, groups_field,
+    groups_of, tags_of,
 };
 pub use target::{Cause, Invalidation, Mode, Target};

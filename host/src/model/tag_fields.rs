@@ -71,6 +71,14 @@ pub fn groups_of(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> 
     Some(found)
 }
 
+/// The value of a field of groups (RFC 9875 §2): each tag as a string (RFC 9651 §3.3.3), separated
+/// by commas. It takes any tag of printable ASCII, spaces and commas too; others no field of
+/// groups can carry.
+pub fn groups_field<'a>(tags: impl Iterator<Item = &'a str>) -> String {
+    let quoted = tags.map(|tag| tag.replace('\\', "\\\\").replace('"', "\\\""));
+    quoted.map(|tag| format!("\"{tag}\"")).collect::<Vec<_>>().join(", ")
+}
+
 /// A string at the beginning and what follows it (RFC 9651 §4.2.5).
 fn string(text: &str) -> Option<(String, &str)> {
     let mut chars = text.strip_prefix('"')?.chars();
@@ -126,6 +134,14 @@ mod tests {
         ]);
         let wanted = ["a", "b", "c", "d", "e", "f g", "h", "i j", "k", r"l\"];
         assert_eq!(found.unwrap(), wanted);
+    }
+
+    #[test]
+    fn groups_are_read_as_they_were_written() {
+        let wanted = ["a b", "c, d", r#"say "hi""#, r"back\slash"];
+        let field = groups_field(wanted.into_iter());
+        assert!(field.starts_with(r#""a b", "c, d", "say \"hi\"""#), "{field}");
+        assert_eq!(tags(&[("cache-groups", &field)]).unwrap(), wanted);
     }
 
     #[test]

@@ -63,7 +63,7 @@ use queue::{Life, Queue};
 use writer::Writer;
 
 pub use crate::cache::tier::Record as JournalRow;
-pub use open::OpenError;
+pub use open::{AddressError, OpenError, path_of};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;

@@ -1,12 +1,13 @@
 //! Opening: the lock, whose file it is, the schema, the epoch, the fence as it was left.
 //!
 //! # Invariants
-//! - A file that is not ours is not changed.
+//! - A file that is not ours is not changed; one that we make is its owner's alone.
 //! - The epoch is raised durably before anything is served.
 //! - One server per file: the lock is held on a file beside it, because closing any descriptor of
 //!   the database itself would take SQLite's own locks away.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,14 +39,35 @@ const ACQUIRE_MS: u64 = 1_000;
 /// Connections that look up; SQLite reads from the page cache, so few are enough.
 const READERS: u32 = 4;
 
+/// Why text is not the address of a database.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// Another form.
+    #[error("`{address}` is not `sqlite:///absolute/path` or `sqlite://relative/path`")]
+    Form {
+        /// As given.
+        address: String,
+    },
+    /// SQLite's own addresses have them; silently leaving out `?mode=ro` would be wrong. Not shown,
+    /// because other SQLites take a password there.
+    #[error("address has a `?`; query parts are not understood")]
+    Query,
+    /// Each of the server's connections would have a database of its own.
+    #[error("`:memory:` is not a file; leave the address out to keep entries in memory alone")]
+    Memory,
+}
+
 /// Why a database can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Not an address of a SQLite file.
-    #[error("database is {url:?}; expected sqlite:///absolute/path or sqlite://relative/path")]
-    Url {
-        /// As given.
-        url: String,
+    #[error("database")]
+    Address(#[from] AddressError),
+    /// There is nowhere to put the file.
+    #[error("folder {folder} of the database does not exist")]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
     },
     /// The file or its folder can't be written.
     #[error("database {path} can't be written: {reason}")]
@@ -106,13 +128,15 @@ pub(super) struct Opened {
 /// Opens the database at `url`, and creates it where there is none.
 pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     let path = path_of(url)?;
+    check_folder(&path)?;
     let lock = lock(&path)?;
+    create(&path)?;
     let told = |error: sqlx::Error| explain(&path, error);
     let plain = SqliteConnectOptions::new()
         .filename(&path)
         .busy_timeout(Duration::from_millis(BUSY_MS))
         .disable_statement_logging();
-    check_owner(&path, &plain.clone().create_if_missing(true)).await?;
+    check_owner(&path, &plain).await?;
     // Full: an acknowledged invalidation outlives the machine's power, not just the process.
     let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     let mut connection = options.connect().await.map_err(told)?;
@@ -133,28 +157,57 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     Ok(Opened { lock, options, connection, readers, recovered })
 }
 
-fn path_of(url: &str) -> Result<PathBuf, OpenError> {
-    let path = url.strip_prefix("sqlite://").filter(|path| !path.is_empty());
-    path.map(PathBuf::from).ok_or_else(|| OpenError::Url { url: url.to_owned() })
+/// The path of the file that an address names; nothing is opened.
+///
+/// # Errors
+/// The address can't be used, whatever is at its place.
+pub fn path_of(address: &str) -> Result<PathBuf, AddressError> {
+    let path = address.strip_prefix("sqlite://").filter(|path| !path.is_empty());
+    let path = path.ok_or_else(|| AddressError::Form { address: address.to_owned() })?;
+    match path {
+        path if path.contains('?') => Err(AddressError::Query),
+        ":memory:" => Err(AddressError::Memory),
+        path => Ok(PathBuf::from(path)),
+    }
+}
+
+/// A relative path without a folder lies in the current one.
+fn check_folder(path: &Path) -> Result<(), OpenError> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.exists() => Err(OpenError::NoFolder { folder: folder.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the file where there is none, for its owner alone: it holds what pages and items hold.
+/// SQLite gives its `-wal` and `-shm` the mode of the database. An existing one is not opened.
+fn create(path: &Path) -> Result<(), OpenError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let created = owner_only().open(path);
+    created.map(drop).map_err(|error| unwritable(path, &error))
+}
+
+fn owner_only() -> OpenOptions {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::Unwritable { path: path.to_owned(), reason: error.to_string() }
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push("-lock");
-    let unwritable = |error: std::io::Error| OpenError::Unwritable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(beside))
-        .map_err(unwritable)?;
+    let opened = owner_only().open(PathBuf::from(beside));
+    let file = opened.map_err(|error| unwritable(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(unwritable(error)),
+        Err(TryLockError::Error(error)) => Err(unwritable(path, &error)),
     }
 }
 

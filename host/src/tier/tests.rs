@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::{OpenError, SqliteTier};
+use super::{OpenError, SqliteTier, path_of};
 use crate::cache::tier::Tier;
 use crate::cache::{
     Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,

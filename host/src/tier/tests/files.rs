@@ -10,12 +10,49 @@ async fn refusal(dir: &Path) -> String {
 }
 
 #[tokio::test]
-async fn path_that_cant_be_written_is_named() {
+async fn missing_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("no-such-folder");
     let told = refusal(&missing).await;
-    assert!(told.contains(missing.to_str().unwrap()), "{told}");
-    assert!(told.contains("can't be written"), "{told}");
+    assert_eq!(told, format!("folder {} of the database does not exist", missing.display()));
+}
+
+#[tokio::test]
+async fn path_that_cant_be_written_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    // A folder where the file should be: refused for root too.
+    let path = dir.path().join("tier.db");
+    std::fs::create_dir(&path).unwrap();
+    let told = refusal(dir.path()).await;
+    assert!(told.starts_with(&format!("database {} can't be written", path.display())), "{told}");
+}
+
+#[tokio::test]
+async fn files_of_the_database_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.set("a", "one", &[]).await.unwrap();
+    for name in ["tier.db", "tier.db-wal", "tier.db-shm", "tier.db-lock"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    server.stop().await;
+}
+
+#[test]
+fn address_is_judged_as_text() {
+    assert_eq!(path_of("sqlite:///var/x.db").unwrap(), Path::new("/var/x.db"));
+    assert_eq!(path_of("sqlite://x.db").unwrap(), Path::new("x.db"));
+    for (address, reason) in [
+        ("sqlite:x.db", "`sqlite:x.db` is not `sqlite:///absolute/path`"),
+        ("sqlite://", "is not `sqlite:///absolute/path`"),
+        ("sqlite:///x.db?mode=ro", "query parts are not understood"),
+        ("sqlite://:memory:", "is not a file"),
+    ] {
+        let told = path_of(address).unwrap_err().to_string();
+        assert!(told.contains(reason), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -23,7 +60,7 @@ async fn address_that_is_not_sqlite_is_refused() {
     let tasks = Tasks::default();
     for url in ["postgres://h/db", "sqlite:", "sqlite://", "/some/path"] {
         let refused = SqliteTier::open(url, Clock::system(), &tasks).await;
-        assert!(matches!(refused.err(), Some(OpenError::Url { .. })), "{url}");
+        assert!(matches!(refused.err(), Some(OpenError::Address(_))), "{url}");
     }
 }
 

@@ -1,0 +1,59 @@
+//! Addresses of the listeners.
+//!
+//! # Invariants
+//! - What is not loopback is refused unless it is allowed by name.
+//! - No two listeners want one address; port 0 is any free port, and never the same.
+//!
+//! # Not here
+//! Whether another process has an address: binding tells.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::check::Mistakes;
+
+/// Checks `{section}.listen`.
+pub(super) fn listen(
+    m: &mut Mistakes,
+    section: &str,
+    text: Option<String>,
+    default_port: u16,
+    insecure: Option<bool>,
+) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, default_port));
+    let key = format!("{section}.listen");
+    let Some(text) = text else { return default };
+    let Ok(address) = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>() else {
+        m.add(key, format!("`{text}` is not an address and a port such as `{default}`"));
+        // In nobody's way, so that one mistake is not told as two.
+        return SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    };
+    if !address.ip().is_loopback() && insecure != Some(true) {
+        m.add(
+            key,
+            format!(
+                "`{text}` is not loopback and has no authentication; \
+                 use loopback, or allow it by `{section}.insecure = true`"
+            ),
+        );
+    }
+    address
+}
+
+/// Reports every listener that wants what one before it has.
+pub(super) fn check_distinct(m: &mut Mistakes, listeners: &[(&str, SocketAddr)]) {
+    for (n, (section, address)) in listeners.iter().enumerate() {
+        let mut before = listeners.iter().take(n);
+        if let Some((taken_by, _)) = before.find(|(_, other)| is_same(address, other)) {
+            m.add(
+                format!("{section}.listen"),
+                format!("`{address}` is taken by `{taken_by}.listen` already"),
+            );
+        }
+    }
+}
+
+/// An address for all of a family's interfaces (`0.0.0.0`, `[::]`) is that of each, too.
+fn is_same(a: &SocketAddr, b: &SocketAddr) -> bool {
+    let is_one_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && a.is_ipv4() == b.is_ipv4() && is_one_ip
+}
