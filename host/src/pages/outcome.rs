@@ -54,6 +54,8 @@ pub(crate) enum Reason {
     PolicyBypass,
     /// The policy could not say the key.
     PolicyKeyFailed,
+    /// A declared input may be read differently by the policy and the origin.
+    PolicyInputUnclear,
     /// The URL is longer than a key may be.
     KeyTooLong,
     /// `Cache-Control: no-store` in the request.
@@ -128,6 +130,7 @@ impl Reason {
             Self::Range => "range",
             Self::PolicyBypass => "policy-bypass",
             Self::PolicyKeyFailed => "policy-key-failed",
+            Self::PolicyInputUnclear => "policy-input-unclear",
             Self::KeyTooLong => "key-too-long",
             Self::RequestNoStore => "request-no-store",
             Self::NoStore => "no-store",
@@ -167,7 +170,10 @@ impl Reason {
         match self {
             Self::Method => "method",
             Self::RequestBody | Self::Range => "request",
-            Self::PolicyBypass | Self::PolicyKeyFailed | Self::KeyTooLong => "bypass",
+            Self::PolicyBypass
+            | Self::PolicyKeyFailed
+            | Self::PolicyInputUnclear
+            | Self::KeyTooLong => "bypass",
             _ => "miss",
         }
     }

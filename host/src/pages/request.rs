@@ -119,7 +119,13 @@ fn lookup(
         Err(_) => Lookup::Not(Reason::KeyTooLong),
     };
     let Some(policy) = &site.policy else { return (default(), None) };
-    let view = policy_hook::view(method.as_str(), address, headers, policy.inputs());
+    let view = match policy_hook::view(method.as_str(), address, headers, policy.inputs()) {
+        Ok(view) => view,
+        Err(error) => {
+            tracing::debug!(site = %site.name, policy = policy.name(), %error, "cache key");
+            return (Lookup::Not(Reason::PolicyInputUnclear), None);
+        }
+    };
     let lookup = match policy.cache_key(&view) {
         Ok(KeyDecision::Default) => default(),
         Ok(KeyDecision::Custom(key)) => Lookup::Under(key),

@@ -91,6 +91,30 @@ async fn what_a_policy_wants_left_alone_or_fails_about_is_not_stored() {
 }
 
 #[tokio::test]
+async fn a_cookie_beyond_ascii_hides_no_other_from_the_policy() {
+    let mut stage = stage().await;
+    let fresh = "Cache-Control: max-age=60\r\n";
+    let gold = get("/", "Cookie: name=J\u{fc}rgen; tier=gold\r\n");
+    stage.fetch(&gold, &ok(fresh, "gold")).await.is(200, "gold");
+    stage.fetch(&get("/", ""), &ok(fresh, "plain")).await.is(200, "plain");
+    stage.cached(&gold).await.is(200, "gold");
+}
+
+#[tokio::test]
+async fn what_policy_and_origin_may_read_differently_is_not_looked_up() {
+    let mut stage = stage().await;
+    let fresh = "Cache-Control: max-age=60\r\n";
+    stage.fetch(&get("/", ""), &ok(fresh, "plain")).await.is(200, "plain");
+    for body in ["one", "two"] {
+        let twice = get("/", "Cookie: tier=gold; tier=none\r\n");
+        let reply = stage.fetch(&twice, &ok(fresh, body)).await;
+        reply.is(200, body);
+        reply.came("fwd=bypass; detail=policy-input-unclear");
+    }
+    stage.cached(&get("/", "")).await.is(200, "plain");
+}
+
+#[tokio::test]
 async fn a_policy_does_not_store_what_http_forbids() {
     let mut stage = stage().await;
     for body in ["one", "two"] {
