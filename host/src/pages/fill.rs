@@ -21,6 +21,7 @@ use super::Pages;
 use super::body::{self, Body, Sink};
 use super::freshness::Timing;
 use super::outcome::Reason;
+use super::purge::KeyUnknown;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::storable::{self, Framing, Plan, Terms};
@@ -236,11 +237,14 @@ impl Fill {
 
     /// Stores a whole answer and releases those who wait for it.
     fn store(&mut self, head: &Head, plan: &Plan, body: Bytes) {
-        let url = self.ask.address.url();
         let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
         let received_ms = head.timing.received_ms;
-        let stored = plan.head(&url, head.status, &head.headers, received_ms, plugin);
-        match self.keep(stored, plan, body) {
+        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
+        let kept = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed).and_then(|url| {
+            let stored = plan.head(&url, head.status, &head.headers, received_ms, plugin);
+            self.keep(stored, plan, body)
+        });
+        match kept {
             Ok(_) => self.land(Landing::Stored),
             Err(reason) => {
                 self.pages.shared.metrics.note_not_stored(reason);
