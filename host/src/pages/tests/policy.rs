@@ -116,9 +116,11 @@ async fn what_policy_and_origin_may_read_differently_is_not_looked_up() {
 
 #[tokio::test]
 async fn a_policy_does_not_store_what_http_forbids() {
-    let mut stage = stage().await;
-    for body in ["one", "two"] {
-        let fields = "X-Models: m1\r\nCache-Control: private\r\n";
-        stage.fetch(&get("/", ""), &ok(fields, body)).await.is(200, body);
+    for forbidden in ["private", "max-age=60, x=\"private", "pr\u{ef}vate"] {
+        let mut stage = stage().await;
+        let fields = format!("X-Models: m1\r\nCache-Control: {forbidden}\r\n");
+        for body in ["one", "two"] {
+            stage.fetch(&get("/", ""), &ok(&fields, body)).await.is(200, body);
+        }
     }
 }
