@@ -56,13 +56,26 @@ fn is_dropped(name: &str) -> bool {
             // Answered here: the body is asked for when it is passed on.
             "expect"
                 | "http2-settings"
-                // Ways to make an origin see another path or method than the key has.
+                // Ways to make an origin see another host, scheme, path or method than the key has.
+                | "x-forwarded-port"
+                | "x-forwarded-server"
+                | "x-forwarded-scheme"
+                | "x-forwarded-protocol"
+                | "x-forwarded-ssl"
+                | "front-end-https"
+                | "x-url-scheme"
+                | "x-host"
+                | "x-original-host"
+                | "x-forwarded-path"
+                | "x-forwarded-uri"
                 | "x-forwarded-prefix"
                 | "x-original-url"
                 | "x-rewrite-url"
                 | "x-http-method-override"
                 | "x-http-method"
                 | "x-method-override"
+                // Who the client is stands in fields that are written here.
+                | "x-real-ip"
         )
 }
 
@@ -206,6 +219,36 @@ mod tests {
         clean_request(&mut fields);
         assert_eq!(fields.keys().collect::<Vec<_>>().len(), 2);
         assert!(fields.contains_key("host") && fields.contains_key("accept"));
+    }
+
+    #[test]
+    fn no_field_makes_the_origin_see_another_target_than_the_key_has() {
+        let names = [
+            "x-forwarded-ssl",
+            "x-forwarded-scheme",
+            "x-forwarded-protocol",
+            "x-forwarded-port",
+            "x-forwarded-server",
+            "x-forwarded-path",
+            "x-forwarded-uri",
+            "x-forwarded-prefix",
+            "x-real-ip",
+            "x-host",
+            "x-original-host",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-url-scheme",
+            "front-end-https",
+            "x-http-method",
+            "x-http-method-override",
+            "x-method-override",
+        ];
+        for name in names {
+            let mut fields = headers(&[(name, "x"), ("x-own", "y")]);
+            clean_request(&mut fields);
+            assert_eq!(fields.keys().collect::<Vec<_>>(), ["x-own"], "{name}");
+            assert_eq!(fate(&HeaderName::from_static(name)), Fate::Same, "{name}");
+        }
     }
 
     #[test]
