@@ -16,7 +16,7 @@ pub struct Metrics {
     requests: ByOutcome,
     /// Answers that were not stored, and requests that went past the cache, by reason.
     not_stored: ByOutcome,
-    /// Requests to origins.
+    /// Requests to origins, with those that were repeated.
     pub origin_requests: Counter,
     /// Stale pages that a background request was begun for.
     pub refreshes: Counter,

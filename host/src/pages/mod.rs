@@ -92,8 +92,8 @@ impl Pages {
         sites: Vec<Site>,
     ) -> Result<Self, SiteError> {
         let sites = Sites::new(sites)?;
-        let origin = Origin::new(&settings);
         let metrics = Metrics::default();
+        let origin = Origin::new(&settings, metrics.origin_requests.clone());
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
         let shared = Shared { cache, tasks, settings, sites, origin, metrics, refreshes };
         Ok(Self { shared: Arc::new(shared) })
@@ -144,7 +144,6 @@ impl Pages {
         headers: HeaderMap,
         body: Option<Incoming>,
     ) -> Result<Response<Incoming>, OriginError> {
-        self.shared.metrics.origin_requests.inc();
         self.shared.origin.send(method, &ask.upstream_uri()?, headers, body).await
     }
 }

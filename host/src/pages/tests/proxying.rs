@@ -136,6 +136,7 @@ async fn a_connection_closed_by_the_origin_meanwhile_is_not_the_visitors_loss() 
         stage.asked().await.reply(&ok("", "b")).await;
     });
     reply.is(200, "b");
+    assert_eq!(stage.pages.metrics().origin_requests.get(), 3, "the repeated one counts");
 }
 
 #[tokio::test]
