@@ -8,7 +8,9 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TRANSFER_ENCODING, VIA};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, MAX_FORWARDS, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::key::Address;
@@ -179,6 +181,22 @@ pub(crate) fn is_loop(headers: &HeaderMap, name: &str) -> bool {
         .any(|word| word == name)
 }
 
+/// Counts this proxy among those that an OPTIONS or TRACE may pass (RFC 9110 §7.6.2); `false` if it
+/// may go no further. What is no number limits nothing.
+pub(crate) fn may_go_on(headers: &mut HeaderMap) -> bool {
+    let mut lines = headers.get_all(MAX_FORWARDS).iter();
+    let (Some(only), None) = (lines.next(), lines.next()) else { return true };
+    let digits = only.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return true;
+    }
+    // Larger than any number here is as good as the largest.
+    let left: u64 = only.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+    let Some(left) = left.checked_sub(1) else { return false };
+    headers.insert(MAX_FORWARDS, HeaderValue::from(left));
+    true
+}
+
 /// Makes `Host` say what the request is for, where an absolute target said something else.
 pub(crate) fn set_host(headers: &mut HeaderMap, address: &Address) {
     if let Ok(host) = HeaderValue::from_str(address.authority()) {
@@ -269,6 +287,25 @@ mod tests {
         assert_eq!(all("x-forwarded-proto"), ["http"]);
         assert_eq!(all("forwarded"), ["for=1.2.3.4;host=\"example.com\";proto=http"]);
         assert_eq!(all("via"), ["1.1 edge", "1.1 me"]);
+    }
+
+    #[test]
+    fn the_number_of_proxies_to_pass_is_counted_down() {
+        let rows = [
+            ("2", true, "1"),
+            ("1", true, "0"),
+            ("0", false, "0"),
+            ("00", false, "00"),
+            ("99999999999999999999", true, "18446744073709551614"),
+            ("-1", true, "-1"),
+            ("", true, ""),
+        ];
+        for (received, goes_on, sent) in rows {
+            let mut fields = headers(&[("max-forwards", received)]);
+            assert_eq!(may_go_on(&mut fields), goes_on, "{received}");
+            assert_eq!(fields.get(MAX_FORWARDS).unwrap(), sent);
+        }
+        assert!(may_go_on(&mut headers(&[])));
     }
 
     #[test]

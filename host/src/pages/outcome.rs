@@ -17,7 +17,7 @@ pub(crate) enum Outcome {
     Miss,
     /// From the origin, past the cache.
     Pass,
-    /// By the server itself: the request is not one that it serves.
+    /// By the server itself: the request is not one that goes any further.
     Refused,
     /// By the server itself: the origin did not answer.
     Failed,
@@ -108,6 +108,8 @@ pub(crate) enum Reason {
     NoSite,
     /// The request has been here before.
     Loop,
+    /// `Max-Forwards` lets it go no further.
+    MaxForwards,
     /// `only-if-cached`, and it is not.
     OnlyIfCached,
     /// The origin can't be reached.
@@ -157,6 +159,7 @@ impl Reason {
             Self::BadTarget => "bad-target",
             Self::NoSite => "no-site",
             Self::Loop => "loop",
+            Self::MaxForwards => "max-forwards",
             Self::OnlyIfCached => "only-if-cached",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",

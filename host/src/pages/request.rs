@@ -68,6 +68,10 @@ impl Ask {
             .of(address.authority())
             .ok_or_else(|| refused(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite))?;
         forward::clean_request(&mut parts.headers);
+        // TRACE, the other method that this counts for, has been refused.
+        if parts.method == Method::OPTIONS && !forward::may_go_on(&mut parts.headers) {
+            return Err(refused(StatusCode::OK, Reason::MaxForwards));
+        }
         let mut ask = Self {
             site: Arc::clone(site),
             address,

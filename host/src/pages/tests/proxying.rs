@@ -60,6 +60,7 @@ async fn odd_requests_are_refused_without_asking_the_origin() {
         (format!("GET https://a/ HTTP/1.1\r\nHost: a\r\n{close}"), 400),
         (format!("OPTIONS * HTTP/1.1\r\nHost: a\r\n{close}"), 400),
         (request("TRACE", "/", ""), 405),
+        (request("TRACE", "/", "Max-Forwards: 1\r\n"), 405),
         (request("GET", "/", "Cache-Control: only-if-cached\r\n"), 504),
         (request("GET", "/", &"X: y\r\n".repeat(200)), 431),
         (request("GET", "/", "Transfer-Encoding: x\r\n"), 400),
@@ -67,6 +68,22 @@ async fn odd_requests_are_refused_without_asking_the_origin() {
     for (raw, status) in rows {
         assert_eq!(stage.cached(&raw).await.status, status, "{raw}");
     }
+}
+
+#[tokio::test]
+async fn an_options_request_goes_no_further_than_it_may() {
+    let mut stage = Stage::new().await;
+    let client = stage.client();
+    let near = client.send(request("OPTIONS", "/", "Max-Forwards: 3\r\n"));
+    let (reply, ()) = tokio::join!(near, async {
+        let exchange = stage.asked().await;
+        assert_eq!(exchange.field("max-forwards"), Some("2"));
+        exchange.reply(&ok("Allow: GET\r\n", "")).await;
+    });
+    assert_eq!((reply.status, reply.field("allow")), (200, Some("GET")));
+    let last = stage.cached(&request("OPTIONS", "/", "Max-Forwards: 0\r\n")).await;
+    assert_eq!((last.status, last.is_whole), (200, true));
+    last.came("detail=max-forwards");
 }
 
 #[tokio::test]
