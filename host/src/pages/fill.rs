@@ -14,11 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::{self, Body, Sink};
+use super::body::{self, Sink};
 use super::freshness::Timing;
 use super::outcome::Reason;
 use super::purge::KeyUnknown;
@@ -115,8 +115,8 @@ impl Fill {
             Ok(terms) => terms,
             Err(reason) => {
                 self.land(Landing::NotStored);
-                let body =
-                    if incoming.is_end_stream() { Body::Empty } else { Body::Origin(incoming) };
+                let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
+                let body = body::passing(incoming, idle_timeout_ms);
                 let Head { status, headers, .. } = head;
                 let answer = respond::from_origin(&self.ask, status, headers, body, Some(reason));
                 let _ = reply.send(answer);

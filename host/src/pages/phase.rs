@@ -14,7 +14,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::Body;
+use super::body::{self, Body};
 use super::directives::{RequestDirectives, ResponseDirectives};
 use super::fill::Fill;
 use super::metrics::Waiting;
@@ -245,10 +245,7 @@ impl Pages {
         if matches!(ask.method, Method::GET | Method::HEAD) {
             vary::add_names(&mut headers, &self.policy_names(ask));
         }
-        let body = match body.is_end_stream() {
-            true => Body::Empty,
-            false => Body::Origin(body),
-        };
+        let body = body::passing(body, self.shared.settings.body_idle_timeout_ms);
         respond::from_origin(ask, status, headers, body, Some(reason))
     }
 

@@ -143,6 +143,25 @@ async fn an_origin_that_is_silent_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_body_that_goes_silent_is_cut_off_whether_or_not_it_is_stored() {
+    let settings = Settings { body_idle_timeout_ms: 20, ..Settings::default() };
+    let mut stage = Stage::with(settings, None).await;
+    let (page, action) = (get("/", ""), request("POST", "/", "Content-Length: 0\r\n"));
+    for (asked, control) in [(&page, "max-age=60"), (&page, "private"), (&action, "no-store")] {
+        let client = stage.client();
+        let mut held = None;
+        let (reply, ()) = tokio::join!(client.send(asked), async {
+            let mut exchange = stage.asked().await;
+            let fields = format!("Cache-Control: {control}\r\nContent-Length: 8");
+            exchange.write(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nhalf")).await;
+            held = Some(exchange);
+        });
+        assert_eq!((reply.body.as_str(), reply.is_whole), ("half", false), "{asked} {control}");
+        drop(held);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_closed_by_the_origin_meanwhile_is_not_the_visitors_loss() {
     let mut stage = Stage::new().await;
     stage.fetch(&get("/a", ""), &ok("", "a")).await.is(200, "a");
