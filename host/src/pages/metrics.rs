@@ -18,7 +18,7 @@ pub struct Metrics {
     not_stored: ByOutcome,
     /// Requests to origins, with those that were repeated.
     pub origin_requests: Counter,
-    /// Stale pages that a background request was begun for.
+    /// Pages that a background request was begun for: stale ones, and those that events name.
     pub refreshes: Counter,
     /// Connections refused because there were as many as there may be.
     pub refused_connections: Counter,
@@ -43,7 +43,7 @@ impl Metrics {
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("not_stored", "Answers that were not stored", self.not_stored.clone());
         registry.register("origin_requests", "Requests to origins", self.origin_requests.clone());
-        registry.register("refreshes", "Stale pages refreshed", self.refreshes.clone());
+        registry.register("refreshes", "Pages refreshed in the background", self.refreshes.clone());
         registry.register(
             "refused_connections",
             "Connections over the limit",

@@ -5,5 +5,6 @@ mod keys;
 mod policy;
 mod proxying;
 mod purging;
+mod refreshing;
 mod serving;
 mod stage;
