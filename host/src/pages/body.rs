@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A body that did not come whole ends in an error, so that the connection is cut off and the
 //!   client knows.
+//! - An origin that goes silent ends a body, passed through or not; a slow reader does not.
 //! - A fill is not held up by a slow reader while it collects: the reader lags behind what has been
 //!   collected, which takes no more memory. Only what is not collected waits for the reader.
 
@@ -10,12 +11,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Sleep;
 
 /// Bytes that a reader may lag behind a body that is not collected.
 const BACKLOG_BYTES_MAX: usize = 256 * 1024;
@@ -26,9 +29,15 @@ pub(crate) enum BodyError {
     /// The origin's connection did.
     #[error("origin broke off: {0}")]
     Origin(#[from] hyper::Error),
-    /// It ended early or went silent.
+    /// It ended early or went silent in a fill.
     #[error("body of the origin is not whole")]
     Truncated,
+    /// It went silent.
+    #[error("body of the origin is silent for {idle_timeout_ms} ms")]
+    Silent {
+        /// The limit.
+        idle_timeout_ms: u64,
+    },
 }
 
 /// The body of an answer to a client.
@@ -38,9 +47,17 @@ pub(crate) enum Body {
     /// All of it.
     Whole(Option<Bytes>),
     /// As the origin sends it.
-    Origin(Incoming),
+    Origin(Passing),
     /// As a fill hands it on.
     Fill(Reader),
+}
+
+/// A body that is passed through, for as long as its origin is not silent.
+pub(crate) struct Passing {
+    body: Incoming,
+    idle_timeout_ms: u64,
+    /// Runs while the origin is waited for, and only then.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 /// The client's end of a fill.
@@ -75,6 +92,34 @@ pub(crate) fn fill(announced_bytes: Option<u64>) -> (Sink, Body) {
     let sink = Sink { chunks: sender, backlog: Arc::clone(&backlog) };
     let reader = Reader { chunks: receiver, backlog, left_bytes: announced_bytes, is_ended: false };
     (sink, Body::Fill(reader))
+}
+
+/// A body as the origin sends it; one that is silent for so long is broken off.
+pub(crate) fn passing(body: Incoming, idle_timeout_ms: u64) -> Body {
+    match body.is_end_stream() {
+        true => Body::Empty,
+        false => Body::Origin(Passing { body, idle_timeout_ms, silence: None }),
+    }
+}
+
+impl Passing {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.silence = None;
+            return Poll::Ready(match frame {
+                // Trailers are dropped: what they say is not for everyone on the way.
+                Some(Ok(frame)) => frame.into_data().ok().map(Ok),
+                Some(Err(error)) => Some(Err(error.into())),
+                None => None,
+            });
+        }
+        let idle_timeout_ms = self.idle_timeout_ms;
+        let silence = self.silence.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep(Duration::from_millis(idle_timeout_ms)))
+        });
+        ready!(silence.as_mut().poll(cx));
+        Poll::Ready(Some(Err(BodyError::Silent { idle_timeout_ms })))
+    }
 }
 
 impl Sink {
@@ -137,12 +182,9 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Origin(body) => Poll::Ready(match ready!(Pin::new(body).poll_frame(cx)) {
-                // Trailers are dropped: what they say is not for everyone on the way.
-                Some(Ok(frame)) => frame.into_data().ok().map(|data| Ok(Frame::data(data))),
-                Some(Err(error)) => Some(Err(error.into())),
-                None => None,
-            }),
+            Self::Origin(passing) => {
+                passing.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
+            }
             Self::Fill(reader) => {
                 reader.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
@@ -153,7 +195,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Origin(body) => body.is_end_stream(),
+            Self::Origin(passing) => passing.body.is_end_stream(),
             Self::Fill(reader) => reader.is_ended,
         }
     }
@@ -162,7 +204,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Origin(body) => body.size_hint(),
+            Self::Origin(passing) => passing.body.size_hint(),
             Self::Fill(reader) => reader.left_bytes.map_or(SizeHint::new(), SizeHint::with_exact),
         }
     }

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{
     ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
-    RANGE,
+    RANGE, SET_COOKIE,
 };
 
 use super::fields;
@@ -34,7 +34,11 @@ fn etag_of(headers: &HeaderMap) -> Option<EntityTag<'_>> {
 
 /// Whether the client has what is stored: a successful response whose conditions call for 304.
 /// `If-None-Match` beats `If-Modified-Since` (§13.2.2); tags are compared weakly (§13.1.2).
+/// What sets a cookie is sent whole: the client has the body, but not the cookie.
 pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    if stored.contains_key(SET_COOKIE) {
+        return false;
+    }
     if request.contains_key(IF_NONE_MATCH) {
         let current = etag_of(stored);
         return request.get_all(IF_NONE_MATCH).iter().any(|line| lists(line.as_bytes(), current));

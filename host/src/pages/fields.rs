@@ -42,18 +42,6 @@ fn split_member(text: &str) -> Option<(&str, Option<&str>)> {
     (!is_quoted).then_some((text, None))
 }
 
-/// All values of a field as one (RFC 9110 §5.3); `None` if it is absent or not text.
-pub(crate) fn combined(headers: &HeaderMap, name: &str) -> Option<String> {
-    let mut lines = headers.get_all(name).iter().map(HeaderValue::to_str);
-    let first = lines.next()?.ok()?;
-    let mut all = first.to_owned();
-    for line in lines {
-        all.push_str(", ");
-        all.push_str(line.ok()?);
-    }
-    Some(all)
-}
-
 /// A date in one of the three forms of RFC 9110 §5.6.7, as milliseconds since 1970; `None` if there
 /// is not exactly one line, or not a date in it.
 pub(crate) fn date_ms(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {

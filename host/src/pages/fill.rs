@@ -14,13 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::{self, Body, Sink};
+use super::body::{self, Sink};
 use super::freshness::Timing;
 use super::outcome::Reason;
+use super::purge::KeyUnknown;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::storable::{self, Framing, Plan, Terms};
@@ -114,8 +115,8 @@ impl Fill {
             Ok(terms) => terms,
             Err(reason) => {
                 self.land(Landing::NotStored);
-                let body =
-                    if incoming.is_end_stream() { Body::Empty } else { Body::Origin(incoming) };
+                let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
+                let body = body::passing(incoming, idle_timeout_ms);
                 let Head { status, headers, .. } = head;
                 let answer = respond::from_origin(&self.ask, status, headers, body, Some(reason));
                 let _ = reply.send(answer);
@@ -236,11 +237,14 @@ impl Fill {
 
     /// Stores a whole answer and releases those who wait for it.
     fn store(&mut self, head: &Head, plan: &Plan, body: Bytes) {
-        let url = self.ask.address.url();
         let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
         let received_ms = head.timing.received_ms;
-        let stored = plan.head(&url, head.status, &head.headers, received_ms, plugin);
-        match self.keep(stored, plan, body) {
+        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
+        let kept = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed).and_then(|url| {
+            let stored = plan.head(&url, head.status, &head.headers, received_ms, plugin);
+            self.keep(stored, plan, body)
+        });
+        match kept {
             Ok(_) => self.land(Landing::Stored),
             Err(reason) => {
                 self.pages.shared.metrics.note_not_stored(reason);

@@ -8,7 +8,9 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TRANSFER_ENCODING, VIA};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, MAX_FORWARDS, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::key::Address;
@@ -56,13 +58,26 @@ fn is_dropped(name: &str) -> bool {
             // Answered here: the body is asked for when it is passed on.
             "expect"
                 | "http2-settings"
-                // Ways to make an origin see another path or method than the key has.
+                // Ways to make an origin see another host, scheme, path or method than the key has.
+                | "x-forwarded-port"
+                | "x-forwarded-server"
+                | "x-forwarded-scheme"
+                | "x-forwarded-protocol"
+                | "x-forwarded-ssl"
+                | "front-end-https"
+                | "x-url-scheme"
+                | "x-host"
+                | "x-original-host"
+                | "x-forwarded-path"
+                | "x-forwarded-uri"
                 | "x-forwarded-prefix"
                 | "x-original-url"
                 | "x-rewrite-url"
                 | "x-http-method-override"
                 | "x-http-method"
                 | "x-method-override"
+                // Who the client is stands in fields that are written here.
+                | "x-real-ip"
         )
 }
 
@@ -166,6 +181,22 @@ pub(crate) fn is_loop(headers: &HeaderMap, name: &str) -> bool {
         .any(|word| word == name)
 }
 
+/// Counts this proxy among those that an OPTIONS or TRACE may pass (RFC 9110 §7.6.2); `false` if it
+/// may go no further. What is no number limits nothing.
+pub(crate) fn may_go_on(headers: &mut HeaderMap) -> bool {
+    let mut lines = headers.get_all(MAX_FORWARDS).iter();
+    let (Some(only), None) = (lines.next(), lines.next()) else { return true };
+    let digits = only.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return true;
+    }
+    // Larger than any number here is as good as the largest.
+    let left: u64 = only.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+    let Some(left) = left.checked_sub(1) else { return false };
+    headers.insert(MAX_FORWARDS, HeaderValue::from(left));
+    true
+}
+
 /// Makes `Host` say what the request is for, where an absolute target said something else.
 pub(crate) fn set_host(headers: &mut HeaderMap, address: &Address) {
     if let Ok(host) = HeaderValue::from_str(address.authority()) {
@@ -209,6 +240,36 @@ mod tests {
     }
 
     #[test]
+    fn no_field_makes_the_origin_see_another_target_than_the_key_has() {
+        let names = [
+            "x-forwarded-ssl",
+            "x-forwarded-scheme",
+            "x-forwarded-protocol",
+            "x-forwarded-port",
+            "x-forwarded-server",
+            "x-forwarded-path",
+            "x-forwarded-uri",
+            "x-forwarded-prefix",
+            "x-real-ip",
+            "x-host",
+            "x-original-host",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-url-scheme",
+            "front-end-https",
+            "x-http-method",
+            "x-http-method-override",
+            "x-method-override",
+        ];
+        for name in names {
+            let mut fields = headers(&[(name, "x"), ("x-own", "y")]);
+            clean_request(&mut fields);
+            assert_eq!(fields.keys().collect::<Vec<_>>(), ["x-own"], "{name}");
+            assert_eq!(fate(&HeaderName::from_static(name)), Fate::Same, "{name}");
+        }
+    }
+
+    #[test]
     fn what_a_client_says_about_itself_is_overwritten() {
         let mut fields = headers(&[
             ("x-forwarded-for", "6.6.6.6"),
@@ -226,6 +287,25 @@ mod tests {
         assert_eq!(all("x-forwarded-proto"), ["http"]);
         assert_eq!(all("forwarded"), ["for=1.2.3.4;host=\"example.com\";proto=http"]);
         assert_eq!(all("via"), ["1.1 edge", "1.1 me"]);
+    }
+
+    #[test]
+    fn the_number_of_proxies_to_pass_is_counted_down() {
+        let rows = [
+            ("2", true, "1"),
+            ("1", true, "0"),
+            ("0", false, "0"),
+            ("00", false, "00"),
+            ("99999999999999999999", true, "18446744073709551614"),
+            ("-1", true, "-1"),
+            ("", true, ""),
+        ];
+        for (received, goes_on, sent) in rows {
+            let mut fields = headers(&[("max-forwards", received)]);
+            assert_eq!(may_go_on(&mut fields), goes_on, "{received}");
+            assert_eq!(fields.get(MAX_FORWARDS).unwrap(), sent);
+        }
+        assert!(may_go_on(&mut headers(&[])));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::model::{Key, KeyError};
 
 const SCHEME: &str = "http://";
 const DEFAULT_PORT: &str = ":80";
+const TLS_PORT: &str = ":443";
 
 /// The target of a request (RFC 9112 §3.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,21 @@ impl Address {
         }
     }
 
+    /// The target of a URL as people write it: in `https` too, since behind what ends TLS its page
+    /// is asked for in `http`, and with a fragment, which no request has.
+    pub(crate) fn of_text(url: &str) -> Result<Self, AddressError> {
+        let refused = || AddressError::Target { target: url.to_owned() };
+        let text = url.split('#').next().unwrap_or(url);
+        let uri: Uri = text.parse().map_err(|_| refused())?;
+        let found = uri.authority().ok_or_else(refused)?.as_str();
+        let found = match uri.scheme_str() {
+            Some("http") => found,
+            Some("https") => found.strip_suffix(TLS_PORT).unwrap_or(found),
+            _ => return Err(refused()),
+        };
+        Self::new(authority(found)?, &uri)
+    }
+
     /// The target that a whole URL names.
     pub(crate) fn of_url(uri: &Uri) -> Result<Self, AddressError> {
         let is_http = uri.scheme() == Some(&http::uri::Scheme::HTTP);
@@ -91,14 +107,6 @@ impl Address {
     /// Host and port, in lower case and without the default port.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
-    }
-
-    /// The host without its port.
-    pub(crate) fn host(&self) -> &str {
-        match self.authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => &self.authority,
-        }
     }
 
     /// The path as sent.
@@ -131,13 +139,13 @@ impl Address {
         Key::new(self.url().as_bytes())
     }
 
-    /// The URL of a reference in a response to this request, if it is on the same host
+    /// What a reference in a response to this request names, if it is on the same host
     /// (RFC 9111 §4.4 asks no more than that).
-    pub(crate) fn resolve_same_host(&self, reference: &HeaderValue) -> Option<String> {
+    pub(crate) fn resolve_same_host(&self, reference: &HeaderValue) -> Option<Self> {
         let text = reference.to_str().ok()?;
         let text = text.split('#').next().unwrap_or(text);
         if text.starts_with('/') && !text.starts_with("//") {
-            return Self::new(self.authority.clone(), &text.parse().ok()?).ok().map(|a| a.url());
+            return Self::new(self.authority.clone(), &text.parse().ok()?).ok();
         }
         if let Some(behind_scheme) = text.strip_prefix("//") {
             return self.resolve_absolute(&format!("{SCHEME}{behind_scheme}"));
@@ -147,13 +155,26 @@ impl Address {
         }
         let directory = self.path().rsplit_once('/').map_or("", |(directory, _)| directory);
         let joined: Uri = format!("{directory}/{text}").parse().ok()?;
-        Self::new(self.authority.clone(), &joined).ok().map(|address| address.url())
+        Self::new(self.authority.clone(), &joined).ok()
     }
 
-    fn resolve_absolute(&self, url: &str) -> Option<String> {
-        let other = Self::of_url(&url.parse().ok()?).ok()?;
-        (other.authority == self.authority).then(|| other.url())
+    fn resolve_absolute(&self, url: &str) -> Option<Self> {
+        Self::of_text(url).ok().filter(|other| other.authority == self.authority)
     }
+}
+
+/// The host of an authority, without its port.
+pub(crate) fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// Host and optional port of a URL that [`Address::url`] made.
+pub(crate) fn authority_of(url: &str) -> &str {
+    let behind_scheme = url.strip_prefix(SCHEME).unwrap_or(url);
+    behind_scheme.split(['/', '?']).next().unwrap_or(behind_scheme)
 }
 
 /// A host with an optional port, in the one spelling that keys and sites use.
@@ -223,6 +244,32 @@ mod tests {
     }
 
     #[test]
+    fn urls_that_people_write_have_one_spelling() {
+        let written = |url: &str| Address::of_text(url).map(|address| address.url());
+        for url in
+            ["http://A.example:80/p?q", "HTTPS://a.example:443/p?q#top", "http://a.example/p?q#"]
+        {
+            assert_eq!(written(url).as_deref(), Ok("http://a.example/p?q"), "{url}");
+        }
+        assert_eq!(written("https://a.example#top").as_deref(), Ok("http://a.example/"));
+        assert_eq!(written("http://a.example:443/").as_deref(), Ok("http://a.example:443/"));
+        for url in ["/p", "a.example", "ftp://a.example/", "http://user@a.example/", "http://", ""]
+        {
+            assert!(written(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_read_out_of_a_url() {
+        for url in ["http://[::1]:8080/a?b", "http://a.example/", "http://a.example:1/x"] {
+            let address = Address::of_text(url).unwrap();
+            assert_eq!(authority_of(&address.url()), address.authority());
+        }
+        assert_eq!(host_of("[::1]:8080"), "[::1]");
+        assert_eq!(host_of("a.example"), "a.example");
+    }
+
+    #[test]
     fn several_or_no_or_odd_hosts_are_refused() {
         assert_eq!(address("/", &["a", "a"]), Err(AddressError::Hosts { fields: 2 }));
         assert_eq!(address("/", &[]), Err(AddressError::Hosts { fields: 0 }));
@@ -234,11 +281,14 @@ mod tests {
     #[test]
     fn references_are_followed_on_the_same_host_only() {
         let base = address("/blog/post?x=1", &["example.com"]).unwrap();
-        let resolve = |reference: &str| base.resolve_same_host(&reference.parse().unwrap());
+        let resolve = |reference: &str| {
+            base.resolve_same_host(&reference.parse().unwrap()).map(|address| address.url())
+        };
         assert_eq!(resolve("/list#top").as_deref(), Some("http://example.com/list"));
         assert_eq!(resolve("other").as_deref(), Some("http://example.com/blog/other"));
         assert_eq!(resolve("http://EXAMPLE.com:80/a").as_deref(), Some("http://example.com/a"));
         assert_eq!(resolve("//example.com/a").as_deref(), Some("http://example.com/a"));
+        assert_eq!(resolve("https://example.com/a").as_deref(), Some("http://example.com/a"));
         assert_eq!(resolve("http://other.example/a"), None);
         assert_eq!(resolve("//other.example/a"), None);
     }

@@ -16,9 +16,9 @@ pub struct Metrics {
     requests: ByOutcome,
     /// Answers that were not stored, and requests that went past the cache, by reason.
     not_stored: ByOutcome,
-    /// Requests to origins.
+    /// Requests to origins, with those that were repeated.
     pub origin_requests: Counter,
-    /// Stale pages that a background request was begun for.
+    /// Pages that a background request was begun for: stale ones, and those that events name.
     pub refreshes: Counter,
     /// Connections refused because there were as many as there may be.
     pub refused_connections: Counter,
@@ -43,7 +43,7 @@ impl Metrics {
         registry.register("requests", "Answered requests", self.requests.clone());
         registry.register("not_stored", "Answers that were not stored", self.not_stored.clone());
         registry.register("origin_requests", "Requests to origins", self.origin_requests.clone());
-        registry.register("refreshes", "Stale pages refreshed", self.refreshes.clone());
+        registry.register("refreshes", "Pages refreshed in the background", self.refreshes.clone());
         registry.register(
             "refused_connections",
             "Connections over the limit",

@@ -27,6 +27,7 @@ mod origin;
 mod outcome;
 mod phase;
 mod policy_hook;
+mod purge;
 mod refresh;
 mod request;
 mod respond;
@@ -47,7 +48,7 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
-use crate::model::Key;
+use crate::model::{Key, Target};
 use crate::tasks::Tasks;
 use origin::{Origin, OriginError};
 use request::{Ask, Sites};
@@ -91,8 +92,8 @@ impl Pages {
         sites: Vec<Site>,
     ) -> Result<Self, SiteError> {
         let sites = Sites::new(sites)?;
-        let origin = Origin::new(&settings);
         let metrics = Metrics::default();
+        let origin = Origin::new(&settings, metrics.origin_requests.clone());
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
         let shared = Shared { cache, tasks, settings, sites, origin, metrics, refreshes };
         Ok(Self { shared: Arc::new(shared) })
@@ -103,7 +104,19 @@ impl Pages {
         &self.shared.metrics
     }
 
-    /// The key of a plain GET of a URL, without any of the inputs that a policy may look at.
+    /// What a purge of a URL must name, so that no plain GET of it is answered with what is older:
+    /// the URL in the spelling that pages have it, and the key that the site's policy makes of it.
+    /// `https` is taken as `http`, since behind what ends TLS pages are asked for in `http`.
+    ///
+    /// # Errors
+    /// What is no URL of a page of these sites, and a policy that fails: then what is kept for the
+    /// URL under a key of the policy is not known.
+    pub fn targets_of_url(&self, url: &str) -> Result<Vec<Target>, ExplainError> {
+        self.shared.sites.targets_of_url(url)
+    }
+
+    /// The key of a plain GET of a URL, without any of the inputs that a policy may look at. The
+    /// URL may be spelt as for [`Pages::targets_of_url`].
     pub fn explain_url(&self, url: &str) -> Result<Key, ExplainError> {
         self.shared.sites.key_of_url(url)
     }
@@ -131,7 +144,6 @@ impl Pages {
         headers: HeaderMap,
         body: Option<Incoming>,
     ) -> Result<Response<Incoming>, OriginError> {
-        self.shared.metrics.origin_requests.inc();
         self.shared.origin.send(method, &ask.upstream_uri()?, headers, body).await
     }
 }

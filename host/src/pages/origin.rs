@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 use super::settings::Settings;
@@ -60,10 +61,12 @@ type RequestBody = Either<Upload, Empty<Bytes>>;
 pub(crate) struct Origin {
     client: Client<HttpConnector, RequestBody>,
     head_timeout_ms: u64,
+    /// Counts every attempt.
+    requests: Counter,
 }
 
 impl Origin {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, requests: Counter) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_millis(settings.connect_timeout_ms)));
@@ -74,7 +77,7 @@ impl Origin {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .http1_max_buf_size(HEAD_BYTES_MAX)
             .build(connector);
-        Self { client, head_timeout_ms: settings.head_timeout_ms }
+        Self { client, head_timeout_ms: settings.head_timeout_ms, requests }
     }
 
     /// Sends a request and waits for the head of its answer; bodies stream. Dropping the future
@@ -102,6 +105,7 @@ impl Origin {
         headers: HeaderMap,
         body: Option<Incoming>,
     ) -> Result<Response<Incoming>, OriginError> {
+        self.requests.inc();
         let progress = Arc::new(Notify::new());
         let body = match body {
             Some(body) => Either::Left(Upload { body, progress: Arc::clone(&progress) }),

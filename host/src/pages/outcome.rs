@@ -17,7 +17,7 @@ pub(crate) enum Outcome {
     Miss,
     /// From the origin, past the cache.
     Pass,
-    /// By the server itself: the request is not one that it serves.
+    /// By the server itself: the request is not one that goes any further.
     Refused,
     /// By the server itself: the origin did not answer.
     Failed,
@@ -54,6 +54,8 @@ pub(crate) enum Reason {
     PolicyBypass,
     /// The policy could not say the key.
     PolicyKeyFailed,
+    /// A declared input may be read differently by the policy and the origin.
+    PolicyInputUnclear,
     /// The URL is longer than a key may be.
     KeyTooLong,
     /// `Cache-Control: no-store` in the request.
@@ -106,6 +108,8 @@ pub(crate) enum Reason {
     NoSite,
     /// The request has been here before.
     Loop,
+    /// `Max-Forwards` lets it go no further.
+    MaxForwards,
     /// `only-if-cached`, and it is not.
     OnlyIfCached,
     /// The origin can't be reached.
@@ -128,6 +132,7 @@ impl Reason {
             Self::Range => "range",
             Self::PolicyBypass => "policy-bypass",
             Self::PolicyKeyFailed => "policy-key-failed",
+            Self::PolicyInputUnclear => "policy-input-unclear",
             Self::KeyTooLong => "key-too-long",
             Self::RequestNoStore => "request-no-store",
             Self::NoStore => "no-store",
@@ -154,6 +159,7 @@ impl Reason {
             Self::BadTarget => "bad-target",
             Self::NoSite => "no-site",
             Self::Loop => "loop",
+            Self::MaxForwards => "max-forwards",
             Self::OnlyIfCached => "only-if-cached",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",
@@ -167,7 +173,10 @@ impl Reason {
         match self {
             Self::Method => "method",
             Self::RequestBody | Self::Range => "request",
-            Self::PolicyBypass | Self::PolicyKeyFailed | Self::KeyTooLong => "bypass",
+            Self::PolicyBypass
+            | Self::PolicyKeyFailed
+            | Self::PolicyInputUnclear
+            | Self::KeyTooLong => "bypass",
             _ => "miss",
         }
     }

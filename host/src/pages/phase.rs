@@ -9,13 +9,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::Body;
+use super::body::{self, Body};
 use super::directives::{RequestDirectives, ResponseDirectives};
 use super::fill::Fill;
 use super::metrics::Waiting;
@@ -25,7 +24,7 @@ use super::request::{Ask, Lookup, Refused};
 use super::respond::{self, Answer, Page};
 use super::{forward, tags, vary};
 use crate::cache::{Handle, Landing, Role, Verdict};
-use crate::model::{Cause, Invalidation, Key, Mode, Target};
+use crate::model::{Cause, Invalidation, Key, Mode, PageHead, Target};
 
 /// How often a miss joins somebody else's fill before it fetches alone.
 const JOINS_MAX: usize = 2;
@@ -103,7 +102,10 @@ impl Pages {
 
     /// Looks a request up and judges what is there.
     pub(super) async fn find(&self, ask: &Ask, key: &Key) -> Found {
-        let selects = |head: &crate::model::PageHead| vary::selects(&head.vary, &ask.headers);
+        let sites = &self.shared.sites;
+        let selects = |head: &PageHead| {
+            sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers)
+        };
         let Some((page, verdict)) = self.shared.cache.find_page(key, selects).await else {
             return Found::Nothing;
         };
@@ -225,7 +227,7 @@ impl Pages {
                 let is_seen = !matches!(error, OriginError::Connect(_) | OriginError::Target(_));
                 if is_seen && !ask.is_safe() {
                     // Nobody knows what the origin did; invalid too often is right.
-                    self.invalidate(vec![Target::Url(ask.address.url().into())]).await;
+                    self.invalidate(self.shared.sites.made_wrong(ask, &HeaderMap::new())).await;
                 }
                 return self.origin_failed(ask, &error);
             }
@@ -235,7 +237,7 @@ impl Pages {
             return self.failed(StatusCode::BAD_GATEWAY, Reason::OriginBroken);
         }
         if !ask.is_safe() && (status.is_success() || status.is_redirection()) {
-            self.invalidate(made_wrong(ask, &headers)).await;
+            self.invalidate(self.shared.sites.made_wrong(ask, &headers)).await;
         }
         forward::clean_response(&mut headers);
         tags::strip(&mut headers);
@@ -243,10 +245,7 @@ impl Pages {
         if matches!(ask.method, Method::GET | Method::HEAD) {
             vary::add_names(&mut headers, &self.policy_names(ask));
         }
-        let body = match body.is_end_stream() {
-            true => Body::Empty,
-            false => Body::Origin(body),
-        };
+        let body = body::passing(body, self.shared.settings.body_idle_timeout_ms);
         respond::from_origin(ask, status, headers, body, Some(reason))
     }
 
@@ -279,14 +278,4 @@ impl Pages {
     pub(super) fn failed(&self, status: StatusCode, reason: Reason) -> Answer {
         respond::own(status, Outcome::Failed, reason, self.now_ms())
     }
-}
-
-/// What a successful answer to an unsafe method makes wrong (RFC 9111 §4.4, RFC 9875 §3).
-fn made_wrong(ask: &Ask, headers: &HeaderMap) -> Vec<Target> {
-    let references = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
-    let others = references.filter_map(|reference| ask.address.resolve_same_host(reference));
-    let mut urls = vec![ask.address.url()];
-    urls.extend(others);
-    let tags = tags::to_invalidate(headers).into_iter().map(Target::Tag);
-    urls.into_iter().map(|url| Target::Url(url.into())).chain(tags).collect()
 }

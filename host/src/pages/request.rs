@@ -14,7 +14,7 @@ use super::key::{self, Address, AddressError};
 use super::outcome::Reason;
 use super::policy_hook;
 use super::settings::{Site, SiteError};
-use crate::model::{Key, KeyDecision, RequestView};
+use crate::model::{Key, KeyDecision, PageHead, RequestView};
 
 /// A request that is the page cache's to answer.
 pub(crate) struct Ask {
@@ -65,9 +65,13 @@ impl Ask {
         let address = Address::of_request(&parts.uri, &parts.headers)
             .map_err(|_| refused(StatusCode::BAD_REQUEST, Reason::BadTarget))?;
         let site = sites
-            .of(&address)
+            .of(address.authority())
             .ok_or_else(|| refused(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite))?;
         forward::clean_request(&mut parts.headers);
+        // TRACE, the other method that this counts for, has been refused.
+        if parts.method == Method::OPTIONS && !forward::may_go_on(&mut parts.headers) {
+            return Err(refused(StatusCode::OK, Reason::MaxForwards));
+        }
         let mut ask = Self {
             site: Arc::clone(site),
             address,
@@ -107,8 +111,8 @@ impl Ask {
     }
 }
 
-/// Where memory is asked for a GET or HEAD, and what the policy saw to say so.
-fn lookup(
+/// Where memory is asked for a GET or HEAD of these fields, and what the policy saw to say so.
+pub(crate) fn lookup(
     site: &Site,
     method: &Method,
     address: &Address,
@@ -119,7 +123,13 @@ fn lookup(
         Err(_) => Lookup::Not(Reason::KeyTooLong),
     };
     let Some(policy) = &site.policy else { return (default(), None) };
-    let view = policy_hook::view(method.as_str(), address, headers, policy.inputs());
+    let view = match policy_hook::view(method.as_str(), address, headers, policy.inputs()) {
+        Ok(view) => view,
+        Err(error) => {
+            tracing::debug!(site = %site.name, policy = policy.name(), %error, "cache key");
+            return (Lookup::Not(Reason::PolicyInputUnclear), None);
+        }
+    };
     let lookup = match policy.cache_key(&view) {
         Ok(KeyDecision::Default) => default(),
         Ok(KeyDecision::Custom(key)) => Lookup::Under(key),
@@ -191,21 +201,32 @@ impl Sites {
         Ok(Self { sites: checked, proxy_name: format!("wasmcached-{id:016x}") })
     }
 
-    fn of(&self, address: &Address) -> Option<&Arc<Site>> {
+    /// The site that answers for a host with or without a port.
+    pub(crate) fn of(&self, authority: &str) -> Option<&Arc<Site>> {
         let answers = |site: &&Arc<Site>| match site.host.as_deref() {
-            Some(host) => host == address.authority() || host == address.host(),
+            Some(host) => host == authority || host == key::host_of(authority),
             None => true,
         };
         self.sites.iter().find(answers)
     }
 
+    /// The site that answers for an address.
+    pub(crate) fn of_address(&self, address: &Address) -> Result<&Arc<Site>, ExplainError> {
+        let host = || address.authority().to_owned();
+        self.of(address.authority()).ok_or_else(|| ExplainError::NoSite { host: host() })
+    }
+
+    /// Whether a page was stored for this site, as its policy decides now: a key that two sites or
+    /// two plugins make is not one page.
+    pub(crate) fn owns(&self, site: &Arc<Site>, head: &PageHead) -> bool {
+        head.plugin.as_deref() == site.policy.as_ref().map(|policy| policy.name())
+            && self.of(key::authority_of(&head.url)).is_some_and(|of| Arc::ptr_eq(of, site))
+    }
+
     /// The key of a plain GET of a URL, without any of the inputs that a policy may look at.
     pub(crate) fn key_of_url(&self, url: &str) -> Result<Key, ExplainError> {
-        let uri: Uri = url.parse().map_err(|_| AddressError::Target { target: url.to_owned() })?;
-        let address = Address::of_url(&uri)?;
-        let site = self
-            .of(&address)
-            .ok_or_else(|| ExplainError::NoSite { host: address.authority().to_owned() })?;
+        let address = Address::of_text(url)?;
+        let site = self.of_address(&address)?;
         match lookup(site, &Method::GET, &address, &HeaderMap::new()).0 {
             Lookup::Under(key) => Ok(key),
             Lookup::Not(reason) => {

@@ -4,8 +4,10 @@
 //! - A 304 makes a page fresh only if the fence still lets it live, and then with the claim that
 //!   was taken before the conditional request.
 //! - A page keeps the tags that its body was built with, whatever the 304 says.
+//! - A page keeps what it was selected by, unless the 304 says otherwise: its stored `Vary` also
+//!   names what the policy looks at, and that makes no variants.
 
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, VARY};
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
 
@@ -43,7 +45,15 @@ impl Fill {
                 headers.append(name.clone(), value.clone());
             }
         }
+        let is_selected_anew = update.contains_key(VARY);
+        let vary = match is_selected_anew {
+            true => None,
+            false => headers.remove(VARY).map(|_| old.headers.get_all(VARY)),
+        };
         let terms = storable::judge(&self.ask.headers, old.status, &headers, timing);
+        for line in vary.into_iter().flatten() {
+            headers.append(VARY, line.clone());
+        }
         let view = policy_hook::response_view(old.status, &headers, Some(base.body().len() as u64));
         self.finish_head(&mut headers, timing);
         let settled = match terms {
@@ -51,6 +61,9 @@ impl Fill {
             Err(reason) => Err(reason),
         };
         let plan = settled.and_then(|mut plan| {
+            if !is_selected_anew {
+                plan.selection.clone_from(&old.vary);
+            }
             // The body is as old as its old tags say; a new list alone would forget them.
             for tag in base.tags() {
                 tags::add(&mut plan.tags, tag.clone())?;

@@ -12,7 +12,7 @@ pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
 /// Time from the last byte of a request to the head of its answer, milliseconds.
 pub const HEAD_TIMEOUT_MS: u64 = 30_000;
 
-/// Time that an origin may be silent in the middle of a body, milliseconds.
+/// Time that an origin may be silent in the middle of a body, stored or not, milliseconds.
 pub const BODY_IDLE_TIMEOUT_MS: u64 = 30_000;
 
 /// Connections at a time, where the operator says nothing.

@@ -54,6 +54,8 @@ pub(crate) fn judge(
     let forbidden = [
         (RequestDirectives::of(request).no_store, Reason::RequestNoStore),
         (directives.no_store, Reason::NoStore),
+        // What can't be read may have been one that forbids it.
+        (directives.is_malformed, Reason::NoStore),
         (directives.private, Reason::Private),
         (directives.no_cache, Reason::NoCache),
         (request.contains_key(AUTHORIZATION) && !may_be_shared(&directives), Reason::Authorization),

@@ -23,8 +23,9 @@ fn plan(status: u16, request: &Fields, response: &Fields) -> Result<Plan, Reason
 #[test]
 fn what_http_forbids_is_not_stored() {
     let fresh = "max-age=60";
-    let rows: [(&Fields, &Fields, Reason); 13] = [
+    let rows: [(&Fields, &Fields, Reason); 14] = [
         (&[], &[("cache-control", "no-store, max-age=60")], Reason::NoStore),
+        (&[], &[("cache-control", "public, max-age=60, x=\"")], Reason::NoStore),
         (&[], &[("cache-control", "private, max-age=60")], Reason::Private),
         (&[], &[("cache-control", "private=\"x\", max-age=60")], Reason::Private),
         (&[], &[("cache-control", "max-age=60"), ("cache-control", "No-Cache")], Reason::NoCache),

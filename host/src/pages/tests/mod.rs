@@ -1,8 +1,10 @@
 //! The page cache over real sockets, in front of an origin that the test plays.
 
 mod filling;
+mod keys;
 mod policy;
 mod proxying;
 mod purging;
+mod refreshing;
 mod serving;
 mod stage;

@@ -1,6 +1,7 @@
 //! What a policy decides, and what it can't.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -91,10 +92,55 @@ async fn what_a_policy_wants_left_alone_or_fails_about_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_policy_does_not_store_what_http_forbids() {
+async fn a_cookie_beyond_ascii_hides_no_other_from_the_policy() {
     let mut stage = stage().await;
+    let fresh = "Cache-Control: max-age=60\r\n";
+    let gold = get("/", "Cookie: name=J\u{fc}rgen; tier=gold\r\n");
+    stage.fetch(&gold, &ok(fresh, "gold")).await.is(200, "gold");
+    stage.fetch(&get("/", ""), &ok(fresh, "plain")).await.is(200, "plain");
+    stage.cached(&gold).await.is(200, "gold");
+}
+
+#[tokio::test]
+async fn what_policy_and_origin_may_read_differently_is_not_looked_up() {
+    let mut stage = stage().await;
+    let fresh = "Cache-Control: max-age=60\r\n";
+    stage.fetch(&get("/", ""), &ok(fresh, "plain")).await.is(200, "plain");
     for body in ["one", "two"] {
-        let fields = "X-Models: m1\r\nCache-Control: private\r\n";
-        stage.fetch(&get("/", ""), &ok(fields, body)).await.is(200, body);
+        let twice = get("/", "Cookie: tier=gold; tier=none\r\n");
+        let reply = stage.fetch(&twice, &ok(fresh, body)).await;
+        reply.is(200, body);
+        reply.came("fwd=bypass; detail=policy-input-unclear");
+    }
+    stage.cached(&get("/", "")).await.is(200, "plain");
+}
+
+#[tokio::test]
+async fn a_304_makes_no_variants_of_what_the_policy_looks_at() {
+    let mut stage = stage().await;
+    let fields = "Cache-Control: max-age=10\r\nETag: \"v1\"\r\nVary: X-Own\r\n";
+    let ours = |session: &str| get("/", &format!("X-Own: 1\r\nCookie: tier=gold; s={session}\r\n"));
+    stage.fetch(&ours("a"), &ok(fields, "gold")).await.is(200, "gold");
+    for not_modified in ["", "Vary: X-Own\r\n"] {
+        stage.clock.advance(Duration::from_secs(11));
+        let not_modified = format!("HTTP/1.1 304 Not Modified\r\n{not_modified}\r\n");
+        stage.fetch(&ours("b"), &not_modified).await.is(200, "gold");
+        let hit = stage.cached(&ours("c")).await;
+        hit.is(200, "gold");
+        let lines = hit.head.lines().filter(|line| line.to_lowercase().starts_with("vary:"));
+        assert_eq!(lines.collect::<Vec<_>>(), ["vary: X-Own", "vary: cookie, x-lang"]);
+    }
+    let other = get("/", "X-Own: 2\r\nCookie: tier=gold\r\n");
+    stage.fetch(&other, &ok(fields, "other")).await.is(200, "other");
+}
+
+#[tokio::test]
+async fn a_policy_does_not_store_what_http_forbids() {
+    for forbidden in ["private", "max-age=60, x=\"private", "pr\u{ef}vate"] {
+        let mut stage = stage().await;
+        let fields = format!("X-Models: m1\r\nCache-Control: {forbidden}\r\n");
+        for body in ["one", "two"] {
+            stage.fetch(&get("/", ""), &ok(&fields, body)).await.is(200, body);
+        }
     }
 }

@@ -157,6 +157,23 @@ async fn a_set_cookie_reaches_its_client_in_every_line() {
 }
 
 #[tokio::test]
+async fn a_set_cookie_is_not_lost_to_a_client_that_has_the_page() {
+    let mut stage = Stage::new().await;
+    let known = get("/", "If-None-Match: \"v1\"\r\n");
+    let fields = "Cache-Control: max-age=10\r\nETag: \"v1\"\r\n";
+    let with_cookie = format!("{fields}Set-Cookie: a=1\r\n");
+    let reply = stage.fetch(&known, &ok(&with_cookie, "one")).await;
+    reply.is(200, "one");
+    assert_eq!(reply.field("set-cookie"), Some("a=1"));
+    stage.fetch(&get("/", ""), &ok(fields, "one")).await.is(200, "one");
+    stage.clock.advance(Duration::from_secs(11));
+    let not_modified = "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nSet-Cookie: a=2\r\n\r\n";
+    let reply = stage.fetch(&known, not_modified).await;
+    reply.is(200, "one");
+    assert_eq!(reply.field("set-cookie"), Some("a=2"));
+}
+
+#[tokio::test]
 async fn a_truncated_body_is_cut_off_and_not_stored() {
     let fresh = "Cache-Control: max-age=60\r\n";
     let by_length = format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n{fresh}\r\nhalf");

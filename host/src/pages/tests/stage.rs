@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const NOW: u64 = 784_111_777_000; // Sun, 06 Nov 1994 08:49:37 GMT
 pub(super) const ITEM_BYTES_MAX: usize = 64 * 1024;
 
+/// What a site answers for, and who decides about its pages.
+type HostAndPolicy<'a> = (Option<&'a str>, Option<Arc<dyn PagePolicy>>);
+
 pub(super) struct Stage {
     pub(super) pages: Pages,
     pub(super) cache: Cache,
@@ -36,6 +39,11 @@ impl Stage {
     }
 
     pub(super) async fn with(settings: Settings, policy: Option<Arc<dyn PagePolicy>>) -> Self {
+        Self::of_sites(settings, vec![(None, policy)]).await
+    }
+
+    /// Sites for these hosts, all with the one origin.
+    pub(super) async fn of_sites(settings: Settings, sites: Vec<HostAndPolicy<'_>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = listener.local_addr().unwrap();
         let tasks = Tasks::default();
@@ -48,9 +56,14 @@ impl Stage {
             when_full: WhenFull::Evict,
         };
         let cache = Cache::new(config, clock.clone(), None, Recovered::default());
-        let uri = format!("http://{origin}").parse().unwrap();
-        let site = Site { name: "test".into(), host: None, origin: uri, policy };
-        let pages = Pages::new(cache.clone(), tasks.clone(), settings, vec![site]).unwrap();
+        let site = |(host, policy): HostAndPolicy<'_>| Site {
+            name: host.unwrap_or("test").into(),
+            host: host.map(Into::into),
+            origin: format!("http://{origin}").parse().unwrap(),
+            policy,
+        };
+        let sites = sites.into_iter().map(site).collect();
+        let pages = Pages::new(cache.clone(), tasks.clone(), settings, sites).unwrap();
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let Bound::Tcp(address) = *listener.bound() else { panic!("bound to TCP") };
         tasks.spawn(serve(listener, pages.clone()));
