@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::UrlError;
 use crate::cache::{InvalidateError, UpdateError};
 use crate::model::{KeyError, TagError};
 
@@ -40,6 +41,15 @@ impl From<KeyError> for ApiError {
 impl From<TagError> for ApiError {
     fn from(error: TagError) -> Self {
         Self::bad_request(error)
+    }
+}
+
+impl From<UrlError> for ApiError {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::NoPage(why) => Self::bad_request(why),
+            UrlError::KeyUnknown(why) => Self::new(StatusCode::SERVICE_UNAVAILABLE, why),
+        }
     }
 }
 

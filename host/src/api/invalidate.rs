@@ -42,7 +42,7 @@ pub(super) async fn invalidate(
         RequestMode::Hard => Mode::Hard,
         RequestMode::Soft => Mode::Soft,
     };
-    let targets = targets(&request)?;
+    let targets = targets(&api, &request)?;
     let under_prefixes = count_prefixes(&api, &targets).await;
     let invalidation = Invalidation {
         targets: targets.into_iter().map(|target| (target, mode)).collect(),
@@ -53,7 +53,7 @@ pub(super) async fn invalidate(
     Ok(Json(json!({ "sequence": applied.sequence.to_string(), "affected": affected })))
 }
 
-fn targets(request: &Request) -> Result<Vec<Target>, ApiError> {
+fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
     let mut targets = Vec::new();
     for tag in &request.tags {
         targets.push(Target::Tag(Tag::new(tag)?));
@@ -64,7 +64,9 @@ fn targets(request: &Request) -> Result<Vec<Target>, ApiError> {
     for prefix in &request.prefixes {
         targets.push(Target::Prefix(Key::new(prefix.as_bytes())?));
     }
-    targets.extend(request.urls.iter().map(|url| Target::Url(url.as_str().into())));
+    for url in &request.urls {
+        targets.extend((api.url_targets)(url)?);
+    }
     targets.extend(request.everything.then_some(Target::Everything));
     Ok(targets)
 }

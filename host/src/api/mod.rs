@@ -35,7 +35,7 @@ use axum::routing::{get, post, put};
 use prometheus_client::registry::Registry;
 
 use crate::cache::Cache;
-use crate::model::Key;
+use crate::model::{Key, Target};
 use crate::plugins::Plugins;
 
 pub use error::ApiError;
@@ -43,6 +43,19 @@ pub use error::ApiError;
 /// The key under which a page of this URL is looked up; given by the app, because the page cache is
 /// another front door.
 pub type UrlKey = Arc<dyn Fn(&str) -> Option<Key> + Send + Sync>;
+
+/// What a purge of a page's URL names: itself as keys spell it, and its key where a plugin gives it
+/// one. Given by the app, like [`UrlKey`].
+pub type UrlTargets = Arc<dyn Fn(&str) -> Result<Vec<Target>, UrlError> + Send + Sync>;
+
+/// A URL that can't be purged; each says why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UrlError {
+    /// No page of this server can have it.
+    NoPage(String),
+    /// The plugin could not say its key now.
+    KeyUnknown(String),
+}
 
 /// What the routes work on; clones share it.
 #[derive(Clone)]
@@ -55,6 +68,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// Finds the key of a URL.
     pub url_key: UrlKey,
+    /// Finds what a purge of a URL names.
+    pub url_targets: UrlTargets,
     /// When the server was started, milliseconds since 1970.
     pub started_ms: u64,
 }

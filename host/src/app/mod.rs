@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Permission};
 use crate::model::Target;
 use crate::net::Listener;
+use crate::pages::ExplainError;
 use crate::plugins::Plugins;
 use crate::tasks::Tasks;
 use crate::{api, events, memcached, pages};
@@ -80,7 +81,7 @@ impl App {
         let events = {
             let metrics = events::Metrics::default();
             metrics.register(&mut registry);
-            let (refresh, targets) = (refresher(pages.clone()), url_targets(pages.clone()));
+            let (refresh, targets) = (refresher(pages.clone()), event_url_targets(pages.clone()));
             events::Events::new(cache.clone(), plugins.clone(), sources, refresh, targets, metrics)
         };
         let api = api::Api {
@@ -88,6 +89,7 @@ impl App {
             plugins,
             registry: Arc::new(registry),
             url_key: url_key(pages.clone()),
+            url_targets: url_targets(pages.clone()),
             started_ms: clock.now_ms(),
         };
         let router = api::complete(api::router(api).merge(events::router(events)));
@@ -232,9 +234,31 @@ fn refresher(pages: Option<pages::Pages>) -> events::Refresh {
     })
 }
 
-/// A URL that no page of this server has is purged as it stands.
-fn url_targets(_pages: Option<pages::Pages>) -> events::UrlTargets {
-    Arc::new(move |url| vec![Target::Url(url.into())])
+/// What a purge of a URL names, for the API.
+fn url_targets(pages: Option<pages::Pages>) -> api::UrlTargets {
+    Arc::new(move |url| {
+        let none = || api::UrlError::NoPage(format!("url {url:?}: no site is configured"));
+        let found = pages.as_ref().ok_or_else(none)?.targets_of_url(url);
+        found.map_err(|error| match error {
+            ExplainError::Address(_) | ExplainError::NoSite { .. } => {
+                api::UrlError::NoPage(error.to_string())
+            }
+            ExplainError::NotLookedUp { .. } => api::UrlError::KeyUnknown(error.to_string()),
+        })
+    })
+}
+
+/// The same for events, which are never answered with nothing done.
+fn event_url_targets(pages: Option<pages::Pages>) -> events::UrlTargets {
+    let targets = url_targets(pages);
+    Arc::new(move |url| match targets(url) {
+        Ok(targets) => targets,
+        Err(api::UrlError::NoPage(_)) => vec![Target::Url(url.into())],
+        Err(api::UrlError::KeyUnknown(why)) => {
+            tracing::warn!(why, "purging everything");
+            vec![Target::Everything]
+        }
+    })
 }
 
 fn url_key(pages: Option<pages::Pages>) -> api::UrlKey {

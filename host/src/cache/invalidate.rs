@@ -95,27 +95,32 @@ impl Cache {
 impl Shared {
     /// Raises the fence and publishes the watermark. Called in the order of sequences.
     fn apply(&self, sequence: Sequence, invalidation: &Arc<Invalidation>) -> u64 {
+        let (keys, wide): (Vec<_>, Vec<_>) =
+            invalidation.targets.iter().partition(|(target, _)| matches!(target, Target::Key(_)));
         let mut affected = 0;
-        let mut is_wide = false;
-        for (target, mode) in &invalidation.targets {
+        for (target, mode) in &keys {
+            if let Target::Key(key) = target {
+                affected += self.remove_key(key, *mode, sequence);
+            }
+        }
+        if !keys.is_empty() && !wide.is_empty() {
+            // What was removed by key is no longer there to be counted by its tags and URL.
+            self.store.settle();
+        }
+        for (target, mode) in &wide {
+            let live = self.fence.raise(target, *mode, sequence);
             affected += match target {
-                Target::Key(key) => self.remove_key(key, *mode, sequence),
                 Target::Everything => {
-                    is_wide = true;
-                    self.fence.raise(target, *mode, sequence);
                     self.store.settle();
                     self.store.len()
                 }
-                Target::Tag(_) | Target::Url(_) | Target::Prefix(_) => {
-                    is_wide = true;
-                    self.fence.raise(target, *mode, sequence).unwrap_or(0)
-                }
+                _ => live.unwrap_or(0),
             };
         }
         self.fence.publish(sequence);
         self.history.note_invalidation(sequence, invalidation);
         self.stats.invalidations.inc();
-        if is_wide {
+        if !wide.is_empty() {
             self.sweep_wanted.notify_one();
         }
         affected
