@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::entry::Handle;
 use super::store::Slot;
 use super::tier::{Record, TierError};
 use super::{Cache, Shared};
@@ -141,7 +142,11 @@ impl Shared {
                     self.fence.raise(&Target::Url(head.url.clone()), mode, sequence);
                 }
             }
-            (Slot::Item(_), _) | (Slot::Pages(_), Mode::Hard) => {
+            (Slot::Item(item), Mode::Soft) => {
+                let outdated = self.outdated(item);
+                self.store.put(key.clone(), Slot::Item(Handle::new(outdated)));
+            }
+            (Slot::Item(_) | Slot::Pages(_), Mode::Hard) => {
                 self.store.remove(key.as_bytes());
             }
         }

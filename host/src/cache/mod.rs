@@ -11,6 +11,7 @@
 //! No protocol, no SQL, no Wasm. What a page or an item looks like on a wire is the front doors'
 //! business; what lies below is behind the [`tier::Tier`] trait.
 
+mod bits;
 mod budget;
 mod entry;
 mod fence;
@@ -48,15 +49,17 @@ use flights::Flights;
 use history::History;
 use store::Store;
 
+pub use bits::Bits;
 pub use entry::{Entry, Handle};
 pub use fence::{Claim, FenceFull, Verdict};
 pub use fill::Refusal;
 pub use flights::{Landing, Lease, Role, Waiter};
 pub use inspect::{Death, Explanation, Listed, Listing};
 pub use invalidate::{Applied, InvalidateError};
+pub use read::Sight;
 pub use stats::Stats;
 pub use sweep::Swept;
-pub use update::{Change, Draft, UpdateError};
+pub use update::{Basis, Cas, Change, Draft, Revision, UpdateError};
 
 /// Locks over the keys; two clients seldom change keys of the same stripe.
 const STRIPES: usize = 1024;

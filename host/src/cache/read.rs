@@ -1,5 +1,6 @@
 //! Reading: memory first, then the tier, and the rule on the way out.
 
+use super::bits::Bits;
 use super::entry::{Entry, Handle};
 use super::fence::{Claim, Marks, Verdict};
 use super::flights::{Landing, Role};
@@ -8,19 +9,44 @@ use super::tier::Row;
 use super::{Cache, Shared};
 use crate::model::{Key, Kind, PageHead};
 
+/// What a reader without HTTP can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Fresh entries alone: it could not be told that one is stale.
+    Fresh,
+    /// Softly purged and outdated items, too; [`Cache::is_stale`] tells.
+    WithStale,
+}
+
 impl Cache {
     /// The value of a key as every protocol sees it: an item, or the representation of a page that
     /// has no variants and no content coding. Asks the tier where memory has nothing.
     pub async fn get(&self, key: &[u8]) -> Option<Handle> {
-        if let Some(found) = self.peek(key) {
+        self.get_as_seen(key, Sight::Fresh).await
+    }
+
+    /// Like [`Cache::get`], for readers that can be shown stale items.
+    pub async fn get_as_seen(&self, key: &[u8], sight: Sight) -> Option<Handle> {
+        if let Some(found) = self.peek_as_seen(key, sight) {
             return Some(found);
         }
         self.load(key).await;
-        self.shared.tier.as_ref().and_then(|_| self.peek(key))
+        self.shared.tier.as_ref().and_then(|_| self.peek_as_seen(key, sight))
+    }
+
+    /// Whether an entry may be shown only to those who are told that it is stale.
+    pub fn is_stale(&self, key: &[u8], entry: &Entry) -> bool {
+        entry.bits().has(Bits::STALE)
+            || self.shared.fence.judge(key, &entry.marks) != Verdict::Fresh
     }
 
     /// Like [`Cache::get`], from memory alone.
     pub fn peek(&self, key: &[u8]) -> Option<Handle> {
+        self.peek_as_seen(key, Sight::Fresh)
+    }
+
+    /// Like [`Cache::get_as_seen`], from memory alone.
+    pub fn peek_as_seen(&self, key: &[u8], sight: Sight) -> Option<Handle> {
         let shared = &self.shared;
         let slot = shared.store.get(key)?;
         let now_ms = shared.clock.now_ms();
@@ -30,7 +56,7 @@ impl Cache {
                 is_any_gone = true;
                 false
             }
-            Life::Good(verdict) => verdict == Verdict::Fresh && is_plain(entry, now_ms),
+            Life::Good(verdict) => is_plain(entry, verdict, now_ms, sight),
         });
         if is_any_gone {
             shared.bury(key, now_ms);
@@ -131,15 +157,10 @@ impl Shared {
         }
     }
 
-    /// Whether an entry is what a client without HTTP may read: an item, or a fresh page of one
-    /// variant as the origin's plain bytes. Softly purged is gone for it.
-    pub(super) fn is_readable(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
-        self.is_fresh(key, entry, now_ms) && is_plain(entry, now_ms)
-    }
-
     /// Whether nothing has made an entry invalid or stale.
     pub(super) fn is_fresh(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
         matches!(self.life(key, entry, now_ms), Life::Good(Verdict::Fresh))
+            && !entry.bits().has(Bits::STALE)
     }
 
     /// Whether an entry may still be served, fresh or stale.
@@ -200,11 +221,18 @@ impl Shared {
     }
 }
 
-fn is_plain(entry: &Entry, now_ms: u64) -> bool {
-    entry.page().is_none_or(|head| {
-        head.vary.is_empty()
-            && head.status == http::StatusCode::OK
-            && !head.headers.contains_key(http::header::CONTENT_ENCODING)
-            && head.is_fresh(now_ms)
-    })
+/// Whether a live entry is what a client without HTTP may read: an item, or a fresh page of one
+/// variant as the origin's plain bytes.
+pub(super) fn is_plain(entry: &Entry, verdict: Verdict, now_ms: u64, sight: Sight) -> bool {
+    let is_fresh = verdict == Verdict::Fresh && !entry.bits().has(Bits::STALE);
+    match entry.page() {
+        None => is_fresh || sight == Sight::WithStale,
+        Some(head) => {
+            is_fresh
+                && head.vary.is_empty()
+                && head.status == http::StatusCode::OK
+                && !head.headers.contains_key(http::header::CONTENT_ENCODING)
+                && head.is_fresh(now_ms)
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::cache::{Change, Handle, UpdateError};
+use crate::cache::{Change, Handle, Revision, UpdateError};
 use crate::memcached::metrics::Count;
 use crate::memcached::parse::{Answer, Arithmetic, Direction, number};
 use crate::memcached::session::Session;
@@ -73,7 +73,8 @@ fn count(current: Option<&Handle>, delta: u64, direction: Direction) -> (Change,
         Direction::Up => value.wrapping_add(delta),
         Direction::Down => value.saturating_sub(delta),
     };
-    (Change::Derive(digits(value, entry.body().len())), Counted::To(value))
+    let body = Some(digits(value, entry.body().len()));
+    (Change::Revise(Revision { body, ..Revision::default() }), Counted::To(value))
 }
 
 /// A number as stored: as long as the value before it at least, filled up with spaces, because

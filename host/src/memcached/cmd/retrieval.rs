@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWrite;
 
-use crate::cache::{Change, Handle, UpdateError};
+use crate::cache::{Cas, Change, Handle, Revision, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::parse::{Answer, Retrieve};
@@ -63,7 +63,10 @@ async fn look_up(session: &mut Session, key: &[u8]) -> Option<Handle> {
         found => found,
     };
     match &found {
-        Some(_) => session.tally.inc(Count::GetHits),
+        Some(entry) => {
+            entry.note_read(cache.clock().now_ms());
+            session.tally.inc(Count::GetHits);
+        }
         None => {
             session.tally.inc(Count::GetMisses);
             session.misses.note(key, claim);
@@ -102,7 +105,11 @@ pub(super) async fn retime(
     let outcome = cache.update(&key, |current| {
         let change = match exptime(seconds, now_ms) {
             _ if current.is_none() => Change::Keep,
-            Exptime::Until(expiry) => Change::Retime(expiry),
+            Exptime::Until(expiry) => Change::Revise(Revision {
+                expires: Some(expiry),
+                cas: Cas::Same,
+                ..Revision::default()
+            }),
             Exptime::Past => Change::Remove,
         };
         (change, current.cloned())

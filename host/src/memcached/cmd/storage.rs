@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::cache::{Cache, Change, Claim, Draft, Handle, UpdateError};
+use crate::cache::{Basis, Cache, Change, Claim, Draft, Handle, Revision, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
@@ -176,9 +176,16 @@ fn decide(
             (Exptime::Past, _) => Change::Remove,
             (Exptime::Until(expires), ttl_s) => {
                 let by_plugin = ttl_s.map(|s| Expiry::at_ms(now_ms + u64::from(s) * 1000));
-                let (flags, tags) = (pending.flags, decision.tags);
-                let expires = by_plugin.unwrap_or(expires);
-                Change::Put(Draft { body, flags, expires, tags, claim })
+                Change::Put(Draft {
+                    flags: pending.flags,
+                    expires: by_plugin.unwrap_or(expires),
+                    tags: decision.tags,
+                    basis: match pending.verb {
+                        Verb::Cas(_) => Basis::Present,
+                        _ => claim.map_or(Basis::Now, Basis::Claim),
+                    },
+                    ..Draft::new(body)
+                })
             }
         };
         (change, STORED)
@@ -190,7 +197,7 @@ fn decide(
         let mut body = Vec::with_capacity(first.len() + second.len());
         body.extend_from_slice(first);
         body.extend_from_slice(second);
-        (Change::Derive(Bytes::from(body)), STORED)
+        (Change::Revise(Revision { body: Some(Bytes::from(body)), ..Revision::default() }), STORED)
     };
     let is_joined = matches!(pending.verb, Verb::Append | Verb::Prepend);
     // A page is its origin's; a client can replace it, not add to it.
