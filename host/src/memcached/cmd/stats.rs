@@ -39,7 +39,6 @@ fn general(session: &mut Session) {
     let door = session.door.clone();
     let (cache, settings, metrics) = (door.cache(), door.settings(), door.metrics());
     metrics.take(&mut session.tally);
-    cache.settle();
     stat(session, "pid", u64::from(std::process::id()));
     stat(session, "uptime", door.uptime_ms() / 1000);
     stat(session, "time", cache.clock().now_ms() / 1000);

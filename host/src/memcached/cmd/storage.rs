@@ -190,7 +190,7 @@ fn decide(
         };
         (change, STORED)
     };
-    let joined = |first: &Bytes, second: &Bytes| {
+    let joined = |first: &[u8], second: &[u8]| {
         if first.len() + second.len() > cache.config().item_bytes_max {
             return (Change::Keep, NOT_STORED);
         }
