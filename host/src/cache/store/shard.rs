@@ -1,4 +1,4 @@
-//! One shard of the store: a hash index over a slab of slots, and the hand of a clock over the slab.
+//! One shard of the store: a hash index over a slab of slots, and a clock's hand over the slab.
 //!
 //! Eviction is CLOCK (Corbató 1968): a hit leaves a mark, the hand clears marks and takes the first
 //! slot without one. What is put takes the place behind the hand, which comes to it last.
