@@ -35,4 +35,4 @@ mod watch;
 
 pub use item_policy::ItemPolicy;
 pub use metrics::Metrics;
-pub use server::{Door, FlushAll, Settings, Shutdown, serve};
+pub use server::{Door, FlushAll, RefreshError, Settings, Shutdown, serve};
