@@ -22,6 +22,7 @@ mod connection;
 mod exptime;
 mod flush;
 mod item_policy;
+mod lend;
 mod metrics;
 mod misses;
 mod ops;

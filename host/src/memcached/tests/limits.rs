@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{FlushAll, PATIENCE, Server, Shutdown, cache, settings};
+use super::{Door, FlushAll, PATIENCE, Server, Shutdown, cache, settings};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
+use crate::memcached::connection;
+use crate::tasks::Tasks;
 
 #[tokio::test]
 async fn connection_over_the_limit_is_told_so_and_closed() {
@@ -21,6 +23,15 @@ async fn connection_over_the_limit_is_told_so_and_closed() {
     assert!(stats.contains("STAT rejected_connections 1\r\n"), "{stats}");
     assert!(stats.contains("STAT curr_connections 1\r\n"), "{stats}");
     server.stop().await;
+}
+
+/// Beside its socket and what the runtime keeps of a task, an idle connection is this.
+#[tokio::test]
+async fn idle_connection_is_small() {
+    let (stream, _client) = tokio::io::duplex(1);
+    let door = Door::new(cache(WhenFull::Evict, 1 << 20), Tasks::default(), settings());
+    let future = connection::run(stream, door);
+    assert!(size_of_val(&future) <= 3 * 1024, "{} bytes", size_of_val(&future));
 }
 
 #[tokio::test]
