@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
+use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmcached_tests::server::binary;
 use wasmcached_tests::tls::Authority;
@@ -14,6 +15,9 @@ const OTHER_FILES: u64 = 2_500;
 
 /// What an idle connection may cost the server.
 const IDLE_BYTES_MAX: u64 = 8 * 1024;
+
+/// Held by tests that keep all processors busy: one at a time, so that others meet their deadlines.
+static HEAVY: Mutex<()> = Mutex::new(());
 
 /// Three sorts of listeners with these settings; the certificate is `authority`'s.
 fn three_listeners(authority: &Authority, settings: &str) -> (Server, tempfile::TempDir) {
@@ -116,6 +120,7 @@ fn flood(address: &str, request: &[u8]) -> TcpStream {
 
 #[test]
 fn client_that_never_reads_makes_the_server_hold_a_fixed_number_of_bytes() {
+    let _alone = HEAVY.lock();
     const CLIENTS: u64 = 8;
     const HELD_BYTES_MAX: u64 = 1 << 20;
     let server = Server::start(&only_tcp(""));
@@ -140,6 +145,7 @@ fn connections_that_fit(wanted: u64) -> u64 {
 
 #[test]
 fn ten_thousand_idle_connections_cost_little_memory() {
+    let _alone = HEAVY.lock();
     let count = connections_that_fit(10_000);
     assert!(count >= 1_000, "the limit of open files allows {count} connections only");
     let mut server = Server::start(&only_tcp(&format!("max_connections = {}", count + 10)));
@@ -164,6 +170,7 @@ fn worked(server: &Server, count: u64) -> Vec<Memcached> {
 
 #[test]
 fn two_thousand_clients_at_work_leave_memory_steady() {
+    let _alone = HEAVY.lock();
     const CLIENTS: u64 = 2_000;
     let count = connections_that_fit(CLIENTS);
     let server = Server::start(&only_tcp(&format!("max_connections = {CLIENTS}")));
