@@ -101,3 +101,46 @@ where
         Right::Told(_while_it_is) => handle(Accept::Refuse(Some(stream))).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::net::Bound;
+    use crate::net::tls::tests::write_pair;
+
+    /// For how long a test waits before it fails.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn more_than_can_be_told_at_once_are_closed_without_a_word_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let tls = Tls::load(write_pair(dir.path(), "cert", "key"), &[]).unwrap();
+        let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listener = listener.with_tls(Some(tls));
+        let Bound::Tcp(address) = listener.bound().clone() else { panic!("bound to a port") };
+        let tasks = Tasks::default();
+        let (refused, mut refusals) = mpsc::unbounded_channel();
+        let handle = move |accept| {
+            let told = matches!(accept, Accept::Refuse(Some(_)));
+            refused.send(told).unwrap();
+            std::future::ready(())
+        };
+        let none = Arc::new(Semaphore::new(0));
+        tasks.spawn(accept_forever(listener, tasks.clone(), none, handle));
+        // They never begin their handshakes, and so none hears anything.
+        let mut silent = Vec::new();
+        for _ in 0..REFUSALS_MAX {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut last = TcpStream::connect(address).await.unwrap();
+        let read = tokio::time::timeout(PATIENCE, last.read_u8()).await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+        assert_eq!(refusals.recv().await, Some(false));
+        assert!(refusals.try_recv().is_err(), "the others are waited for");
+        assert_eq!(tasks.stop(PATIENCE).await, 0, "a stop ends handshakes");
+    }
+}

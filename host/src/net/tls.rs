@@ -189,11 +189,11 @@ fn shown(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A self-signed certificate and its key, in files of these names.
-    fn write_pair(dir: &Path, cert: &str, key: &str) -> TlsFiles {
+    pub(in crate::net) fn write_pair(dir: &Path, cert: &str, key: &str) -> TlsFiles {
         let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let files = TlsFiles { cert: dir.join(cert), key: dir.join(key), client_ca: None };
         std::fs::write(&files.cert, pair.cert.pem()).unwrap();
