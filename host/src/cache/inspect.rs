@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::entry::Handle;
 use super::fence::Verdict;
 use super::tier::{Row, Source};
-use super::{Cache, Shared};
+use super::{Cache, Shared, budget};
 use crate::model::{Expiry, Invalidation, Key, Sequence, Tag};
 
 /// One key of a listing.
@@ -118,6 +118,12 @@ impl Cache {
     /// Resident bytes charged to the budget.
     pub fn bytes(&self) -> u64 {
         self.shared.store.bytes()
+    }
+
+    /// Resident bytes of what memory holds under a key, valid or not.
+    pub fn bytes_of(&self, key: &Key) -> u64 {
+        let slot = self.shared.store.get(key.as_bytes());
+        slot.map_or(0, |slot| budget::slot_bytes(key, &slot))
     }
 
     /// Slots evicted for want of room.

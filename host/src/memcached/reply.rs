@@ -62,6 +62,12 @@ impl Output {
             self.push_number(entry.cas());
         }
         self.push(b"\r\n");
+        self.push_body(entry);
+    }
+
+    /// Appends the value and the line end behind it.
+    pub(super) fn push_body(&mut self, entry: &Entry) {
+        let body = entry.body();
         if body.len() <= COPIED_BYTES_MAX {
             self.push(body);
         } else {

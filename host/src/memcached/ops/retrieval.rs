@@ -39,6 +39,12 @@ pub(in crate::memcached) async fn find(
     found
 }
 
+/// The entry of a key, also a stale one, without a trace of having been looked at.
+pub(in crate::memcached) async fn inspect(session: &mut Session, key: &[u8]) -> Option<Handle> {
+    session.tally.inc(Count::CmdMeta);
+    session.door.cache().get_as_seen(key, Sight::WithStale).await
+}
+
 /// Looks a key up and gives its entry a new expiry time, `seconds` as the client sent them. Returns
 /// the entry as it was.
 pub(in crate::memcached) async fn look_up_and_touch(
