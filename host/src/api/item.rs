@@ -41,7 +41,7 @@ pub(super) async fn read(
     if is_known {
         return Ok((StatusCode::NOT_MODIFIED, described).into_response());
     }
-    Ok((described, entry.body().clone()).into_response())
+    Ok((described, entry.body_bytes()).into_response())
 }
 
 pub(super) async fn write(

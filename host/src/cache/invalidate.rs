@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::entry::Handle;
 use super::store::Slot;
 use super::tier::{Record, TierError};
 use super::{Cache, Shared};
@@ -81,15 +80,9 @@ impl Cache {
 
     /// Counts the live entries under a prefix by a scan of the memory; not for an I/O thread.
     pub fn count_prefix(&self, prefix: &Key) -> u64 {
-        let now_ms = self.shared.clock.now_ms();
-        let matching = self
-            .shared
-            .store
-            .iter()
-            .filter(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
-        let live =
-            matching.map(|(key, slot)| self.shared.live_entries(key.as_bytes(), &slot, now_ms));
-        live.sum()
+        let shared = &self.shared;
+        let matching = shared.store.iter().filter(|slot| slot.key().starts_with(prefix.as_bytes()));
+        matching.map(|slot| shared.live_entries(slot.key(), &slot)).sum()
     }
 }
 
@@ -104,17 +97,10 @@ impl Shared {
                 affected += self.remove_key(key, *mode, sequence);
             }
         }
-        if !keys.is_empty() && !wide.is_empty() {
-            // What was removed by key is no longer there to be counted by its tags and URL.
-            self.store.settle();
-        }
         for (target, mode) in &wide {
             let live = self.fence.raise(target, *mode, sequence);
             affected += match target {
-                Target::Everything => {
-                    self.store.settle();
-                    self.store.len()
-                }
+                Target::Everything => self.store.len(),
                 _ => live.unwrap_or(0),
             };
         }
@@ -135,7 +121,7 @@ impl Shared {
             self.loads.supersede(key);
         }
         let Some(slot) = self.store.get(key.as_bytes()) else { return 0 };
-        let affected = self.live_entries(key.as_bytes(), &slot, self.clock.now_ms());
+        let affected = self.live_entries(key.as_bytes(), &slot);
         match (&slot, mode) {
             (Slot::Pages(pages), Mode::Soft) => {
                 for head in pages.iter().filter_map(|page| page.page()) {
@@ -144,7 +130,7 @@ impl Shared {
             }
             (Slot::Item(item), Mode::Soft) => {
                 let outdated = self.outdated(item);
-                self.store.put(key.clone(), Slot::Item(Handle::new(outdated)));
+                self.store.put(Slot::Item(outdated));
             }
             (Slot::Item(_) | Slot::Pages(_), Mode::Hard) => {
                 self.store.remove(key.as_bytes());
@@ -156,7 +142,7 @@ impl Shared {
         affected
     }
 
-    fn live_entries(&self, key: &[u8], slot: &Slot, now_ms: u64) -> u64 {
-        slot.entries().iter().filter(|entry| self.is_live(key, entry, now_ms)).count() as u64
+    fn live_entries(&self, key: &[u8], slot: &Slot) -> u64 {
+        slot.entries().iter().filter(|entry| self.is_live(key, entry)).count() as u64
     }
 }

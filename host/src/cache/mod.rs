@@ -50,7 +50,9 @@ use history::History;
 use store::Store;
 
 pub use bits::Bits;
-pub use entry::{Entry, Handle};
+pub use entry::Entry;
+/// What readers hold of an entry: the entry itself, cheap to clone.
+pub type Handle = Entry;
 pub use fence::{Claim, FenceFull, Verdict};
 pub use fill::Refusal;
 pub use flights::{Landing, Lease, Role, Waiter};
@@ -77,7 +79,7 @@ pub enum WhenFull {
 /// The operator's choices for the memory.
 #[derive(Debug, Clone)]
 pub struct CacheConfig {
-    /// Resident bytes that entries may take.
+    /// Resident bytes that entries may take at the start; see [`Cache::memory_bytes`].
     pub memory_bytes: u64,
     /// Largest value.
     pub item_bytes_max: usize,
@@ -103,6 +105,7 @@ pub struct Cache {
 /// What all clones share.
 struct Shared {
     config: CacheConfig,
+    memory_bytes: AtomicU64,
     clock: Clock,
     store: Store,
     fence: Fence,
@@ -140,6 +143,7 @@ impl Cache {
             fence.raise(&row.target, row.mode, row.sequence);
         }
         let shared = Arc::new(Shared {
+            memory_bytes: AtomicU64::new(config.memory_bytes),
             store: Store::new(bytes_max),
             fence,
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),

@@ -211,7 +211,7 @@ impl World {
     fn append(&mut self, key: usize) {
         let outcome = now(self.cache.update(&self.key(key), |current| match current {
             Some(entry) if entry.page().is_none() => {
-                let body = [entry.body().as_ref(), b"+"].concat();
+                let body = [entry.body(), b"+"].concat();
                 let body = Some(Bytes::from(body));
                 (Change::Revise(Revision { body, ..Revision::default() }), true)
             }

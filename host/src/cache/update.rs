@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bits::Bits;
-use super::entry::{Entry, Handle};
-use super::fence::{Cell, Claim, FenceFull, Marks, Verdict};
+use super::entry::{Entry, Making};
+use super::fence::{Cell, Claim, FenceFull, Marks, Verdict, cells_of};
 use super::read::{Life, Sight, is_plain};
 use super::store::Slot;
 use super::tier::{BoxFuture, TierError};
@@ -127,7 +127,7 @@ pub enum UpdateError {
 }
 
 /// What the closure tells, and the entry stored.
-type Outcome<R> = Result<(R, Option<Handle>), UpdateError>;
+type Outcome<R> = Result<(R, Option<Entry>), UpdateError>;
 
 /// Ends when the tier holds nothing older.
 type Durable = BoxFuture<Result<(), TierError>>;
@@ -136,13 +136,13 @@ impl Cache {
     /// Decides about the entry of a key and carries the decision out as one step.
     ///
     /// `decide` sees the live entry (also a page's, as [`Cache::get`] shows it) and returns what to
-    /// do and what to tell its caller; the handle is that of the entry stored, if one was. With a
+    /// do and what to tell its caller; the entry is the one stored, if one was. With a
     /// tier, the future ends when the tier holds nothing older than the change.
     pub async fn update<R>(
         &self,
         key: &Key,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
-    ) -> Result<(R, Option<Handle>), UpdateError> {
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>), UpdateError> {
         self.update_as_seen(key, Sight::Fresh, decide).await
     }
 
@@ -151,8 +151,8 @@ impl Cache {
         &self,
         key: &Key,
         sight: Sight,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
-    ) -> Result<(R, Option<Handle>), UpdateError> {
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>), UpdateError> {
         if self.shared.tier.is_some() && self.peek_as_seen(key.as_bytes(), sight).is_none() {
             self.load(key.as_bytes()).await;
         }
@@ -171,7 +171,7 @@ impl Cache {
         &self,
         key: &Key,
         sight: Sight,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
     ) -> (Outcome<R>, Option<Durable>) {
         // Looks before it takes the stripe: burying what is over takes the stripe itself.
         let _ = self.peek_as_seen(key.as_bytes(), sight);
@@ -193,8 +193,8 @@ impl Cache {
         &self,
         key: &Key,
         sight: Sight,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
-    ) -> Result<(R, Option<Handle>, bool), UpdateError> {
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>, bool), UpdateError> {
         let shared = &self.shared;
         let now_ms = shared.clock.now_ms();
         // Before the present entry is judged: what replaces it is no newer than that judgement.
@@ -214,15 +214,14 @@ impl Cache {
             (Change::Put(draft), _) => Some(shared.entry_of(key, draft, current, born)?),
             (Change::Revise(revision), Some(old)) => Some(shared.revised(old, revision)),
         };
-        let stored = stored.map(Handle::new);
         if let Some(entry) = &stored {
-            let slot = Slot::Item(Handle::clone(entry));
-            if !shared.has_room(key, &slot) {
+            let slot = Slot::Item(entry.clone());
+            if !shared.has_room(&slot) {
                 // The client means the old value to be gone, as in memcached.
                 shared.store.remove(key.as_bytes());
                 return Err(UpdateError::Full);
             }
-            shared.store.put(key.clone(), slot);
+            shared.store.put(slot);
             shared.stats.stores.inc();
         }
         Ok((told, stored, true))
@@ -237,8 +236,8 @@ impl Shared {
         slot: &'slot Slot,
         now_ms: u64,
         sight: Sight,
-    ) -> Option<&'slot Handle> {
-        let is_seen = |entry: &&Handle| match self.life(key.as_bytes(), entry, now_ms) {
+    ) -> Option<&'slot Entry> {
+        let is_seen = |entry: &&Entry| match self.life(key.as_bytes(), entry) {
             Life::Good(verdict) => is_plain(entry, verdict, now_ms, sight),
             Life::Over => false,
         };
@@ -249,7 +248,7 @@ impl Shared {
         &self,
         key: &Key,
         draft: Draft,
-        present: Option<&Handle>,
+        present: Option<&Entry>,
         born: Claim,
     ) -> Result<Entry, UpdateError> {
         if draft.tags.len() > TAGS_PER_ENTRY_MAX {
@@ -263,12 +262,13 @@ impl Shared {
             tags: draft.tags,
         };
         let cells = self.fence.intern(Self::targets(&content))?;
+        let all = cells_of(&cells);
         let (birth, is_admitted) = match (draft.basis, present) {
             (Basis::Now, _) | (Basis::Present, None) => (born.birth, true),
-            (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, &cells)),
+            (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, all)),
             (Basis::Present, Some(present)) => {
-                let is_fresh = self.fence.judge(key.as_bytes(), &present.marks) == Verdict::Fresh;
-                match added(&cells, &present.marks) {
+                let is_fresh = self.fence.judge(key.as_bytes(), present.marks()) == Verdict::Fresh;
+                match added(all, present.marks()) {
                     added if added.is_empty() && is_fresh => (born.birth, true),
                     added => {
                         let birth = present.birth();
@@ -283,32 +283,37 @@ impl Shared {
             return Err(UpdateError::Fenced);
         }
         let now_ms = self.clock.now_ms();
-        Ok(Entry::new(content, cas, now_ms, Marks::new(birth, cells)).with_bits(draft.bits))
+        let making = Making::new(Marks::new(birth, cells), cas, now_ms);
+        Ok(Entry::new(key.as_bytes(), content, Making { bits: draft.bits, ..making }))
     }
 
-    fn revised(&self, old: &Handle, revision: Revision) -> Entry {
+    fn revised(&self, old: &Entry, revision: Revision) -> Entry {
         let is_new_value = revision.body.is_some();
         let content = Content {
-            body: revision.body.unwrap_or_else(|| old.body().clone()),
+            body: revision.body.unwrap_or_else(|| old.body_bytes()),
             kind: Kind::Item { flags: revision.flags.unwrap_or(old.flags()) },
             expires: revision.expires.unwrap_or(old.expires()),
             tags: old.tags().to_vec(),
         };
         let stored_ms = if is_new_value { self.clock.now_ms() } else { old.stored_ms() };
-        let marks = Marks::new(old.birth(), old.marks.cells());
-        Entry::new(content, self.cas_of(revision.cas, Some(old)), stored_ms, marks)
-            .with_bits(revision.bits.unwrap_or(old.bits()))
-            .with_accessed_s(old.accessed_s())
+        let making = Making {
+            marks: Marks::new(old.birth(), old.marks().cell_set()),
+            cas: self.cas_of(revision.cas, Some(old)),
+            stored_ms,
+            accessed_s: old.accessed_s(),
+            bits: revision.bits.unwrap_or(old.bits()),
+        };
+        Entry::new(old.key(), content, making)
     }
 
     /// An item that may be shown as stale from now on. What was read with it is not stored by its
     /// unique any more, and one client may win the right to recache it.
-    pub(super) fn outdated(&self, old: &Handle) -> Entry {
+    pub(super) fn outdated(&self, old: &Entry) -> Entry {
         let bits = old.bits().with(Bits::STALE).without(Bits::WON);
         self.revised(old, Revision { bits: Some(bits), ..Revision::default() })
     }
 
-    fn cas_of(&self, cas: Cas, present: Option<&Handle>) -> u64 {
+    fn cas_of(&self, cas: Cas, present: Option<&Entry>) -> u64 {
         match (cas, present) {
             (Cas::Given(unique), _) => unique,
             (Cas::Same, Some(present)) => present.cas(),
@@ -317,17 +322,11 @@ impl Shared {
     }
 
     /// Whether a newcomer may be stored: always, unless memory is full and eviction is off.
-    pub(super) fn has_room(&self, key: &Key, slot: &Slot) -> bool {
+    pub(super) fn has_room(&self, slot: &Slot) -> bool {
         if self.config.when_full == super::WhenFull::Evict {
             return true;
         }
-        let bytes = budget::slot_bytes(key, slot);
-        let fits = || self.store.bytes() + bytes <= self.config.memory_bytes;
-        if fits() {
-            return true;
-        }
-        self.store.settle();
-        let is_room = fits();
+        let is_room = self.store.bytes() + budget::slot_bytes(slot) <= self.memory_bytes();
         if !is_room {
             self.stats.refused_full.inc();
         }

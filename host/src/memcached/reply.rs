@@ -67,12 +67,12 @@ impl Output {
 
     /// Appends the value and the line end behind it.
     pub(super) fn push_body(&mut self, entry: &Entry) {
-        let body = entry.body();
-        if body.len() <= COPIED_BYTES_MAX {
-            self.push(body);
-        } else {
-            self.shared_bytes += body.len();
-            self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
+        match entry.shared_body().filter(|body| body.len() > COPIED_BYTES_MAX) {
+            None => self.push(entry.body()),
+            Some(body) => {
+                self.shared_bytes += body.len();
+                self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
+            }
         }
         self.push(b"\r\n");
     }

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::store::{NotKept, item_decision, put_until, settlement, wants_decision};
-use crate::cache::{Basis, Bits, Cache, Cas, Change, Claim, Draft, Handle, Revision, Sight, UpdateError};
+use crate::cache::{
+    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError,
+};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
@@ -47,7 +49,17 @@ impl Arithmetic {
     /// Counts what is there, without conditions; change what is different.
     pub(in crate::memcached) fn new(key: Key, direction: Direction, delta: u64) -> Self {
         let (initial, unique, exptime) = (None, None, None);
-        Self { key, direction, delta, initial, unique, exptime, cas: Cas::Next, sight: Sight::Fresh, bits: Bits::NONE }
+        Self {
+            key,
+            direction,
+            delta,
+            initial,
+            unique,
+            exptime,
+            cas: Cas::Next,
+            sight: Sight::Fresh,
+            bits: Bits::NONE,
+        }
     }
 }
 
@@ -67,7 +79,7 @@ pub(in crate::memcached) enum CountOutcome {
     To(
         u64,
         #[allow(dead_code, reason = "told by the protocols that tell the CAS unique")]
-        Option<Handle>,
+        Option<Entry>,
     ),
     /// There is nothing.
     NotFound,
@@ -135,7 +147,7 @@ pub(in crate::memcached) async fn count(
 fn tell(
     session: &mut Session,
     direction: Direction,
-    outcome: Result<(Decided, Option<Handle>), UpdateError>,
+    outcome: Result<(Decided, Option<Entry>), UpdateError>,
 ) -> CountOutcome {
     let (hits, misses) = match direction {
         Direction::Up => (Count::IncrHits, Count::IncrMisses),
@@ -179,7 +191,7 @@ async fn attempt(
     session: &Session,
     arithmetic: &Arithmetic,
     terms: &Terms,
-) -> Result<(Decided, Option<Handle>), UpdateError> {
+) -> Result<(Decided, Option<Entry>), UpdateError> {
     let cache = session.door.cache();
     let Arithmetic { key, sight, .. } = arithmetic;
     cache.update_as_seen(key, *sight, |current| decide(cache, arithmetic, terms, current)).await
@@ -189,7 +201,7 @@ fn decide(
     cache: &Cache,
     arithmetic: &Arithmetic,
     terms: &Terms,
-    current: Option<&Handle>,
+    current: Option<&Entry>,
 ) -> (Change, Decided) {
     let Arithmetic { direction, delta, cas, bits, .. } = *arithmetic;
     let entry = match (current, arithmetic.initial) {

@@ -14,7 +14,7 @@
 //! The store that follows: `store`.
 
 use crate::cache::{
-    Basis, Bits, Cache, Cas, Change, Claim, Draft, Handle, Revision, Sight, UpdateError, Verdict,
+    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError, Verdict,
 };
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
@@ -71,7 +71,7 @@ pub(in crate::memcached) enum Recaching {
 #[derive(Debug, Clone)]
 pub(in crate::memcached) struct Seen {
     /// The entry as it is now.
-    pub(in crate::memcached) entry: Handle,
+    pub(in crate::memcached) entry: Entry,
     /// Whether it had been read before.
     pub(in crate::memcached) was_fetched: bool,
     /// When it was last read before, in seconds since 1970.
@@ -196,7 +196,7 @@ fn note(session: &mut Session, look_up: &LookUp<'_>, claim: Claim, seen: Option<
 }
 
 /// What a client is shown of an entry, which may thereby be won.
-fn see(entry: &Handle, is_due: bool) -> Seen {
+fn see(entry: &Entry, is_due: bool) -> Seen {
     let before = entry.bits();
     let is_stale = before.has(Bits::STALE);
     // A page is its origin's to recache.
@@ -209,7 +209,7 @@ fn see(entry: &Handle, is_due: bool) -> Seen {
         Recaching::Nobody
     };
     Seen {
-        entry: Handle::clone(entry),
+        entry: entry.clone(),
         was_fetched: before.has(Bits::FETCHED),
         accessed_s: entry.accessed_s(),
         expired: entry.expires(),
@@ -261,7 +261,7 @@ fn vivified(look_up: &LookUp<'_>, now_ms: u64) -> Change {
     })
 }
 
-fn created(entry: Handle) -> Seen {
+fn created(entry: Entry) -> Seen {
     Seen {
         was_fetched: false,
         accessed_s: entry.accessed_s(),
@@ -272,10 +272,9 @@ fn created(entry: Handle) -> Seen {
     }
 }
 
-fn changed(cache: &Cache, look_up: &LookUp<'_>, entry: &Handle, now_ms: u64) -> (Change, Seen) {
+fn changed(cache: &Cache, look_up: &LookUp<'_>, entry: &Entry, now_ms: u64) -> (Change, Seen) {
     let (expires, is_due) = look_up.walk(entry.expires(), now_ms);
-    let is_outdated = entry.page().is_none()
-        && cache.verdict(look_up.key, entry) == Verdict::Stale;
+    let is_outdated = entry.page().is_none() && cache.verdict(look_up.key, entry) == Verdict::Stale;
     if is_outdated {
         let bits = entry.bits();
         let seen = Seen { is_stale: true, recaching: Recaching::Won, ..see(entry, false) };
@@ -285,7 +284,7 @@ fn changed(cache: &Cache, look_up: &LookUp<'_>, entry: &Handle, now_ms: u64) -> 
             tags: entry.tags().to_vec(),
             basis: Basis::Now,
             bits: bits.with(Bits::STALE).with(Bits::WON),
-            ..Draft::new(entry.body().clone())
+            ..Draft::new(entry.body_bytes())
         };
         return (Change::Put(draft), seen);
     }

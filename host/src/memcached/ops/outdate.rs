@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use super::removal::DeleteOutcome;
-use crate::cache::{Basis, Bits, Cas, Change, Draft, Handle, Revision, Sight};
+use crate::cache::{Basis, Bits, Cas, Change, Draft, Entry, Revision, Sight};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::flush::soften;
 use crate::memcached::metrics::Count;
@@ -100,7 +100,7 @@ async fn attempt(session: &Session, outdating: &Outdating) -> DeleteOutcome {
 }
 
 /// What is left of an item that has just been marked.
-fn remains(outdating: &Outdating, entry: &Handle, now_ms: u64) -> Change {
+fn remains(outdating: &Outdating, entry: &Entry, now_ms: u64) -> Change {
     let expires = match outdating.exptime.map(|seconds| exptime(seconds, now_ms)) {
         Some(Exptime::Past) => return Change::Remove,
         Some(Exptime::Until(expires)) => Some(expires),

@@ -82,7 +82,6 @@ pub(in crate::memcached) fn stats(
 
 fn general(door: &Door, shown: &mut Shown) {
     let (cache, settings, metrics) = (door.cache(), door.settings(), door.metrics());
-    cache.settle();
     shown.number("pid", u64::from(std::process::id()));
     shown.number("uptime", door.uptime_ms() / 1000);
     shown.number("time", cache.clock().now_ms() / 1000);

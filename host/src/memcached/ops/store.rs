@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use crate::cache::{
-    Basis, Bits, Cache, Cas, Change, Claim, Draft, Handle, Revision, Sight, UpdateError,
+    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError,
 };
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
@@ -109,7 +109,7 @@ impl Storing {
     }
 
     /// Whether it is older than what is there, and is to be kept as stale for that.
-    fn is_outrun(&self, unique: u64, present: &Handle) -> bool {
+    fn is_outrun(&self, unique: u64, present: &Entry) -> bool {
         self.outrun == Outrun::KeptStale && self.is_cas() && unique < present.cas()
     }
 }
@@ -297,7 +297,7 @@ fn decide(
     storing: &Storing,
     value: Bytes,
     terms: Terms,
-    current: Option<&Handle>,
+    current: Option<&Entry>,
 ) -> (Change, Decided) {
     let Terms { claim, decision } = terms;
     let draft = |body| Draft {
@@ -314,7 +314,7 @@ fn decide(
     let put = |body, exptime, decision| {
         (put_until(cache, draft(body), exptime, decision), Decided::Store)
     };
-    let joined = |first: &Bytes, second: &Bytes| {
+    let joined = |first: &[u8], second: &[u8]| {
         if first.len() + second.len() > cache.config().item_bytes_max {
             return (Change::Keep, Decided::Refuse);
         }

@@ -1,7 +1,7 @@
 //! `ma` (protocol.txt, "Meta Arithmetic").
 
 use super::{bits, cas, push_flag, push_key, push_opaque, push_ttl, tell_code};
-use crate::cache::{Handle, Sight};
+use crate::cache::{Entry, Sight};
 use crate::memcached::ops::{self, Arithmetic, CountOutcome, Direction, Initial};
 use crate::memcached::parse::{Answer, Meta, signed_number};
 use crate::memcached::session::Session;
@@ -50,7 +50,7 @@ fn initial(meta: &Meta<'_>) -> Option<Initial> {
 }
 
 /// Shows a number, and its entry unless that expired at once.
-fn show(session: &mut Session, meta: &Meta<'_>, value: u64, entry: Option<&Handle>) {
+fn show(session: &mut Session, meta: &Meta<'_>, value: u64, entry: Option<&Entry>) {
     let now_ms = session.door.cache().clock().now_ms();
     let out = &mut session.out;
     let mut buffer = itoa::Buffer::new();

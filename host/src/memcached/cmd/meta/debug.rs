@@ -6,27 +6,23 @@ use base64::engine::general_purpose::STANDARD;
 use super::is_encoded;
 use crate::cache::Bits;
 use crate::memcached::ops;
-use crate::memcached::parse::{Answer, Meta};
+use crate::memcached::parse::Meta;
 use crate::memcached::session::Session;
-use crate::model::Key;
 
 /// Answers with the item's bookkeeping, or `EN`.
 pub(super) async fn carry_out(session: &mut Session, meta: &Meta<'_>) {
-    let key = match Key::new(&meta.key) {
-        Ok(key) => key,
-        Err(error) => return session.server_error(Answer::Wanted, &error),
-    };
-    let Some(entry) = ops::inspect(session, key.as_bytes()).await else {
+    let key = meta.key.as_ref();
+    let Some(entry) = ops::inspect(session, key).await else {
         return session.out.push(b"EN\r\n");
     };
     let cache = session.door.cache();
-    let (now_ms, bytes) = (cache.clock().now_ms(), cache.bytes_of(&key));
+    let (now_ms, bytes) = (cache.clock().now_ms(), cache.bytes_of(key));
     let out = &mut session.out;
     out.push(b"ME ");
-    if is_encoded(key.as_bytes(), entry.bits()) {
-        out.push(STANDARD.encode(key.as_bytes()).as_bytes());
+    if is_encoded(key, entry.bits()) {
+        out.push(STANDARD.encode(key).as_bytes());
     } else {
-        out.push(key.as_bytes());
+        out.push(key);
     }
     out.push(b" exp=");
     match entry.expires().as_ms() {

@@ -1,7 +1,6 @@
 //! `mg` (protocol.txt, "Meta Get").
 
 use super::{bits, cas, push_flag, push_key, push_opaque, push_ttl, tell_code};
-use crate::cache::Bits;
 use crate::memcached::ops::{self, LookUp, Reading, Recaching, Seen, Step};
 use crate::memcached::parse::{Answer, Meta, signed_number};
 use crate::memcached::session::Session;
@@ -81,6 +80,7 @@ fn show(session: &mut Session, meta: &Meta<'_>, seen: &Seen) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Bits;
 
     #[test]
     fn a_key_that_is_no_word_is_never_shown_as_one() {
