@@ -162,6 +162,20 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_names_its_lease_leaves_the_other_misses() {
+        let mut misses = Misses::default();
+        misses.note(b"k", claim(1));
+        misses.note_lease(b"k", claim(2), 7);
+        misses.settle_lease(b"k", 6);
+        assert!(misses.has_lease(b"k", 7));
+        misses.settle_lease(b"k", 7);
+        assert!(!misses.has_lease(b"k", 7));
+        assert_eq!(misses.claim(b"k"), Some(claim(1)));
+        misses.settle_lease(b"k", 7);
+        assert_eq!(misses.claim(b"k"), Some(claim(1)));
+    }
+
+    #[test]
     fn the_oldest_key_gives_way_when_there_are_too_many() {
         let mut misses = Misses::default();
         for number in 0..=MEMCACHED_MISSES_MAX {

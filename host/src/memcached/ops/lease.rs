@@ -96,16 +96,12 @@ impl LookUp<'_> {
     /// The steps' effect on what expires at `expires`: when it does then, and whether it does so
     /// soon enough to be recached.
     fn walk(&self, mut expires: Expiry, now_ms: u64) -> (Expiry, bool) {
-        let moment = |seconds| match exptime(seconds, now_ms) {
-            Exptime::Until(moment) => moment,
-            Exptime::Past => Expiry::at_ms(now_ms),
-        };
         let mut is_due = false;
         for step in &self.steps {
             match *step {
-                Step::Touch(seconds) => expires = moment(seconds),
+                Step::Touch(seconds) => expires = moment(seconds, now_ms),
                 Step::Recache(seconds) => {
-                    let window = moment(seconds).as_ms();
+                    let window = moment(seconds, now_ms).as_ms();
                     is_due |= expires.as_ms().zip(window).is_some_and(|(at, end)| at < end);
                 }
                 Step::Vivify(_) => {}
@@ -116,16 +112,21 @@ impl LookUp<'_> {
 
     /// When an item that is created expires: as the last step that says so has it.
     fn created_expires(&self, now_ms: u64) -> Expiry {
-        let times = self.steps.iter().filter_map(|step| match step {
-            Step::Vivify(seconds) | Step::Touch(seconds) => Some(exptime(*seconds, now_ms)),
-            Step::Recache(_) => None,
-        });
-        match times.last() {
-            Some(Exptime::Until(expires)) => expires,
-            // It is there for this answer only.
-            Some(Exptime::Past) => Expiry::at_ms(now_ms),
-            None => Expiry::NEVER,
+        let mut expires = Expiry::NEVER;
+        for step in &self.steps {
+            if let Step::Vivify(seconds) | Step::Touch(seconds) = *step {
+                expires = moment(seconds, now_ms);
+            }
         }
+        expires
+    }
+}
+
+/// When something expires; what is past is there for one answer only.
+fn moment(seconds: i64, now_ms: u64) -> Expiry {
+    match exptime(seconds, now_ms) {
+        Exptime::Until(moment) => moment,
+        Exptime::Past => Expiry::at_ms(now_ms),
     }
 }
 

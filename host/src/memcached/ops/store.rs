@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A value that may have been read before an invalidation is refused, and what it was to replace
-//!   is gone: the client may mean it to be outdated, and does not try again.
+//!   is gone, or stale: the client may mean it to be outdated, and does not try again.
 //! - Where a plugin decides about a key, nothing is stored under it without its decision.
 
 use bytes::Bytes;
@@ -229,8 +229,25 @@ pub(super) fn settlement<R>(outcome: &Result<R, UpdateError>) -> Outcome {
 async fn refuse_fenced(session: &mut Session, storing: &Storing) -> StoreOutcome {
     session.tally.inc(Count::StoreFenced);
     match storing.verb {
-        Verb::Set | Verb::Replace => remove(session, &storing.key, StoreOutcome::NotStored).await,
+        Verb::Set | Verb::Replace => outdate(session, storing).await,
         _ => StoreOutcome::NotStored,
+    }
+}
+
+/// Leaves nothing that counts as fresh where a value was refused. What is stale already stays so,
+/// and may be won anew: else all who are shown it would miss at once.
+async fn outdate(session: &Session, storing: &Storing) -> StoreOutcome {
+    let (cache, key) = (session.door.cache(), &storing.key);
+    let outcome = cache.update_as_seen(key, storing.sight, |current| match current {
+        Some(entry) if cache.is_stale(key.as_bytes(), entry) => {
+            let bits = Some(entry.bits().with(Bits::STALE).without(Bits::WON));
+            (Change::Revise(Revision { bits, ..Revision::default() }), ())
+        }
+        _ => (Change::Remove, ()),
+    });
+    match outcome.await {
+        Ok(_) => StoreOutcome::NotStored,
+        Err(error) => StoreOutcome::Failed(error),
     }
 }
 

@@ -40,7 +40,7 @@ impl SetReply {
 enum BadTags {
     #[error("bad tag: {0}")]
     Tag(#[from] TagError),
-    #[error("bad tag: {0:?} is not UTF-8")]
+    #[error("bad tag: {0} is not UTF-8")]
     NotText(String),
     #[error("item has {tags} tags; limit is {TAGS_PER_ENTRY_MAX}")]
     TooMany { tags: usize },
