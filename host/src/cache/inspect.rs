@@ -1,8 +1,8 @@
 //! Looking in from outside: listings, and why something is cached or not.
 
+use crate::sync::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::entry::Entry;
 use super::fence::Verdict;
