@@ -16,6 +16,13 @@ pub const MEMCACHED_LINE_BYTES_MAX: usize = 2048;
 /// Longest line of `get`, `gets`, `gat` and `gats`: some 20 000 keys, as libraries ask for at once.
 pub const MEMCACHED_RETRIEVAL_LINE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most words of a meta command: memcached's own limit.
+pub const MEMCACHED_META_WORDS_MAX: usize = 20;
+
+/// Longest token of a meta command that is sent back as it came (protocol.txt says 32, of which
+/// memcached counts one for the flag).
+pub const MEMCACHED_OPAQUE_BYTES_MAX: usize = 31;
+
 /// Keys whose misses a memcached connection remembers for the stores that follow: more than a usual
 /// multi-get has, at some 50 bytes each.
 pub const MEMCACHED_MISSES_MAX: usize = 1_024;

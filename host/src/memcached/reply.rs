@@ -63,8 +63,13 @@ impl Output {
             self.push_number(entry.cas());
         }
         self.push(b"\r\n");
+        self.push_body(entry);
+    }
+
+    /// Appends the value and the line end behind it.
+    pub(super) fn push_body(&mut self, entry: &Entry) {
         match entry.shared_body().filter(|body| body.len() > COPIED_BYTES_MAX) {
-            None => self.push(body),
+            None => self.push(entry.body()),
             Some(body) => {
                 self.shared_bytes += body.len();
                 self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });

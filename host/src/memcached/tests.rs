@@ -1,6 +1,7 @@
 //! The front door as its clients see it, on real sockets and on split streams.
 
 mod freshness;
+mod leases;
 mod limits;
 mod split;
 mod transcript;
