@@ -139,16 +139,21 @@ fn tasks(process: u32) -> anyhow::Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// The program's path, if it is installed.
+/// A program's path: what `variable` of the environment names, or the one that is installed.
 ///
 /// # Errors
-/// It is not; says which Debian package has it.
-pub(crate) fn installed(program: &str, package: &str) -> anyhow::Result<PathBuf> {
+/// It is not there; says which Debian package has it.
+pub(crate) fn installed(program: &str, package: &str, variable: &str) -> anyhow::Result<PathBuf> {
     let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
-    let mut paths = folders.iter().map(|folder| Path::new(folder).join(program));
-    paths
-        .find(|path| path.is_file())
-        .with_context(|| format!("{program} is missing; the Debian package is {package}"))
+    let paths = match std::env::var_os(variable) {
+        Some(named) => vec![PathBuf::from(named)],
+        None => folders.map(|folder| Path::new(folder).join(program)).to_vec(),
+    };
+    paths.iter().find(|path| path.is_file()).cloned().with_context(|| {
+        format!(
+            "no {program} at {paths:?}; Debian's package is {package}, {variable} names another"
+        )
+    })
 }
 
 /// The wasmcached to measure: `WASMCACHED_BIN`, or the one built beside this program.
@@ -195,7 +200,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cpus = "0".parse().unwrap();
         let sleep = Path::new("/bin/sh");
-        let script = ["-c".to_owned(), format!("sleep {seconds} & wait")];
+        let script = ["-c".to_owned(), format!("trap 'kill $!' TERM; sleep {seconds} & wait")];
         Running::start(sleep, &script, &cpus, address, dir).unwrap()
     }
 

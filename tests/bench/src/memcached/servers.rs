@@ -30,7 +30,7 @@ impl Programs {
     /// One is missing.
     pub(crate) fn find(waiting: u32) -> anyhow::Result<Self> {
         let wasmcached = process::wasmcached()?;
-        let memcached = process::installed("memcached", "memcached")?;
+        let memcached = process::installed("memcached", "memcached", "MEMCACHED_BIN")?;
         Ok(Self { wasmcached, memcached, connections_max: waiting + CONNECTIONS_SPARE })
     }
 

@@ -92,7 +92,7 @@ impl Shape {
 pub(crate) fn measure(plan: &Plan, only: Option<Shape>) -> anyhow::Result<()> {
     let programs = Programs::find()?;
     let cpus = plan.cores.client_cpus.clone();
-    let wrk = Wrk { program: process::installed("wrk", "wrk")?, cpus };
+    let wrk = Wrk { program: process::installed("wrk", "wrk", "WRK_BIN")?, cpus };
     let shapes = only.map_or_else(|| SHAPES.to_vec(), |shape| vec![shape]);
     let titles = shapes.iter().map(|shape| shape.title.to_owned()).collect();
     let mut results = Results::new(titles, &NAMES);

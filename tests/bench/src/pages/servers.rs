@@ -25,8 +25,8 @@ impl Programs {
     pub(crate) fn find() -> anyhow::Result<Self> {
         Ok(Self {
             wasmcached: process::wasmcached()?,
-            nginx: process::installed("nginx", "nginx-light")?,
-            varnish: process::installed("varnishd", "varnish")?,
+            nginx: process::installed("nginx", "nginx-light", "NGINX_BIN")?,
+            varnish: process::installed("varnishd", "varnish", "VARNISHD_BIN")?,
         })
     }
 
@@ -61,8 +61,9 @@ impl Programs {
         Running::start(&self.wasmcached, &arguments, &cores.server_cpus, address, dir)
     }
 
-    /// Starts nginx with `proxy_cache` on files, as Debian configures it otherwise; connections to
-    /// the origin are kept, and those of clients are not closed after a thousand requests.
+    /// Starts nginx with `proxy_cache` on files. Connections to the origin are kept, and those of
+    /// clients are not closed after a thousand requests. `tcp_nopush`, which Debian turns on, stays
+    /// off: with it the last bytes of pages larger than loopback's packets wait 40 ms.
     ///
     /// # Errors
     /// Those of [`Running::start`].
@@ -120,7 +121,7 @@ fn nginx_config(dir: &Path, workers: usize, listen: SocketAddr, origin: SocketAd
          error_log stderr warn;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n\
-         {temporary}    access_log off;\n    sendfile on;\n    tcp_nopush on;\n    \
+         {temporary}    access_log off;\n    sendfile on;\n    \
          keepalive_requests 1000000000;\n    \
          proxy_cache_path {dir}/cache levels=1:2 keys_zone=pages:64m max_size=1g inactive=1h \
          use_temp_path=off;\n    \

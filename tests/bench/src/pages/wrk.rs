@@ -123,8 +123,8 @@ fn micros(text: &str) -> anyhow::Result<f64> {
 mod tests {
     use super::*;
 
-    const SAID: &str = "Running 2s test @ http://127.0.0.1:8080/\n  1 threads and 32 connections\n  \
-        Thread Stats   Avg      Stdev     Max   +/- Stdev\n    \
+    const SAID: &str = "Running 2s test @ http://127.0.0.1:8080/\n  \
+        1 threads and 32 connections\n  Thread Stats   Avg      Stdev     Max   +/- Stdev\n    \
         Latency   500.00us  1.00ms  20.00ms   95.00%\n    Req/Sec    40.00k     2.00k   45.00k\n  \
         Latency Distribution\n     50%  295.00us\n     75%  400.00us\n     90%  600.00us\n     \
         99%    1.05ms\n  81234 requests in 2.01s, 330.00MB read\n  \
