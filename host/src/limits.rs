@@ -30,9 +30,6 @@ pub const MEMCACHED_MISSES_MAX: usize = 1_024;
 /// Reply bytes gathered for one memcached client before it must take them.
 pub const MEMCACHED_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
-/// For how long a memcached client may take nothing of a reply before it is disconnected.
-pub const MEMCACHED_STALL_MS_MAX: u64 = 60_000;
-
 /// Longest tag; a `Surrogate-Key` of 64 such tags is as long as the header block may be.
 pub const TAG_BYTES_MAX: usize = 256;
 
@@ -92,3 +89,9 @@ pub const API_BODY_MS_MAX: u64 = 30_000;
 
 /// A client that takes nothing of what it asked for during this time is disconnected.
 pub const WRITE_STALL_MS_MAX: u64 = 60_000;
+
+/// Time for a TLS handshake: three turns on a slow network.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+
+/// Connections over the limit that are being told so at once; more are closed without a word.
+pub const REFUSALS_MAX: usize = 64;

@@ -31,6 +31,7 @@ fn settings() -> Settings {
         flush_all: FlushAll::Allowed,
         shutdown: Shutdown::Forbidden,
         threads: 1,
+        tls: None,
         items: None,
         version: "1.6.45".to_owned(),
     }

@@ -146,8 +146,8 @@ enum Decided {
     Missing,
 }
 
-/// Notes that a value is over the limit for items, before it is there. Tells [`StoreOutcome::TooLarge`],
-/// or that the older value could not be removed.
+/// Notes that a value is over the limit for items, before it is there. Tells
+/// [`StoreOutcome::TooLarge`], or that the older value could not be removed.
 pub(in crate::memcached) async fn refuse_too_large(
     session: &mut Session,
     storing: &Storing,
