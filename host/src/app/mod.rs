@@ -203,6 +203,7 @@ fn page_cache(
         host: site.host.clone(),
         origin: site.origin.clone(),
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
+        rules: site.rules.clone(),
     });
     let settings = pages::Settings::default();
     let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites.collect())?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::net::{TlsFiles, UnixAccess};
+use super::rules::Rules;
 
 /// What the server runs with.
 #[derive(Debug, Clone)]
@@ -126,6 +127,8 @@ pub struct Site {
     pub origin: Uri,
     /// Plugin for keys and tags.
     pub plugin: Option<String>,
+    /// What HTTP leaves to the operator.
+    pub rules: Rules,
 }
 
 /// How events of a source are verified.
