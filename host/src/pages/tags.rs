@@ -2,10 +2,14 @@
 //!
 //! # Invariants
 //! - A response whose tags can't all be kept is not stored: it could not be invalidated.
+//!
+//! # Not here
+//! How the fields are read: `model`.
 
 use http::HeaderMap;
 
 use super::outcome::Reason;
+use crate::config::Rules;
 use crate::limits::TAGS_PER_ENTRY_MAX;
 use crate::model::{
     CACHE_GROUP_INVALIDATION, Tag, TagError, VENDOR_TAG_FIELDS, groups_of, tags_of,
@@ -36,8 +40,12 @@ pub(crate) fn to_invalidate(headers: &HeaderMap) -> Vec<Tag> {
     groups.iter().filter_map(|group| Tag::new(group).ok()).collect()
 }
 
-/// Takes out the fields that are for caches only. `Cache-Groups` is for every cache on the way.
-pub(crate) fn strip(headers: &mut HeaderMap) {
+/// Takes out the fields that are for caches only, unless the site passes them on. `Cache-Groups` is
+/// for every cache on the way.
+pub(crate) fn strip(headers: &mut HeaderMap, rules: &Rules) {
+    if rules.passes_tag_fields {
+        return;
+    }
     for (name, _) in &VENDOR_TAG_FIELDS {
         headers.remove(name);
     }
@@ -61,12 +69,23 @@ mod tests {
     }
 
     #[test]
+    fn groups_that_an_unsafe_answer_names_are_made_wrong() {
+        let answer = headers("cache-group-invalidation", "\"a b\", \"c\";x=1");
+        let named: Vec<String> = to_invalidate(&answer).iter().map(Tag::to_string).collect();
+        assert_eq!(named, ["a b", "c"]);
+        assert!(to_invalidate(&headers("cache-group-invalidation", "a")).is_empty());
+    }
+
+    #[test]
     fn groups_stay_and_private_fields_go() {
         let mut headers = HeaderMap::new();
         for name in ["surrogate-key", "xkey", "cache-tag", "cache-groups"] {
             headers.append(name, "x".parse().unwrap());
         }
-        strip(&mut headers);
+        let passing = Rules { passes_tag_fields: true, ..Rules::default() };
+        strip(&mut headers, &passing);
+        assert_eq!(headers.len(), 4);
+        strip(&mut headers, &Rules::default());
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["cache-groups"]);
     }
 }
