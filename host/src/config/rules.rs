@@ -55,8 +55,8 @@ pub struct RawRules {
 pub struct Rules {
     /// Fields that count before `Cache-Control`, the most important first (RFC 9213 §2.2).
     pub targeted: Vec<HeaderName>,
-    /// Lifetime of responses that say nothing of one, milliseconds. Without it only HTTP's own guess
-    /// counts (RFC 9111 §4.2.2).
+    /// Lifetime of responses that say nothing of one, milliseconds. Without it only HTTP's own
+    /// guess counts (RFC 9111 §4.2.2).
     pub default_ttl_ms: Option<u64>,
     /// For how long beyond its time a page may be served while the origin fails, where the response
     /// does not say so itself (RFC 9111 §4.2.4), milliseconds.
@@ -75,7 +75,7 @@ pub struct Rules {
     pub cookies: Option<Vec<String>>,
     /// A request with one of these cookies goes past the cache.
     pub private_cookies: Vec<String>,
-    /// What `Accept-Language` is reduced to before anything looks at it: the first of these that the
+    /// What `Accept-Language` is reduced to before anything looks at it: that of these which the
     /// client likes best. Empty: it stays as it is.
     pub languages: Vec<HeaderValue>,
 }

@@ -263,8 +263,8 @@ fn keys_that_the_readme_has_commented_out_exist() {
 #[test]
 fn a_site_says_what_http_leaves_to_it() {
     let config = right(parse(
-        "[[sites]]\norigin = 'http://a:1'\n[sites.cache]\ntargeted_fields = ['Ours-Cache-Control']\n\
-         default_ttl = '10m'\nstale_if_error = '0s'\nstore_set_cookie = true\n\
+        "[[sites]]\norigin = 'http://a:1'\n[sites.cache]\n\
+         targeted_fields = ['Ours-Cache-Control']\ndefault_ttl = '10m'\nstale_if_error = '0s'\nstore_set_cookie = true\n\
          cookies = ['lang']\nprivate_cookies = ['sessionid']\nlanguages = ['en', 'pt-BR']\n",
     ));
     let rules = &config.sites[0].rules;

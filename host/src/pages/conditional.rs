@@ -1,8 +1,8 @@
 //! Validators and conditions, on both sides (RFC 9110 §8.8, §13; RFC 9111 §4.3).
 //!
 //! # Invariants
-//! - `If-Match` and `If-Unmodified-Since` are for the origin: a cache ignores them (RFC 9110 §13.1.1,
-//!   §13.1.4), and a fill does not send them on.
+//! - `If-Match` and `If-Unmodified-Since` are for the origin: a cache ignores them (RFC 9110
+//!   §13.1.1, §13.1.4), and a fill does not send them on.
 
 use http::header::{
     DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,

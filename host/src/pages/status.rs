@@ -1,9 +1,9 @@
 //! Which statuses are stored under a page's key (RFC 9111 §3, RFC 9110 §15).
 //!
 //! # Invariants
-//! - What an odd request provokes by its form, its size or its conditions is never stored: those are
-//!   not part of the key, and one visitor's error would be everybody's. RFC 6585 forbids some of
-//!   these outright.
+//! - What an odd request provokes by its form, its size or its conditions is never stored: those
+//!   are not part of the key, and one visitor's error would be everybody's. RFC 6585 forbids some
+//!   of these outright.
 //! - Every other status that is not known here is stored only with freshness of its own.
 
 use http::StatusCode;

@@ -1,8 +1,9 @@
 //! Fields that speak to some caches only, `CDN-Cache-Control` first of all (RFC 9213).
 //!
 //! # Invariants
-//! - The first field of the site's list that can be read and is not empty is the whole word: neither
-//!   `Cache-Control` nor `Expires` counts beside it. One that can't be read is as if absent (§2.1).
+//! - The first field of the site's list that can be read and is not empty is the whole word:
+//!   neither `Cache-Control` nor `Expires` counts beside it. One that can't be read is as if
+//!   absent (§2.1).
 //! - A number of the wrong type is no time at all.
 
 use http::{HeaderMap, HeaderName};

@@ -34,7 +34,10 @@ pub(crate) struct Terms {
     initial_age_ms: u64,
     lifetime: Lifetime,
     stale_while_revalidate_ms: u64,
-    stale_if_error_ms: u64,
+    /// As the response states it.
+    stale_if_error_ms: Option<u64>,
+    /// As the site's rules state it.
+    default_stale_if_error_ms: u64,
     staleness: Staleness,
     /// To be asked about at each use, whatever a policy says.
     is_no_cache: bool,
@@ -74,7 +77,7 @@ pub(crate) fn judge(
         Staleness::Forbidden => None,
         Staleness::Stated | Staleness::Allowed => stated_s.map(|seconds| seconds * 1000),
     };
-    let unstated_ms = match staleness {
+    let default_stale_if_error_ms = match staleness {
         Staleness::Allowed => rules.stale_if_error_ms,
         Staleness::Stated | Staleness::Forbidden => 0,
     };
@@ -84,7 +87,8 @@ pub(crate) fn judge(
         initial_age_ms: freshness::initial_age_ms(headers, timing),
         lifetime,
         stale_while_revalidate_ms: window_ms(directives.stale_while_revalidate_s).unwrap_or(0),
-        stale_if_error_ms: window_ms(directives.stale_if_error_s).unwrap_or(unstated_ms),
+        stale_if_error_ms: window_ms(directives.stale_if_error_s),
+        default_stale_if_error_ms,
         staleness,
         is_no_cache: directives.no_cache,
         has_validator: conditional::has_validator(headers, timing.received_ms),
@@ -156,16 +160,20 @@ impl Terms {
             (None, Lifetime::Heuristic(lifetime_ms)) => lifetime_ms,
             (None, Lifetime::Unknown) => 0,
         };
-        let window_ms = |decided_s: Option<u32>, ms: u64| match decided_s {
-            Some(seconds) if self.staleness != Staleness::Forbidden => u64::from(seconds) * 1000,
-            _ => ms,
+        let window_ms = |decided_s: Option<u32>| match self.staleness {
+            Staleness::Forbidden => None,
+            Staleness::Stated | Staleness::Allowed => decided_s.map(|s| u64::from(s) * 1000),
         };
         let stale_while_revalidate_ms =
-            window_ms(decision.stale_while_revalidate_s, self.stale_while_revalidate_ms);
+            window_ms(decision.stale_while_revalidate_s).unwrap_or(self.stale_while_revalidate_ms);
+        let stale_if_error_ms = window_ms(decision.stale_if_error_s).or(self.stale_if_error_ms);
         let is_stated = decision.ttl_s.is_some() || self.lifetime != Lifetime::Unknown;
-        if lifetime_ms + stale_while_revalidate_ms <= self.initial_age_ms
-            && !(is_stated && self.has_validator)
-        {
+        // What can be neither served nor asked about is of no use; a failure that may come is one
+        // if the page itself counts with it.
+        let stale_ms = stale_while_revalidate_ms.max(stale_if_error_ms.unwrap_or(0));
+        let is_good_for_something =
+            is_stated && self.has_validator || lifetime_ms + stale_ms > self.initial_age_ms;
+        if !is_good_for_something {
             return Err(if self.is_no_cache { Reason::NoCache } else { Reason::NotFresh });
         }
         let mut tags = self.tags;
@@ -178,7 +186,7 @@ impl Terms {
             initial_age_ms: self.initial_age_ms,
             lifetime_ms,
             stale_while_revalidate_ms,
-            stale_if_error_ms: window_ms(decision.stale_if_error_s, self.stale_if_error_ms),
+            stale_if_error_ms: stale_if_error_ms.unwrap_or(self.default_stale_if_error_ms),
             staleness: self.staleness,
         })
     }

@@ -76,6 +76,17 @@ fn what_must_be_asked_about_each_time_is_stored_if_it_can_be_asked_about() {
 }
 
 #[test]
+fn a_page_that_is_stale_already_is_stored_for_a_failure_that_it_counts_with() {
+    let aged = ("age", "60");
+    let stated = [("cache-control", "max-age=60, stale-if-error=9"), aged];
+    assert!(plan(200, &[], &stated).unwrap().is_to_be_asked_about());
+    let unstated = [("cache-control", "max-age=60"), aged];
+    assert_eq!(plan(200, &[], &unstated).unwrap_err(), Reason::NotFresh);
+    let silent = [("cache-control", "stale-if-error=0")];
+    assert_eq!(plan(200, &[], &silent).unwrap_err(), Reason::NotFresh);
+}
+
+#[test]
 fn a_policy_does_not_make_fresh_what_must_be_asked_about() {
     let response = headers(&[("cache-control", "no-cache"), ("etag", "\"a\"")]);
     let terms =
