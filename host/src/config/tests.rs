@@ -263,9 +263,18 @@ fn keys_that_the_readme_has_commented_out_exist() {
 #[test]
 fn a_site_says_what_http_leaves_to_it() {
     let config = right(parse(
-        "[[sites]]\norigin = 'http://a:1'\n[sites.cache]\n\
-         targeted_fields = ['Ours-Cache-Control']\ndefault_ttl = '10m'\nstale_if_error = '0s'\nstore_set_cookie = true\n\
-         cookies = ['lang']\nprivate_cookies = ['sessionid']\nlanguages = ['en', 'pt-BR']\n",
+        r"
+        [[sites]]
+        origin = 'http://a:1'
+        [sites.cache]
+        targeted_fields = ['Ours-Cache-Control']
+        default_ttl = '10m'
+        stale_if_error = '0s'
+        store_set_cookie = true
+        cookies = ['lang']
+        private_cookies = ['sessionid']
+        languages = ['en', 'pt-BR']
+        ",
     ));
     let rules = &config.sites[0].rules;
     assert_eq!(rules.targeted, ["ours-cache-control"]);
@@ -278,8 +287,15 @@ fn a_site_says_what_http_leaves_to_it() {
 #[test]
 fn mistakes_in_the_rules_of_a_site_are_named() {
     let found = mistakes_of(parse(
-        "[[sites]]\norigin = 'http://a:1'\n[sites.cache]\ntargeted_fields = ['a b']\n\
-         default_ttl = 'long'\nprivate_cookies = ['a=b']\nlanguages = ['en,de']\n",
+        r"
+        [[sites]]
+        origin = 'http://a:1'
+        [sites.cache]
+        targeted_fields = ['a b']
+        default_ttl = 'long'
+        private_cookies = ['a=b']
+        languages = ['en,de']
+        ",
     ));
     for wanted in [
         "sites[0].cache.targeted_fields: `a b` is not the name of a field",
