@@ -284,8 +284,10 @@ impl Fill {
     ) -> Result<Handle, Reason> {
         storable::set_length(&mut head, body.len());
         let expires = storable::expiry(&head);
-        let content =
-            Content { body, kind: Kind::Page(Arc::new(head)), expires, tags: plan.tags.clone() };
+        let mut tags = plan.tags.clone();
+        let site = self.pages.shared.sites.scope(&self.ask.site);
+        tags::add_scoped(&mut tags, &head.headers, site)?;
+        let content = Content { body, kind: Kind::Page(Arc::new(head)), expires, tags };
         self.pages.shared.cache.store_page(&self.key, self.claim, content).map_err(|refusal| {
             match refusal {
                 Refusal::Fenced => Reason::Fenced,

@@ -215,6 +215,11 @@ impl Sites {
         self.sites.iter().find(answers)
     }
 
+    /// The name that the groups of a site's pages are told apart by; `None` for an only site.
+    pub(crate) fn scope<'site>(&self, site: &'site Site) -> Option<&'site str> {
+        (self.sites.len() > 1).then_some(site.name.as_str())
+    }
+
     /// The site that answers for an address.
     pub(crate) fn of_address(&self, address: &Address) -> Result<&Arc<Site>, ExplainError> {
         let host = || address.authority().to_owned();

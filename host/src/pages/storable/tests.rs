@@ -1,5 +1,7 @@
 //! What may be stored, case by case.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const NOW: u64 = 784_111_777_000;
@@ -251,4 +253,35 @@ fn a_body_without_length_or_chunks_ends_with_the_connection() {
     assert_eq!(of(&[("content-length", "5")]), Framing::Length(5));
     assert_eq!(of(&[("content-length", "5"), ("transfer-encoding", "chunked")]), Framing::Chunked);
     assert_eq!(Framing::of(StatusCode::NO_CONTENT, &HeaderMap::new()), Framing::Length(0));
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_origin_writes_is_judged(
+        status in 100..600_u16,
+        fields in proptest::collection::vec(
+            (
+                prop::sample::select(vec![
+                    "age", "date", "expires", "etag", "vary", "cache-control", "last-modified",
+                    "cdn-cache-control", "cache-groups", "content-length",
+                ]),
+                "[ -~]{0,24}|max-age=[0-9]{1,30}|[0-9]{1,30}|Sun, 06 Nov [0-9]{4} 08:49:37 GMT",
+            ),
+            0..6,
+        ),
+    ) {
+        let mut response = HeaderMap::new();
+        for (name, value) in fields {
+            response.append(name, value.parse().unwrap());
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        let rules = Rules { default_ttl_ms: Some(1_000), ..Rules::default() };
+        let terms = judge(&HeaderMap::new(), status, &response, TIMING, &rules);
+        if let Ok(plan) = terms.and_then(|terms| terms.settle(None)) {
+            let head = plan.head("http://a/", status, &response, NOW, None);
+            // A page is fresh for no longer than the largest number of seconds.
+            prop_assert!(!head.is_fresh(NOW + (1 << 31) * 1000));
+            prop_assert!(expiry(&head).as_ms().is_some_and(|ms| ms >= NOW));
+        }
+    }
 }
