@@ -119,9 +119,9 @@ impl Pages {
             return Found::Nothing;
         };
         let Some(head) = page.page() else { return Found::Nothing };
-        let directives = RequestDirectives::of(&ask.headers);
-        let client = ask.site.rules.honours_clients.then_some(&directives);
-        match reuse::reuse(head, verdict, client, self.now_ms()) {
+        let is_honoured = ask.site.rules.honours_clients;
+        let client = is_honoured.then(|| RequestDirectives::of(&ask.headers));
+        match reuse::reuse(head, verdict, client.as_ref(), self.now_ms()) {
             Reuse::Fresh => Found::Fresh(page),
             Reuse::Stale => Found::Stale(page),
             Reuse::Validate => Found::Expired(page),

@@ -132,6 +132,16 @@ impl Fill {
         let (head, reason) = match plan {
             Ok(plan) => {
                 let head = plan.head(&old.url, old.status, &headers, now_ms, plugin);
+                let is_kept_long_enough = plan.is_to_be_asked_about()
+                    && now_ms
+                        < old.received_ms.saturating_add(storable::KEPT_FOR_VALIDATION_MS / 2);
+                if is_kept_long_enough {
+                    // The next use asks again: no need to write the page at each of them.
+                    self.land(Landing::NotStored);
+                    let page = Page { head: &head, body: &base.body_bytes() };
+                    let outcome = Outcome::Revalidated;
+                    return Some(respond::from_memory(&self.ask, page, outcome, now_ms));
+                }
                 match self.keep(head.clone(), &plan, base.body_bytes()) {
                     Ok(_) => {
                         self.land(Landing::Stored);

@@ -24,7 +24,7 @@ use crate::model::{Expiry, PageHead, Staleness, StoreDecision, Tag};
 
 /// For how long a page with a validator is kept beyond its time, to be asked about instead of
 /// fetched again, milliseconds.
-const KEPT_FOR_VALIDATION_MS: u64 = 60_000;
+pub(crate) const KEPT_FOR_VALIDATION_MS: u64 = 60_000;
 
 /// What HTTP says about storing a response.
 #[derive(Debug, Clone)]
