@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 
-use crate::net::{TlsFiles, UnixAccess};
 use super::rules::Rules;
+use crate::net::{TlsFiles, UnixAccess};
 
 /// What the server runs with.
 #[derive(Debug, Clone)]

@@ -83,7 +83,7 @@ impl Fill {
         }
         let is_this = |other: &PageHead| std::ptr::eq(other, &raw const **head);
         self.pages.shared.cache.find_page(&self.key, is_this).await?;
-        let page = Page { head, body: base.body() };
+        let page = Page { head, body: &base.body_bytes() };
         Some(respond::from_memory(&self.ask, page, Outcome::StaleIfError, now_ms))
     }
 
