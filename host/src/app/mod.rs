@@ -64,7 +64,7 @@ struct Listeners {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins } = checked;
+        let Checked { config, sources, plugins, users } = checked;
         // Before anybody can know that there is something to stop.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let clock = Clock::system();
@@ -76,7 +76,7 @@ impl App {
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
 
-        let memcached = memcached_door(&config, &cache, &doors, &plugins, &mut registry);
+        let memcached = memcached_door(&config, &cache, &doors, (&plugins, users), &mut registry);
         let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
@@ -181,7 +181,7 @@ fn memcached_door(
     config: &Config,
     cache: &Cache,
     doors: &Tasks,
-    plugins: &Plugins,
+    (plugins, users): (&Plugins, Option<memcached::Users>),
     registry: &mut Registry,
 ) -> memcached::Door {
     let settings = memcached::Settings {
@@ -197,6 +197,7 @@ fn memcached_door(
         },
         threads: config.threads,
         items: item_policy::of(plugins),
+        users,
         version: MEMCACHED_VERSION.to_owned(),
     };
     let door = memcached::Door::new(cache.clone(), doors.clone(), settings);

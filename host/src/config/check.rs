@@ -91,7 +91,6 @@ impl RawConfig {
 
 fn check_memcached(m: &mut Mistakes, raw: super::raw::RawMemcached) -> Memcached {
     let not_yet = [
-        ("memcached.auth_file", raw.auth_file.is_some()),
         ("memcached.tls_cert", raw.tls_cert.is_some()),
         ("memcached.tls_key", raw.tls_key.is_some()),
     ];
@@ -116,9 +115,12 @@ fn check_memcached(m: &mut Mistakes, raw: super::raw::RawMemcached) -> Memcached
         CONNECTIONS_DEFAULT,
         CONNECTIONS_MAX,
     );
+    // Who has to authenticate may come from anywhere.
+    let is_open = raw.auth_file.as_ref().map(|_| true).or(raw.insecure);
     Memcached {
-        listen: listen(m, "memcached", raw.listen, 11211, raw.insecure),
+        listen: listen(m, "memcached", raw.listen, 11211, is_open),
         unix: raw.unix,
+        auth_file: raw.auth_file,
         connections_max: connections as usize,
         idle_timeout,
         flush: raw.flush.unwrap_or(true).into(),

@@ -56,6 +56,8 @@ pub struct Memcached {
     pub listen: SocketAddr,
     /// Path of a unix socket beside it.
     pub unix: Option<PathBuf>,
+    /// Users who may connect; without it, everybody.
+    pub auth_file: Option<PathBuf>,
     /// Most connections at once.
     pub connections_max: usize,
     /// When a silent connection is closed.

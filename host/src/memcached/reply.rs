@@ -38,7 +38,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Appends a reply line, line end included.
+    /// Appends a reply line, line end included, or bytes of a frame.
     pub(super) fn push(&mut self, line: &[u8]) {
         self.copied.extend_from_slice(line);
     }
@@ -62,14 +62,19 @@ impl Output {
             self.push_number(entry.cas());
         }
         self.push(b"\r\n");
+        self.push_body(entry);
+        self.push(b"\r\n");
+    }
+
+    /// Appends the value of an entry as it is.
+    pub(super) fn push_body(&mut self, entry: &Entry) {
         match entry.shared_body().filter(|body| body.len() > COPIED_BYTES_MAX) {
-            None => self.push(body),
+            None => self.push(entry.body()),
             Some(body) => {
                 self.shared_bytes += body.len();
                 self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
             }
         }
-        self.push(b"\r\n");
     }
 
     /// Whether so much waits that it must be sent before more is gathered.

@@ -31,6 +31,7 @@ fn settings() -> Settings {
         shutdown: Shutdown::Forbidden,
         threads: 1,
         items: None,
+        users: None,
         version: "1.6.45".to_owned(),
     }
 }

@@ -52,7 +52,7 @@ pub(in crate::memcached) async fn carry_out(session: &mut Session, pending: Pend
 fn tell(session: &mut Session, told: StoreOutcome, answer: Answer) {
     let line: &[u8] = match told {
         StoreOutcome::Stored(_) => b"STORED\r\n",
-        StoreOutcome::NotStored => b"NOT_STORED\r\n",
+        StoreOutcome::NotStored | StoreOutcome::Refused => b"NOT_STORED\r\n",
         StoreOutcome::Exists => b"EXISTS\r\n",
         StoreOutcome::NotFound => b"NOT_FOUND\r\n",
         StoreOutcome::TooLarge => b"SERVER_ERROR object too large for cache\r\n",

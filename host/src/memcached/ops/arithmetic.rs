@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::store::{NotKept, item_decision, put_until, settlement, wants_decision};
-use crate::cache::{Basis, Cache, Cas, Change, Claim, Draft, Handle, Revision, UpdateError};
+use crate::cache::{Basis, Cache, Cas, Change, Claim, Draft, Entry, Revision, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
@@ -60,11 +60,7 @@ pub(in crate::memcached) struct Initial {
 #[derive(Debug, Clone)]
 pub(in crate::memcached) enum CountOutcome {
     /// It is this now; its entry, unless that expired at once.
-    To(
-        u64,
-        #[allow(dead_code, reason = "told by the protocols that tell the CAS unique")]
-        Option<Handle>,
-    ),
+    To(u64, Option<Entry>),
     /// There is nothing.
     NotFound,
     /// What is there has another CAS unique.
@@ -131,7 +127,7 @@ pub(in crate::memcached) async fn count(
 fn tell(
     session: &mut Session,
     direction: Direction,
-    outcome: Result<(Decided, Option<Handle>), UpdateError>,
+    outcome: Result<(Decided, Option<Entry>), UpdateError>,
 ) -> CountOutcome {
     let (hits, misses) = match direction {
         Direction::Up => (Count::IncrHits, Count::IncrMisses),
@@ -175,7 +171,7 @@ async fn attempt(
     session: &Session,
     arithmetic: &Arithmetic,
     terms: &Terms,
-) -> Result<(Decided, Option<Handle>), UpdateError> {
+) -> Result<(Decided, Option<Entry>), UpdateError> {
     let cache = session.door.cache();
     cache.update(&arithmetic.key, |current| decide(cache, arithmetic, terms, current)).await
 }
@@ -184,7 +180,7 @@ fn decide(
     cache: &Cache,
     arithmetic: &Arithmetic,
     terms: &Terms,
-    current: Option<&Handle>,
+    current: Option<&Entry>,
 ) -> (Change, Decided) {
     let Arithmetic { direction, delta, cas, .. } = *arithmetic;
     let entry = match (current, arithmetic.initial) {

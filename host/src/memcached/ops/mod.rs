@@ -16,7 +16,7 @@ mod retrieval;
 mod stats;
 mod store;
 
-pub(super) use arithmetic::{Arithmetic, CountOutcome, Direction, count};
+pub(super) use arithmetic::{Arithmetic, CountOutcome, Direction, Initial, count};
 pub(super) use removal::{DeleteOutcome, FlushOutcome, delete, flush};
 pub(super) use retrieval::{look_up, look_up_and_touch, touch};
 pub(super) use stats::{StatsTopic, stats};

@@ -67,8 +67,10 @@ impl Storing {
 pub(in crate::memcached) enum StoreOutcome {
     /// It is stored; its CAS unique, 0 where it expired at once.
     Stored(u64),
-    /// The verb's condition does not hold, or the value may be older than an invalidation.
+    /// The verb's condition does not hold, or the whole would be over the limit for items.
     NotStored,
+    /// The value may be older than an invalidation, or a plugin does not want it.
+    Refused,
     /// What is there has another CAS unique.
     Exists,
     /// There is nothing whose CAS unique could be compared.
@@ -119,7 +121,7 @@ pub(in crate::memcached) async fn store(
         Ok(decision) => decision,
         Err(NotKept) => {
             session.misses.settle(key.as_bytes(), Outcome::Accepted);
-            return remove(session, key, StoreOutcome::NotStored).await;
+            return remove(session, key, StoreOutcome::Refused).await;
         }
     };
     // While a plugin was asked, the data has grown no newer than it was when it came.
@@ -164,8 +166,8 @@ pub(super) fn settlement<R>(outcome: &Result<R, UpdateError>) -> Outcome {
 async fn refuse_fenced(session: &mut Session, storing: &Storing) -> StoreOutcome {
     session.tally.inc(Count::StoreFenced);
     match storing.verb {
-        Verb::Set | Verb::Replace => remove(session, &storing.key, StoreOutcome::NotStored).await,
-        _ => StoreOutcome::NotStored,
+        Verb::Set | Verb::Replace => remove(session, &storing.key, StoreOutcome::Refused).await,
+        _ => StoreOutcome::Refused,
     }
 }
 
