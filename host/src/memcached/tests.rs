@@ -1,5 +1,9 @@
 //! The front door as its clients see it, on real sockets and on split streams.
 
+mod auth;
+mod binary;
+mod binary_freshness;
+mod frames;
 mod freshness;
 mod limits;
 mod split;
