@@ -20,6 +20,7 @@ pub mod origin;
 pub mod python;
 pub mod server;
 pub mod settings;
+pub mod tls;
 pub mod transcript;
 pub mod wait;
 pub mod webhook;

@@ -154,7 +154,7 @@ where
                 return self.watch.read(&mut self.stream, &mut value.limit(missing)).await;
             }
         }
-        self.watch.read(&mut self.stream, self.buffer.room()).await
+        self.watch.read_commands(&mut self.stream, &mut self.buffer).await
     }
 
     /// Carries out what is buffered, to the last whole command.

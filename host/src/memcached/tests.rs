@@ -5,6 +5,7 @@ mod binary;
 mod binary_freshness;
 mod frames;
 mod freshness;
+mod leases;
 mod limits;
 mod split;
 mod transcript;
@@ -34,6 +35,7 @@ fn settings() -> Settings {
         flush_all: FlushAll::Allowed,
         shutdown: Shutdown::Forbidden,
         threads: 1,
+        tls: None,
         items: None,
         users: None,
         version: "1.6.45".to_owned(),

@@ -16,7 +16,7 @@ use super::auth::{Admission, Credentials, admit};
 use super::cmd;
 use super::connection::{self, Next, Step};
 use super::ops::Verb;
-use super::parse::{Answer, Parse, Request, Store, parse};
+use super::parse::{Answer, Parse, Request, parse};
 use super::session::Session;
 use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_TOKEN_BYTES_MAX};
 
@@ -70,7 +70,14 @@ where
         }
         Parse::Parsed(Request::Store(store), consumed) => {
             let behind = unread.get(consumed..).unwrap_or_default();
-            let (taken, next) = begin_store(session, &store, behind).await;
+            let pending = cmd::storage::expect(session, &store).await;
+            let (taken, next) = begin_store(session, pending, store.value_bytes, behind).await;
+            Step { consumed: consumed + taken, next }
+        }
+        Parse::Parsed(Request::MetaSet(set), consumed) => {
+            let behind = unread.get(consumed..).unwrap_or_default();
+            let pending = cmd::meta::set::expect(session, &set).await;
+            let (taken, next) = begin_store(session, pending, set.value_bytes, behind).await;
             Step { consumed: consumed + taken, next }
         }
         Parse::Parsed(request, consumed) => {
@@ -99,14 +106,17 @@ pub(super) async fn finish(
     }
 }
 
-/// Stores a value if all of it lies `behind` its line. Returns how much of that was taken, and what
-/// is next.
-async fn begin_store(session: &mut Session, store: &Store<'_>, behind: &[u8]) -> (usize, Next) {
-    let bytes = store.value_bytes + LINE_END_BYTES;
-    let Some(pending) = cmd::storage::expect(session, store).await else {
-        return (0, Next::Unwanted(bytes));
-    };
-    let Some((value, end)) = whole_value(behind, store.value_bytes) else {
+/// Stores a value if all of it lies `behind` its line; one that is not pending is not wanted.
+/// Returns how much of what is behind was taken, and what is next.
+async fn begin_store(
+    session: &mut Session,
+    pending: Option<cmd::storage::Pending>,
+    value_bytes: usize,
+    behind: &[u8],
+) -> (usize, Next) {
+    let bytes = value_bytes + LINE_END_BYTES;
+    let Some(pending) = pending else { return (0, Next::Unwanted(bytes)) };
+    let Some((value, end)) = whole_value(behind, value_bytes) else {
         return (0, next_value(Pending::Store(pending)));
     };
     store_value(session, pending, end, || Bytes::copy_from_slice(value)).await;
@@ -153,6 +163,9 @@ async fn knock(session: &mut Session, unread: &[u8], scanned: usize) -> Option<S
                 return Some(Step { consumed: consumed + taken, next });
             }
             (consumed, store.value_bytes + LINE_END_BYTES)
+        }
+        Parse::Parsed(Request::MetaSet(set), consumed) => {
+            (consumed, set.value_bytes + LINE_END_BYTES)
         }
         Parse::Parsed(_, consumed) => (consumed, 0),
     };

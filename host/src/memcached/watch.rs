@@ -4,6 +4,8 @@
 //! - The stop and the idle timer are polled once to leave a waker behind and again only when the
 //!   task was woken without anything to read: both take locks that all connections share. A task's
 //!   waker stays the same, so the one left behind stays good.
+//! - It is gone when it was used: what wakes a task together with something to read is seen by a
+//!   look that takes no lock.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,6 +17,7 @@ use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Sleep, sleep};
 
+use super::buffer::Buffer;
 use crate::tasks::Tasks;
 
 /// Idleness is looked at so many times per timeout.
@@ -36,6 +39,14 @@ pub(super) struct Watch {
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     idle: Option<Idle>,
     is_armed: bool,
+    tasks: Tasks,
+}
+
+/// Which attempt of a read it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Polls {
+    First,
+    Later,
 }
 
 struct Idle {
@@ -51,32 +62,71 @@ impl Watch {
             let tick = timeout / TICKS_PER_TIMEOUT;
             Idle { tick, timer: Box::pin(sleep(tick)), quiet_ticks: 0 }
         });
-        Self { stopping: Box::pin(tasks.stopping()), idle, is_armed: false }
+        let stopping = Box::pin(tasks.stopping());
+        Self { stopping, idle, is_armed: false, tasks: tasks.clone() }
     }
 
-    /// Reads into `buffer`, or says why there is nothing to wait for any more.
-    pub(super) async fn read<S, B>(&mut self, stream: &mut S, buffer: &mut B) -> io::Result<Woken>
+    /// Reads to where a value is collected, or says why there is nothing to wait for any more.
+    pub(super) async fn read<S, B>(&mut self, stream: &mut S, value: &mut B) -> io::Result<Woken>
     where
         S: AsyncRead + Unpin,
         B: BufMut,
     {
-        let mut read = pin!(stream.read_buf(buffer));
-        let mut is_first_poll = true;
-        let woken = poll_fn(|cx| {
-            if let Poll::Ready(read) = read.as_mut().poll(cx) {
-                return Poll::Ready(read.map(Woken::Read));
-            }
-            if std::mem::take(&mut is_first_poll) && self.is_armed {
-                return Poll::Pending;
-            }
-            self.is_armed = true;
-            self.poll_others(cx).map(Ok)
+        let mut read = pin!(stream.read_buf(value));
+        let mut polls = Polls::First;
+        poll_fn(|cx| {
+            let read = read.as_mut().poll(cx);
+            self.unless_woken(read, &mut polls, cx)
         })
-        .await?;
-        if let Some(idle) = &mut self.idle {
-            idle.quiet_ticks = 0;
+        .await
+    }
+
+    /// Reads commands. The buffer is set aside while there is nothing to read.
+    pub(super) async fn read_commands<S>(
+        &mut self,
+        stream: &mut S,
+        buffer: &mut Buffer,
+    ) -> io::Result<Woken>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let mut polls = Polls::First;
+        poll_fn(|cx| {
+            // A read that did not happen leaves nothing behind but the waker.
+            let read = pin!(stream.read_buf(buffer.room())).poll(cx);
+            if read.is_pending() {
+                buffer.set_aside();
+            }
+            self.unless_woken(read, &mut polls, cx)
+        })
+        .await
+    }
+
+    /// The outcome of an attempt to read, or what else the connection was woken by.
+    fn unless_woken(
+        &mut self,
+        read: Poll<io::Result<usize>>,
+        polls: &mut Polls,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Woken>> {
+        if let Poll::Ready(read) = read {
+            if let Some(idle) = &mut self.idle {
+                idle.quiet_ticks = 0;
+            }
+            return Poll::Ready(read.map(Woken::Read));
         }
-        Ok(woken)
+        let is_first = std::mem::replace(polls, Polls::Later) == Polls::First;
+        if is_first && self.is_armed && !self.has_been_woken() {
+            return Poll::Pending;
+        }
+        self.is_armed = true;
+        self.poll_others(cx).map(Ok)
+    }
+
+    /// Whether the waker that was left behind may have been used.
+    fn has_been_woken(&self) -> bool {
+        let is_tick = self.idle.as_ref().is_some_and(|idle| idle.timer.is_elapsed());
+        is_tick || self.tasks.is_stopping()
     }
 
     fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
@@ -93,5 +143,31 @@ impl Watch {
             idle.timer.set(sleep(idle.tick));
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn stop_that_comes_together_with_a_command_is_seen_behind_it() {
+        let tasks = Tasks::default();
+        let mut watch = Watch::new(&tasks, None);
+        let (mut client, mut server) = tokio::io::duplex(64);
+        let mut value = Vec::new();
+        {
+            let mut read = pin!(watch.read(&mut server, &mut value));
+            let first = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+            assert!(first.is_pending());
+            client.write_all(b"get a\r\n").await.unwrap();
+            assert_eq!(tasks.stop(Duration::ZERO).await, 0);
+            assert!(matches!(read.await, Ok(Woken::Read(7))));
+        }
+        let mut read = pin!(watch.read(&mut server, &mut value));
+        let next = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+        assert!(matches!(next, Poll::Ready(Ok(Woken::Stop))), "it would wait for ever");
     }
 }

@@ -59,7 +59,7 @@ impl Exchange {
             (Verb::Add, Some(_)) => Verb::Set,
             _ => verb,
         };
-        let storing = Storing { verb: stored_as, key, flags, exptime, unique };
+        let storing = Storing { flags, exptime, unique, ..Storing::new(stored_as, key) };
         let pending = PendingStore { exchange: self, verb, storing };
         if value_bytes > session.door.cache().config().item_bytes_max {
             let told = ops::refuse_too_large(session, &pending.storing).await;
@@ -85,7 +85,9 @@ impl PendingStore {
 
     fn tell(&self, session: &mut Session, told: StoreOutcome) {
         let status = match told {
-            StoreOutcome::Stored(cas) => return self.exchange.succeed(session, cas, b""),
+            StoreOutcome::Stored { unique, .. } => {
+                return self.exchange.succeed(session, unique, b"");
+            }
             StoreOutcome::NotStored => match self.verb {
                 Verb::Add => Status::Exists,
                 Verb::Replace => Status::NotFound,

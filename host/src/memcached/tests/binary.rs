@@ -280,7 +280,7 @@ async fn first_byte_decides_the_protocol_for_as_long_as_the_connection_lives() {
     assert!(client.is_closed().await);
     let mut client = server.connect().await;
     client.ask("version", "VERSION 1.6.45").await;
-    client.send(&Frame::new(NOOP, "").bytes()).await;
+    client.send(&Frame::new(VERSION, "").bytes()).await;
     client.send(b"\r\n").await;
     assert_eq!(client.reply_until(b"\n").await, b"ERROR\r\n");
     server.stop().await;
