@@ -107,6 +107,9 @@ pub enum StartError {
     /// Signals.
     #[error("signals")]
     Signal(#[source] std::io::Error),
+    /// The threads that connections run on.
+    #[error("cannot start threads for connections")]
+    Lanes(#[source] std::io::Error),
     /// Standard output.
     #[error("printing the addresses")]
     Announce(#[source] std::io::Error),
