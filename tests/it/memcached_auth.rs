@@ -13,7 +13,10 @@ use wasmcached_tests::{Memcached, Server, settings};
 const EX_USAGE: i32 = 64;
 
 /// `correct horse`, by the reference implementation of Argon2.
-const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$rAjuexKlLdAHLvqk7TeeiWZjW4OPoRGwldJXdHbTuKI";
+const HASH: &str = concat!(
+    "$argon2id$v=19$m=64,t=1,p=1$",
+    "c2FsdHNhbHRzYWx0c2FsdA$rAjuexKlLdAHLvqk7TeeiWZjW4OPoRGwldJXdHbTuKI"
+);
 
 const SASL_LIST: u8 = 0x20;
 const SASL_AUTH: u8 = 0x21;

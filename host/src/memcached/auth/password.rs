@@ -105,10 +105,19 @@ mod tests {
     use super::*;
 
     /// Made by other implementations: the reference's `argon2`, and Python's `hashlib`.
-    pub(super) const HASHES: [&str; 3] = [
-        "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$rAjuexKlLdAHLvqk7TeeiWZjW4OPoRGwldJXdHbTuKI",
-        "$scrypt$ln=4,r=8,p=1$c2FsdHNhbHRzYWx0c2FsdA$rkTI9fAgA7thDzzR8FHXhMiojYBreJBmYTkEzWypBCQ",
-        "$pbkdf2-sha256$i=1000,l=32$c2FsdHNhbHRzYWx0c2FsdA$BBs+1+PaslLtBPULUr8/lQicvVuHiEPMz0i8MjLCbzM",
+    const HASHES: [&str; 3] = [
+        concat!(
+            "$argon2id$v=19$m=64,t=1,p=1$",
+            "c2FsdHNhbHRzYWx0c2FsdA$rAjuexKlLdAHLvqk7TeeiWZjW4OPoRGwldJXdHbTuKI"
+        ),
+        concat!(
+            "$scrypt$ln=4,r=8,p=1$",
+            "c2FsdHNhbHRzYWx0c2FsdA$rkTI9fAgA7thDzzR8FHXhMiojYBreJBmYTkEzWypBCQ"
+        ),
+        concat!(
+            "$pbkdf2-sha256$i=1000,l=32$",
+            "c2FsdHNhbHRzYWx0c2FsdA$BBs+1+PaslLtBPULUr8/lQicvVuHiEPMz0i8MjLCbzM"
+        ),
     ];
 
     #[test]

@@ -213,7 +213,10 @@ mod tests {
     use super::*;
 
     /// `correct horse`, hashed by the reference implementation of Argon2.
-    const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$rAjuexKlLdAHLvqk7TeeiWZjW4OPoRGwldJXdHbTuKI";
+    const HASH: &str = concat!(
+        "$argon2id$v=19$m=64,t=1,p=1$",
+        "c2FsdHNhbHRzYWx0c2FsdA$rAjuexKlLdAHLvqk7TeeiWZjW4OPoRGwldJXdHbTuKI"
+    );
 
     fn users(text: &str) -> (tempfile::TempDir, PathBuf, Users) {
         let dir = tempfile::tempdir().unwrap();
