@@ -22,6 +22,7 @@ pub(super) fn register(cache: &Cache, plugins: &Plugins, registry: &mut Registry
         ("refused_full", "Stores refused because memory is full", &stats.refused_full),
         ("expired", "Entries found expired and removed", &stats.expired),
         ("invalid", "Entries found invalid and removed", &stats.invalid),
+        ("sweeps", "Sweeps for expired and invalid entries", &stats.sweeps),
         ("invalidations", "Invalidations applied", &stats.invalidations),
         (
             "invalidations_not_durable",
@@ -54,7 +55,7 @@ impl Collector for Memory {
         for (name, help, value) in [
             ("keys", "Keys in memory", cache.len()),
             ("memory_bytes", "Resident bytes charged to entries", cache.bytes()),
-            ("memory_bytes_max", "Budget for entries", cache.config().memory_bytes),
+            ("memory_bytes_max", "Budget for entries", cache.memory_bytes()),
             ("fence_rows", "Rows of the fence", cache.fence_rows() as u64),
             (
                 "tier_queued",

@@ -13,14 +13,21 @@ pub(crate) fn slot_bytes(slot: &Slot) -> u64 {
     let entries = match slot {
         Slot::Item(entry) => entry.own_bytes() + tags_bytes(entry),
         Slot::Pages(entries) => {
-            let each = entries.iter().map(|entry| {
-                let head = entry.page().map_or(0, |head| head_bytes(head));
-                entry.own_bytes() + tags_bytes(entry) + head
-            });
+            let each = entries.iter().map(page_bytes);
             each.sum::<usize>() + allocated(size_of_val(entries.as_slice())) + 48
         }
     };
     (SLOT_BYTES + entries) as u64
+}
+
+/// The resident cost of an entry, with what the store takes for its key.
+pub(super) fn entry_bytes(entry: &Entry) -> u64 {
+    (SLOT_BYTES + page_bytes(entry)) as u64
+}
+
+fn page_bytes(entry: &Entry) -> usize {
+    let head = entry.page().map_or(0, |head| head_bytes(head));
+    entry.own_bytes() + tags_bytes(entry) + head
 }
 
 fn head_bytes(head: &PageHead) -> usize {

@@ -4,11 +4,12 @@ use crate::sync::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::budget;
 use super::entry::Entry;
 use super::fence::Verdict;
 use super::store::Slot;
 use super::tier::{Row, Source};
-use super::{Cache, Shared, WhenFull, budget};
+use super::{Cache, EvictionObserver, Evictions, Shared, WhenFull};
 use crate::model::{Expiry, Invalidation, Key, Sequence, Tag};
 
 /// One key of a listing.
@@ -133,7 +134,7 @@ impl Cache {
         self.shared.memory_bytes()
     }
 
-    /// Changes the budget; evicts down to it, unless eviction is off.
+    /// Changes the budget; evicts down to it, unless eviction is off. Not for an I/O thread.
     pub fn set_memory_bytes(&self, memory_bytes: u64) {
         self.shared.memory_bytes.store(memory_bytes, Ordering::Relaxed);
         if self.shared.config.when_full == WhenFull::Evict {
@@ -146,6 +147,11 @@ impl Cache {
         self.shared.store.shards()
     }
 
+    /// Resident bytes charged for an entry under its own key.
+    pub fn charged_bytes(entry: &Entry) -> u64 {
+        budget::entry_bytes(entry)
+    }
+
     /// The live entries in one part of the memory: to go through all of it without holding it up.
     pub fn shard_entries(&self, number: usize) -> Vec<Entry> {
         let slots = self.shared.store.shard_slots(number);
@@ -153,9 +159,20 @@ impl Cache {
         entries.filter(|entry| self.shared.is_live(entry.key(), entry)).cloned().collect()
     }
 
-    /// Slots evicted for want of room.
+    /// Keys evicted for want of room.
     pub fn evictions(&self) -> u64 {
+        self.eviction_counts().keys
+    }
+
+    /// What was evicted, in more detail.
+    pub fn eviction_counts(&self) -> Evictions {
         self.shared.store.evictions()
+    }
+
+    /// Has an observer see every entry that is evicted from now on; the first one stays. It is
+    /// called by the thread that needed the room and must not block.
+    pub fn observe_evictions(&self, observer: EvictionObserver) {
+        self.shared.store.observe_evictions(observer);
     }
 
     /// Rows that the fence holds.

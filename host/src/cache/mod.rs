@@ -60,6 +60,7 @@ pub use inspect::{Death, Explanation, Listed, Listing};
 pub use invalidate::{Applied, InvalidateError};
 pub use read::Sight;
 pub use stats::Stats;
+pub use store::{EvictionObserver, Evictions};
 pub use sweep::Swept;
 pub use update::{Basis, Cas, Change, Draft, Revision, UpdateError};
 

@@ -60,7 +60,7 @@ impl Cache {
             return match shared.life(key, &entry) {
                 Life::Good(verdict) => is_shown(&entry, verdict, sight).then_some(entry),
                 Life::Over => {
-                    shared.bury(key);
+                    shared.bury_read(key);
                     None
                 }
             };
@@ -75,7 +75,7 @@ impl Cache {
             Life::Good(verdict) => is_plain(entry, verdict, now_ms, sight),
         });
         if is_any_gone {
-            shared.bury(key);
+            shared.bury_read(key);
         }
         found.cloned()
     }
@@ -116,7 +116,7 @@ impl Cache {
             }
         });
         if is_any_gone {
-            shared.bury(key.as_bytes());
+            shared.bury_read(key.as_bytes());
         }
         found
     }
@@ -153,6 +153,13 @@ impl Cache {
     }
 }
 
+/// Entries taken out of memory, by why.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Buried {
+    pub(super) expired: u64,
+    pub(super) invalid: u64,
+}
+
 /// Whether an entry can still be served.
 pub(super) enum Life {
     /// It can, fresh or stale by the fence.
@@ -184,24 +191,38 @@ impl Shared {
         matches!(self.life(key, entry), Life::Good(_))
     }
 
-    /// Takes the entries of a key that are over out of memory. Returns how many there were.
-    pub(super) fn bury(&self, key: &[u8]) -> usize {
+    /// Takes the entries of a key that are over out of memory, for somebody who looked for them.
+    #[cold]
+    fn bury_read(&self, key: &[u8]) {
+        let buried = self.bury(key);
+        self.stats.read_expired.inc_by(buried.expired);
+        self.stats.read_invalid.inc_by(buried.invalid);
+    }
+
+    /// Takes the entries of a key that are over out of memory.
+    pub(super) fn bury(&self, key: &[u8]) -> Buried {
         let _stripe = self.stripe(key);
-        let Some(slot) = self.store.get(key) else { return 0 };
-        let Ok(key) = Key::new(key) else { return 0 };
+        let mut buried = Buried::default();
+        let Some(slot) = self.store.get(key) else { return buried };
+        let Ok(key) = Key::new(key) else { return buried };
         let (live, over): (Vec<_>, Vec<_>) =
             slot.entries().iter().cloned().partition(|e| self.is_live(key.as_bytes(), e));
         for entry in &over {
             match self.fence.killer(key.as_bytes(), entry.marks()) {
                 Some(sequence) => {
-                    self.stats.invalid.inc();
+                    buried.invalid += 1;
                     self.history.note_death(&key, sequence);
                 }
                 None => {
-                    self.stats.expired.inc();
+                    buried.expired += 1;
+                    if entry.page().is_none() && !entry.bits().has(Bits::FETCHED) {
+                        self.stats.expired_unfetched.inc();
+                    }
                 }
             }
         }
+        self.stats.invalid.inc_by(buried.invalid);
+        self.stats.expired.inc_by(buried.expired);
         match (over.is_empty(), live.is_empty()) {
             (true, _) => {}
             (false, true) => {
@@ -209,7 +230,7 @@ impl Shared {
             }
             (false, false) => self.store.put(Slot::Pages(Arc::new(live))),
         }
-        over.len()
+        buried
     }
 
     /// Keeps rows of the tier that the rule admits. The caller holds the key's stripe.

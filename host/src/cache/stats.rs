@@ -1,8 +1,10 @@
 //! What the memory counts.
 
+use crate::sync::AtomicU32;
+
 use prometheus_client::metrics::counter::Counter;
 
-/// Counters of the memory; each thing that happens raises exactly one of them.
+/// Counters of the memory.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Entries stored: items and pages.
@@ -15,6 +17,19 @@ pub struct Stats {
     pub expired: Counter,
     /// Entries found invalid and removed.
     pub invalid: Counter,
+    /// Of the expired ones, those that were found by who looked for them.
+    pub read_expired: Counter,
+    /// Of the invalid ones, those that were found by who looked for them.
+    pub read_invalid: Counter,
+    /// Of the expired ones, items that no memcached client had read.
+    pub expired_unfetched: Counter,
+    /// Sweeps begun.
+    pub sweeps: Counter,
+    /// Entries that sweeps have judged.
+    pub swept: Counter,
+    /// When the entry that is used least was last used, in seconds since 1970, as the last sweep
+    /// found it; 0 where it found none.
+    pub least_used_s: AtomicU32,
     /// Acknowledged invalidations.
     pub invalidations: Counter,
     /// Invalidations that could not be made durable.

@@ -1,8 +1,10 @@
 //! Giving memory back: dead entries are reclaimed in the background, and the fence's rows after
 //! them.
 
+use crate::sync::Ordering;
 use std::time::Duration;
 
+use super::entry::Entry;
 use super::fence::Verdict;
 use super::read::Life;
 use super::store::Slot;
@@ -34,8 +36,14 @@ impl Cache {
         }
     }
 
+    /// Has a sweep begin soon.
+    pub fn want_sweep(&self) {
+        self.shared.sweep_wanted.notify_one();
+    }
+
     /// Removes every entry that is expired or invalid.
     pub async fn sweep(&self) -> Swept {
+        self.shared.stats.sweeps.inc();
         let mut swept = Swept::default();
         for number in 0..self.shared.store.shards() {
             for step in self.shared.store.shard_slots(number).chunks(SLOTS_PER_STEP) {
@@ -43,6 +51,8 @@ impl Cache {
                 tokio::task::yield_now().await;
             }
         }
+        let least_used_s = swept.least_used_s.unwrap_or(0);
+        self.shared.stats.least_used_s.store(least_used_s, Ordering::Relaxed);
         swept
     }
 
@@ -57,15 +67,16 @@ impl Shared {
     fn sweep_step(&self, slots: &[Slot], swept: &mut Swept) {
         for slot in slots {
             let mut is_any_over = false;
+            self.stats.swept.inc_by(slot.entries().len() as u64);
             for entry in slot.entries() {
                 match self.life(slot.key(), entry) {
-                    Life::Good(Verdict::Stale) => swept.note_stale(entry.birth().sequence()),
-                    Life::Good(_) => {}
+                    Life::Good(verdict) => swept.note_left(entry, verdict),
                     Life::Over => is_any_over = true,
                 }
             }
             if is_any_over {
-                swept.buried += self.bury(slot.key());
+                let buried = self.bury(slot.key());
+                swept.buried += (buried.expired + buried.invalid) as usize;
             }
         }
     }
@@ -78,11 +89,18 @@ pub struct Swept {
     pub buried: usize,
     /// The smallest birth of an entry that was left because it is only softly purged.
     oldest_stale: Option<Sequence>,
+    /// When the entry that was left and is used least was last used.
+    least_used_s: Option<u32>,
 }
 
 impl Swept {
-    fn note_stale(&mut self, birth: Sequence) {
-        self.oldest_stale = Some(self.oldest_stale.map_or(birth, |oldest| oldest.min(birth)));
+    fn note_left(&mut self, entry: &Entry, verdict: Verdict) {
+        let used_s = entry.accessed_s();
+        self.least_used_s = Some(self.least_used_s.map_or(used_s, |least| least.min(used_s)));
+        if verdict == Verdict::Stale {
+            let birth = entry.birth().sequence();
+            self.oldest_stale = Some(self.oldest_stale.map_or(birth, |oldest| oldest.min(birth)));
+        }
     }
 
     /// How far the fence's rows may go: a softly purged entry still needs the row that says so.

@@ -10,6 +10,7 @@
 //! # Not here
 //! Freshness and expiry; and that changes of one key happen one after another (`Shared::stripe`).
 
+mod evicted;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,10 @@ use foldhash::fast::RandomState;
 
 use super::budget;
 use super::entry::Entry;
+use evicted::Evicted;
 use shard::Shard;
+
+pub use evicted::{EvictionObserver, Evictions};
 
 /// Most shards; a look-up locks one of them for some tens of nanoseconds.
 const SHARDS_MAX: u64 = 1024;
@@ -33,6 +37,9 @@ const SHARDS_MIN: u64 = 16;
 
 /// A shard holds so much at least: among few slots, the least used ones are hard to tell.
 const SHARD_BYTES_MIN: u64 = 64 * 1024;
+
+/// When the budget shrinks, each shard gives up so many slots before it is the next one's turn.
+const SLOTS_PER_TURN: usize = 16;
 
 /// What is stored under one key.
 #[derive(Debug, Clone)]
@@ -65,7 +72,7 @@ pub(crate) struct Store {
     bytes_max: AtomicU64,
     bytes: AtomicU64,
     len: AtomicU64,
-    evictions: AtomicU64,
+    evicted: Evicted,
 }
 
 impl Store {
@@ -78,7 +85,7 @@ impl Store {
             bytes_max: AtomicU64::new(bytes_max),
             bytes: AtomicU64::new(0),
             len: AtomicU64::new(0),
-            evictions: AtomicU64::new(0),
+            evicted: Evicted::default(),
         }
     }
 
@@ -92,11 +99,13 @@ impl Store {
     pub(crate) fn put(&self, slot: Slot) {
         let hash = self.hasher.hash_one(slot.key());
         let bytes = budget::slot_bytes(&slot);
-        // Dropped when the lock is free again.
+        let now_s = slot.entries().last().map(Entry::accessed_s);
+        // Both are dropped when the lock is free again.
         let mut out = Vec::new();
+        let old;
         {
             let mut shard = self.shard(hash).lock();
-            let old = shard.remove(hash, slot.key());
+            old = shard.remove(hash, slot.key());
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
             match &old {
                 Some(old) => {
@@ -106,14 +115,14 @@ impl Store {
                     self.len.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            out.extend(old);
             // Before it is put, so that it does not make room for itself.
-            self.evict(&mut shard, &mut out);
+            self.evict(&mut shard, usize::MAX, &mut out);
             shard.insert(hash, slot, &self.hasher);
         }
         if self.is_over() {
             self.evict_elsewhere(hash, &mut out);
         }
+        self.evicted.note(&out, now_s);
     }
 
     /// Removes and returns what is stored under `key`.
@@ -155,15 +164,30 @@ impl Store {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Changes the budget, and evicts down to it.
+    /// Changes the budget, and evicts down to it, from all shards alike. Takes its time where much
+    /// is to be evicted; not for an I/O thread.
     pub(crate) fn set_bytes_max(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
-        self.evict_elsewhere(0, &mut Vec::new());
+        let mut is_any_left = true;
+        while self.is_over() && is_any_left {
+            is_any_left = false;
+            for shard in &self.shards {
+                let mut out = Vec::new();
+                self.evict(&mut shard.lock(), SLOTS_PER_TURN, &mut out);
+                is_any_left |= !out.is_empty();
+                self.evicted.note(&out, None);
+            }
+        }
     }
 
     /// Slots evicted for want of room.
-    pub(crate) fn evictions(&self) -> u64 {
-        self.evictions.load(Ordering::Relaxed)
+    pub(crate) fn evictions(&self) -> Evictions {
+        self.evicted.counts()
+    }
+
+    /// Has an observer see what is evicted from now on; the first one stays.
+    pub(crate) fn observe_evictions(&self, observer: EvictionObserver) {
+        self.evicted.observe(observer);
     }
 
     #[allow(clippy::indexing_slicing, reason = "the number is below that of the shards")]
@@ -180,12 +204,15 @@ impl Store {
         self.bytes() > self.bytes_max()
     }
 
-    fn evict(&self, shard: &mut Shard, out: &mut Vec<Slot>) {
-        while self.is_over() {
+    /// Evicts from a shard until the budget is kept, `slots_max` slots at most.
+    fn evict(&self, shard: &mut Shard, slots_max: usize, out: &mut Vec<Slot>) {
+        for _ in 0..slots_max {
+            if !self.is_over() {
+                return;
+            }
             let Some(evicted) = shard.evict() else { return };
             self.bytes.fetch_sub(budget::slot_bytes(&evicted), Ordering::Relaxed);
             self.len.fetch_sub(1, Ordering::Relaxed);
-            self.evictions.fetch_add(1, Ordering::Relaxed);
             out.push(evicted);
         }
     }
@@ -197,7 +224,7 @@ impl Store {
             if !self.is_over() {
                 return;
             }
-            self.evict(&mut shard.lock(), out);
+            self.evict(&mut shard.lock(), usize::MAX, out);
         }
     }
 }

@@ -23,7 +23,7 @@ fn the_budget_holds_after_every_put_and_the_newcomer_is_there() {
         assert!(store.bytes() <= 256 * 1024);
         assert!(store.get(key.as_bytes()).is_some(), "{key} was just put");
     }
-    assert_eq!(store.len() + store.evictions(), 10_000);
+    assert_eq!(store.len() + store.evictions().keys, 10_000);
     assert_eq!(store.iter().count() as u64, store.len());
     let charged: u64 = store.iter().map(|slot| budget::slot_bytes(&slot)).sum();
     assert_eq!(charged, store.bytes(), "what is charged is what is there");
@@ -67,9 +67,12 @@ fn a_smaller_budget_evicts_at_once() {
     for number in 0..3_000 {
         store.put(slot(&number.to_string(), 100));
     }
-    store.set_bytes_max(100 * 1024);
-    assert!(store.bytes() <= 100 * 1024);
-    assert!(store.len() > 0);
+    store.set_bytes_max(512 * 1024);
+    assert!(store.bytes() <= 512 * 1024);
+    let empty = (0..store.shards()).filter(|n| store.shard_slots(*n).is_empty()).count();
+    assert_eq!(empty, 0, "every shard gives its share");
+    store.set_bytes_max(0);
+    assert_eq!((store.len(), store.bytes()), (0, 0));
 }
 
 #[test]
@@ -84,5 +87,28 @@ fn replacing_and_removing_give_their_bytes_back() {
     for number in 0..500 {
         assert!(store.remove(number.to_string().as_bytes()).is_some());
     }
-    assert_eq!((store.len(), store.bytes(), store.evictions()), (0, 0, 0));
+    assert_eq!((store.len(), store.bytes(), store.evictions().keys), (0, 0, 0));
+}
+
+#[test]
+fn evictions_are_counted_by_what_they_were_and_shown_to_the_observer() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let store = Store::new(64 * 1024);
+    let observed = Arc::clone(&seen);
+    store.observe_evictions(Box::new(move |entry| observed.lock().push(entry.key().to_vec())));
+    for number in 0..1_000 {
+        let slot = slot(&number.to_string(), 100);
+        if number % 2 == 0 {
+            slot.entries()[0].note_read(60_000);
+        }
+        store.put(slot);
+    }
+    store.put(slot("the last", 100));
+    let counts = store.evictions();
+    assert_eq!(counts.keys, 1_001 - store.len());
+    assert_eq!(counts.keys, seen.lock().len() as u64);
+    let read = seen.lock().iter().filter(|key| key.last().is_some_and(|d| d % 2 == 0)).count();
+    assert_eq!(counts.keys - counts.unfetched, read as u64);
+    assert_eq!(counts.expiring, 0);
+    assert!(seen.lock().iter().all(|key| store.get(key).is_none()));
 }
