@@ -51,6 +51,15 @@ pub const PASSWORD_HASH_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Hashed passwords that are verified at once; each takes memory and a core meanwhile.
 pub const PASSWORD_VERIFICATIONS_MAX: usize = 2;
 
+/// Watchers of a memcached door at once, as in memcached.
+pub const MEMCACHED_WATCHERS_MAX: usize = 20;
+
+/// Log lines that wait for one watcher, as in memcached (`watcher_logbuf_size`).
+pub const MEMCACHED_WATCHER_BYTES_MAX: usize = 256 * 1024;
+
+/// Key prefixes that `stats detail` counts; at some 100 bytes each.
+pub const MEMCACHED_PREFIXES_MAX: usize = 16_384;
+
 /// Longest tag; a `Surrogate-Key` of 64 such tags is as long as the header block may be.
 pub const TAG_BYTES_MAX: usize = 256;
 

@@ -187,6 +187,14 @@ fn memcached_door(
             Permission::Allowed => memcached::Shutdown::Allowed,
             Permission::Forbidden => memcached::Shutdown::Forbidden,
         },
+        watch: match config.memcached.watch {
+            Permission::Allowed => memcached::WatchCommand::Allowed,
+            Permission::Forbidden => memcached::WatchCommand::Forbidden,
+        },
+        dumps: match config.memcached.dump {
+            Permission::Allowed => memcached::Dumps::Allowed,
+            Permission::Forbidden => memcached::Dumps::Forbidden,
+        },
         threads: config.threads,
         tls,
         items: item_policy::of(plugins),

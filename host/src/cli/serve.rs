@@ -134,6 +134,8 @@ impl ServeArgs {
                 idle_timeout: self.idle_timeout,
                 flush: self.no_flush.map(|is_off| !is_off),
                 shutdown: self.allow_shutdown,
+                watch: None,
+                dump: None,
                 auth_file: self.memcached_auth_file,
                 tls: RawTls {
                     cert: self.memcached_tls_cert,

@@ -71,6 +71,10 @@ pub struct Memcached {
     pub flush: Permission,
     /// `shutdown`.
     pub shutdown: Permission,
+    /// `watch`.
+    pub watch: Permission,
+    /// Listing keys.
+    pub dump: Permission,
 }
 
 /// A memcached listener on TCP.

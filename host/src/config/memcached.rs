@@ -69,6 +69,8 @@ pub(super) fn check_memcached(m: &mut Mistakes, raw: RawMemcached) -> Memcached 
         idle_timeout,
         flush: raw.flush.unwrap_or(true).into(),
         shutdown: raw.shutdown.unwrap_or(false).into(),
+        watch: raw.watch.unwrap_or(true).into(),
+        dump: raw.dump.unwrap_or(true).into(),
     }
 }
 

@@ -58,6 +58,10 @@ pub struct RawMemcached {
     pub flush: Option<bool>,
     /// Whether `shutdown` is allowed.
     pub shutdown: Option<bool>,
+    /// Whether `watch` is allowed.
+    pub watch: Option<bool>,
+    /// Whether clients may list keys: `lru_crawler metadump`, `stats cachedump`.
+    pub dump: Option<bool>,
     /// Users, as `user:password` lines.
     pub auth_file: Option<PathBuf>,
     /// TLS of the TCP listeners.
@@ -299,6 +303,8 @@ impl RawMemcached {
             idle_timeout: over.idle_timeout.or(self.idle_timeout),
             flush: over.flush.or(self.flush),
             shutdown: over.shutdown.or(self.shutdown),
+            watch: over.watch.or(self.watch),
+            dump: over.dump.or(self.dump),
             auth_file: over.auth_file.or(self.auth_file),
             tls: self.tls.overlaid_with(over.tls),
             insecure: over.insecure.or(self.insecure),

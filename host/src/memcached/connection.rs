@@ -15,10 +15,12 @@ use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::buffer::Buffer;
+use super::connections::{Ends, State};
 use super::metrics::Count;
 use super::server::Door;
 use super::session::Session;
 use super::watch::{Watch, Woken};
+use super::watchers::{CloseReason, Topics, connection};
 use super::{binary, flush, text};
 
 /// What is spoken on a connection.
@@ -104,7 +106,7 @@ struct Connection<S> {
 }
 
 /// Serves a client until it goes, is idle for too long, or the server stops.
-pub(super) async fn run<S>(stream: S, door: Door)
+pub(super) async fn run<S>(stream: S, door: Door, ends: Ends)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -115,11 +117,17 @@ where
         buffer: Buffer::default(),
         dialect: None,
         expect: Expect::Request,
-        session: Session::new(door.clone()),
+        session: Session::new(door.clone(), ends),
     };
-    if let Err(error) = connection.serve().await {
-        tracing::trace!(%error, "memcached connection");
-    }
+    connection.tell(None);
+    let reason = match connection.serve().await {
+        Ok(reason) => reason,
+        Err(error) => {
+            tracing::trace!(%error, "memcached connection");
+            CloseReason::Error
+        }
+    };
+    connection.tell(Some(reason));
     door.metrics().take(&mut connection.session.tally);
     door.metrics().inc(Count::ClosedConnections);
 }
@@ -128,21 +136,38 @@ impl<S> Connection<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    async fn serve(&mut self) -> io::Result<()> {
+    async fn serve(&mut self) -> io::Result<CloseReason> {
         loop {
+            self.session.seat.enter(match self.expect {
+                Expect::Request => State::Read,
+                Expect::Value(..) => State::Value,
+                Expect::Unwanted(_) => State::Swallow,
+            });
             match self.fill().await? {
-                Woken::Read(0) | Woken::Stop => return Ok(()),
+                Woken::Read(0) => return Ok(CloseReason::Normal),
+                Woken::Stop => return Ok(CloseReason::Shutdown),
                 Woken::Read(count) => self.session.tally.add(Count::BytesRead, count as u64),
                 Woken::Idle => {
                     self.session.tally.inc(Count::IdleKicks);
-                    return Ok(());
+                    return Ok(CloseReason::Idle);
                 }
             }
+            self.session.seat.note_commands(self.session.door.cache().clock().now_ms());
             let flow = self.carry_out().await?;
             self.session.flush(&mut self.stream).await?;
             if flow.is_break() {
-                return Ok(());
+                return Ok(CloseReason::Normal);
             }
+        }
+    }
+
+    /// Tells those who watch connections that this one begins, or why it ends.
+    fn tell(&self, closed: Option<CloseReason>) {
+        let Session { door, seat, .. } = &self.session;
+        if door.watchers().is_watched(Topics::CONNEVENTS) {
+            let now_ms = door.cache().clock().now_ms();
+            let text = |line: &mut Vec<u8>| connection(line, seat, closed);
+            door.watchers().tell(Topics::CONNEVENTS, now_ms, text);
         }
     }
 

@@ -169,6 +169,12 @@ impl Metrics {
         shown.map(|(count, name, _)| (*name, self.get(*count)))
     }
 
+    /// The name and the value of one count as `stats` shows them.
+    pub(super) fn shown_one(&self, count: Count) -> (&'static str, u64) {
+        let name = COUNTS.get(count as usize).map_or("", |(_, name, _)| name);
+        (name, self.get(count))
+    }
+
     /// Begins anew what `stats` shows.
     pub(super) fn reset(&self) {
         let mut base = self.base.lock();

@@ -11,16 +11,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, Semaphore};
 
 use super::auth::Users;
 use super::connection;
+use super::connections::{Connections, Ends};
 use super::flush::PendingFlush;
 use super::item_policy::ItemPolicy;
 use super::metrics::{Count, Metrics};
+use super::ops::MemoryCounts;
+use super::prefixes::Prefixes;
+use super::watchers::{Topics, Watchers, eviction};
 use crate::cache::Cache;
-use crate::net::{Accept, Listener, Stream, Tls, TlsError, accept_forever};
+use crate::net::{Accept, Bound, Listener, Stream, Tls, TlsError, accept_forever};
 use crate::tasks::Tasks;
 
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
@@ -45,6 +50,27 @@ pub enum Shutdown {
     Forbidden,
 }
 
+/// Whether clients may `watch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WatchCommand {
+    /// They may.
+    #[default]
+    Allowed,
+    /// They may not (memcached's `-W`).
+    Forbidden,
+}
+
+/// Whether clients may list what is stored: `stats cachedump`, `stats detail`, and the dumps of
+/// `lru_crawler`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dumps {
+    /// They may.
+    #[default]
+    Allowed,
+    /// They may not (memcached's `-X`).
+    Forbidden,
+}
+
 /// The operator's choices for the front door.
 #[derive(Clone)]
 pub struct Settings {
@@ -56,6 +82,10 @@ pub struct Settings {
     pub flush_all: FlushAll,
     /// Whether clients may `shutdown`.
     pub shutdown: Shutdown,
+    /// Whether clients may `watch`.
+    pub watch: WatchCommand,
+    /// Whether clients may list keys.
+    pub dumps: Dumps,
     /// Worker threads, as `stats` shows them.
     pub threads: usize,
     /// What the TLS listeners of the door present, where there are any.
@@ -91,6 +121,10 @@ struct Shared {
     tasks: Tasks,
     settings: Settings,
     metrics: Metrics,
+    memory_base: Mutex<MemoryCounts>,
+    connections: Arc<Connections>,
+    watchers: Arc<Watchers>,
+    prefixes: Prefixes,
     permits: Arc<Semaphore>,
     pending_flush: Arc<PendingFlush>,
     shutdown: Notify,
@@ -107,11 +141,17 @@ impl Door {
     /// A door to `cache` whose connections are tasks of `tasks`.
     pub fn new(cache: Cache, tasks: Tasks, settings: Settings) -> Self {
         let permits = settings.connections_max.min(Semaphore::MAX_PERMITS);
+        let watchers = Arc::<Watchers>::default();
+        watch_evictions(&cache, Arc::clone(&watchers));
         let shared = Shared {
             has_tier: cache.tier_status().is_some(),
             started_ms: cache.clock().now_ms(),
             permits: Arc::new(Semaphore::new(permits)),
             metrics: Metrics::new(),
+            memory_base: Mutex::default(),
+            connections: Arc::default(),
+            watchers,
+            prefixes: Prefixes::default(),
             pending_flush: Arc::default(),
             shutdown: Notify::new(),
             cache,
@@ -150,6 +190,23 @@ impl Door {
         self.shared.has_tier
     }
 
+    /// The memory's counts when `stats` was last reset.
+    pub(super) fn memory_base(&self) -> &Mutex<MemoryCounts> {
+        &self.shared.memory_base
+    }
+
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.shared.connections
+    }
+
+    pub(super) fn watchers(&self) -> &Arc<Watchers> {
+        &self.shared.watchers
+    }
+
+    pub(super) fn prefixes(&self) -> &Prefixes {
+        &self.shared.prefixes
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.shared.settings
     }
@@ -176,18 +233,34 @@ impl Door {
 /// Serves a listener until the door's tasks are told to stop.
 pub async fn serve(listener: Listener, door: Door) {
     let (tasks, permits) = (door.tasks().clone(), Arc::clone(&door.shared.permits));
-    accept_forever(listener, tasks, permits, move |accept| admit(door.clone(), accept)).await;
+    let bound = Arc::new(listener.bound().clone());
+    let now_ms = door.cache().clock().now_ms();
+    let _seat = door.connections().listen(Arc::clone(&bound), now_ms);
+    let admit = move |accept| admit(door.clone(), Arc::clone(&bound), accept);
+    accept_forever(listener, tasks, permits, admit).await;
 }
 
-async fn admit(door: Door, accept: Accept) {
+async fn admit(door: Door, listener: Arc<Bound>, accept: Accept) {
     match accept {
         Accept::Serve(mut stream, permit) => {
-            connection::run(&mut stream, door).await;
+            let ends = Ends { peer: stream.peer(), listener: Some(listener) };
+            connection::run(&mut stream, door, ends).await;
             stream.close().await;
             drop(permit);
         }
         Accept::Refuse(stream) => refuse(stream, door).await,
     }
+}
+
+/// Has evictions told to those who watch them.
+fn watch_evictions(cache: &Cache, watchers: Arc<Watchers>) {
+    let clock = cache.clock().clone();
+    cache.observe_evictions(Box::new(move |entry| {
+        if watchers.is_watched(Topics::EVICTIONS) {
+            let now_ms = clock.now_ms();
+            watchers.tell(Topics::EVICTIONS, now_ms, |line| eviction(line, entry, now_ms));
+        }
+    }));
 }
 
 async fn refuse(stream: Option<Stream>, door: Door) {

@@ -11,6 +11,7 @@ use bytes::Buf;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::auth::Standing;
+use super::connections::{Ends, Seat, State};
 use super::metrics::{Count, Tally};
 use super::misses::Misses;
 use super::parse::Answer;
@@ -25,13 +26,16 @@ pub(super) struct Session {
     pub(super) misses: Misses,
     pub(super) tally: Tally,
     pub(super) standing: Standing,
+    pub(super) seat: Seat,
 }
 
 impl Session {
-    pub(super) fn new(door: Door) -> Self {
+    pub(super) fn new(door: Door, ends: Ends) -> Self {
         let tally = door.metrics().tally();
         let standing = Standing::new(door.settings().users.as_ref());
-        Self { door, out: Output::default(), misses: Misses::default(), tally, standing }
+        let seat = door.connections().open(ends, door.cache().clock().now_ms());
+        let (out, misses) = (Output::default(), Misses::default());
+        Self { door, out, misses, tally, standing, seat }
     }
 
     /// Appends a reply line if the client waits for one.
@@ -63,12 +67,14 @@ impl Session {
     {
         self.tally.add(Count::BytesWritten, self.out.remaining() as u64);
         self.door.metrics().take(&mut self.tally);
+        let state = self.seat.enter(State::Write);
         let sent = send(stream, &mut self.out).await;
         if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             self.tally.inc(Count::StalledKicks);
         }
         sent?;
         self.out.clear();
+        self.seat.enter(state);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Door, FlushAll, Settings, Shutdown, serve};
+use super::{Door, Dumps, FlushAll, Settings, Shutdown, WatchCommand, serve};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
 use crate::net::{Bound, Listener};
@@ -34,6 +34,8 @@ fn settings() -> Settings {
         idle_timeout: None,
         flush_all: FlushAll::Allowed,
         shutdown: Shutdown::Forbidden,
+        watch: WatchCommand::Allowed,
+        dumps: Dumps::Allowed,
         threads: 1,
         tls: None,
         items: None,

@@ -10,7 +10,7 @@
 use std::io;
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::auth::{Admission, Credentials, admit};
 use super::cmd;
@@ -56,7 +56,7 @@ pub(super) async fn step<S>(
     scanned: usize,
 ) -> io::Result<Option<Step>>
 where
-    S: AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     if !session.standing.is_trusted() {
         return Ok(knock(session, unread, scanned).await);

@@ -122,7 +122,7 @@ impl Exchange {
                 let version = session.door.settings().version.clone();
                 self.succeed(session, 0, version.as_bytes());
             }
-            Request::Stat { topic } => self.stat(session, topic),
+            Request::Stat { topic } => Box::pin(self.stat(session, topic)).await,
             Request::Quit => {
                 self.succeed(session, 0, b"");
                 return (0, Next::Close);
@@ -227,14 +227,14 @@ impl Exchange {
     }
 
     /// One frame for each name, and an empty one behind them.
-    fn stat(self, session: &mut Session, topic: &[u8]) {
+    async fn stat(self, session: &mut Session, topic: &[u8]) {
         let topic = match topic {
             b"" => Some(StatsTopic::General),
             name => StatsTopic::named(name),
         };
         let Some(topic) = topic else { return self.fail(session, Status::NotFound) };
-        for (name, value) in ops::stats(session, topic) {
-            reply::statistic(&mut session.out, &self.header, name, &value);
+        for (name, value) in ops::stats(session, topic).await {
+            reply::statistic(&mut session.out, &self.header, &name, &value);
         }
         self.succeed(session, 0, b"");
     }

@@ -3,15 +3,17 @@
 mod admin;
 mod arithmetic;
 mod delete_touch;
+mod dump;
 pub(super) mod meta;
 mod retrieval;
 mod stats;
 pub(super) mod storage;
+mod watch;
 
 use std::io;
 use std::ops::ControlFlow;
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::parse::Request;
 use super::session::Session;
@@ -23,7 +25,7 @@ pub(super) async fn carry_out<S>(
     request: Request<'_>,
 ) -> io::Result<ControlFlow<()>>
 where
-    S: AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     match request {
         Request::Retrieve(retrieve) => retrieval::carry_out(session, stream, retrieve).await?,
@@ -37,7 +39,24 @@ where
         Request::FlushAll(delay, answer) => admin::flush_all(session, delay, answer).await,
         Request::Version => admin::version(session),
         Request::Verbosity(answer) => session.answer(answer, b"OK\r\n"),
-        Request::Stats(topic) => stats::carry_out(session, topic),
+        // Boxed, so that what is seldom asked for takes no room in every connection.
+        Request::Stats(topic) => Box::pin(stats::carry_out(session, topic)).await,
+        Request::Detail(detail) => stats::detail(session, detail),
+        Request::CacheDump(classes, limit) => {
+            return Box::pin(dump::cache_dump(session, stream, classes, limit)).await;
+        }
+        Request::Dump(dump, classes) => {
+            return Box::pin(dump::carry_out(session, stream, dump, classes)).await;
+        }
+        Request::Watch(topics) => {
+            return Box::pin(watch::carry_out(session, stream, topics)).await;
+        }
+        Request::Crawl => admin::crawl(session),
+        Request::CacheMemlimit(bytes, answer) => {
+            Box::pin(admin::cache_memlimit(session, bytes, answer)).await;
+        }
+        Request::RefreshCertificates => Box::pin(admin::refresh_certificates(session)).await,
+        Request::Acknowledge(answer) => session.answer(answer, b"OK\r\n"),
         Request::Shutdown(_) => return Ok(admin::shutdown(session)),
         Request::Quit => return Ok(ControlFlow::Break(())),
     }

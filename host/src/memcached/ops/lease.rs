@@ -13,6 +13,7 @@
 //! # Not here
 //! The store that follows: `store`.
 
+use super::observed;
 use crate::cache::{
     Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError, Verdict,
 };
@@ -171,6 +172,7 @@ pub(in crate::memcached) async fn look_up_leased(
 /// Counts a look-up, and leaves its claim to a store that may follow.
 fn note(session: &mut Session, look_up: &LookUp<'_>, claim: Claim, seen: Option<&Seen>) {
     let key = look_up.key;
+    observed::fetched(session, key, seen.map(|seen| &seen.entry));
     let Some(seen) = seen else {
         session.tally.inc(Count::CmdGet);
         session.tally.inc(Count::GetMisses);

@@ -12,6 +12,7 @@
 
 mod arithmetic;
 mod lease;
+mod observed;
 mod outdate;
 mod removal;
 mod retrieval;
@@ -20,8 +21,9 @@ mod store;
 
 pub(super) use arithmetic::{Arithmetic, CountOutcome, Direction, Initial, count};
 pub(super) use lease::{LookUp, Reading, Recaching, Seen, Step, look_up_leased};
+pub(super) use observed::{delete, refuse_too_large, store};
 pub(super) use outdate::{Outdating, Remnant, outdate};
-pub(super) use removal::{DeleteOutcome, FlushOutcome, delete, flush};
+pub(super) use removal::{DeleteOutcome, FlushOutcome, flush};
 pub(super) use retrieval::{inspect, look_up, look_up_and_touch, touch};
-pub(super) use stats::{StatsTopic, stats};
-pub(super) use store::{Outrun, StoreOutcome, Storing, Verb, refuse_too_large, store};
+pub(super) use stats::{MemoryCounts, StatsTopic, stats};
+pub(super) use store::{Outrun, StoreOutcome, Storing, Verb};

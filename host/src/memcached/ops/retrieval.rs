@@ -1,5 +1,6 @@
 //! Looking up and touching.
 
+use super::observed;
 use crate::cache::{Cas, Change, Entry, Revision, Sight, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
@@ -36,6 +37,7 @@ pub(in crate::memcached) async fn find(
         session.tally.inc(Count::GetMisses);
         session.misses.note(key, claim);
     }
+    observed::fetched(session, key, found.as_ref());
     found
 }
 
@@ -59,6 +61,7 @@ pub(in crate::memcached) async fn look_up_and_touch(
         session.tally.inc(Count::GetMisses);
         session.misses.note(key.as_bytes(), claim);
     }
+    observed::fetched(session, key.as_bytes(), found.as_ref());
     Ok(found)
 }
 

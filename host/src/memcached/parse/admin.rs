@@ -1,8 +1,7 @@
-//! `flush_all`, `verbosity`, `stats` and `shutdown`.
+//! `flush_all`, `verbosity` and `shutdown`.
 
 use super::words::Words;
 use super::{Answer, BAD_EXPTIME, BAD_LINE, Fault, Request, UNKNOWN, number, signed_number};
-use crate::memcached::ops::StatsTopic;
 
 const BAD_SHUTDOWN: &[u8] = b"CLIENT_ERROR invalid shutdown mode\r\n";
 
@@ -37,16 +36,6 @@ pub(super) fn verbosity(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
         Some(level) if number(level).is_some() => Ok(Request::Verbosity(answer)),
         Some(_) => Err(Fault::new(BAD_LINE, answer)),
     }
-}
-
-/// Reads `[topic]`. Topics about memcached's own insides are unknown here; naive clients hang
-/// without an answer that ends, and `ERROR` is one.
-pub(super) fn stats(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
-    let topic = match words.next() {
-        None => Some(StatsTopic::General),
-        Some(name) => StatsTopic::named(name),
-    };
-    topic.map(Request::Stats).ok_or(Fault::new(UNKNOWN, Answer::Wanted))
 }
 
 /// Reads `[graceful]`.

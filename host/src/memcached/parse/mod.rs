@@ -14,14 +14,17 @@ mod meta;
 mod numeric;
 mod retrieval;
 mod single_key;
+mod stats;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tuning;
 mod words;
 
 use memchr::memchr;
 
 use super::ops::{Direction, StatsTopic, Verb};
+use super::watchers::Topics;
 use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_RETRIEVAL_LINE_BYTES_MAX};
 
 pub(super) use admin::ShutdownMode;
@@ -29,7 +32,9 @@ pub(super) use meta::{Meta, MetaSet, MetaVerb};
 pub(super) use numeric::{number, signed_number};
 pub(super) use retrieval::{Cas, Retrieve};
 pub(super) use single_key::{Arithmetic, Delete, Touch};
+pub(super) use stats::{Classes, Detail};
 pub(super) use storage::Store;
+pub(super) use tuning::Dump;
 use words::Words;
 
 /// What memcached says to a line that it knows but can't read.
@@ -75,6 +80,22 @@ pub(super) enum Request<'a> {
     Verbosity(Answer),
     /// `stats`
     Stats(StatsTopic),
+    /// `stats detail`
+    Detail(Detail),
+    /// `stats cachedump`, and how many keys are wanted; 0 for all.
+    CacheDump(Classes, u64),
+    /// `lru_crawler metadump`, `lru_crawler mgdump`
+    Dump(Dump, Classes),
+    /// `lru_crawler crawl`
+    Crawl,
+    /// `watch`
+    Watch(Topics),
+    /// `cache_memlimit`, in bytes.
+    CacheMemlimit(u64, Answer),
+    /// `refresh_certs`
+    RefreshCertificates,
+    /// What tunes memcached's memory, and nothing here.
+    Acknowledge(Answer),
     /// `shutdown`
     Shutdown(ShutdownMode),
     /// `quit`
@@ -159,8 +180,14 @@ fn request<'a>(command: &[u8], words: Words<'a>) -> Result<Request<'a>, Fault> {
         b"mn" => Ok(Request::MetaNoOp),
         b"flush_all" => admin::flush_all(words),
         b"verbosity" => admin::verbosity(words),
-        b"stats" => admin::stats(words),
+        b"stats" => stats::stats(words),
+        b"watch" => stats::watch(words),
+        b"lru_crawler" => tuning::lru_crawler(words),
+        b"lru" => tuning::lru(words),
+        b"slabs" => tuning::slabs(words),
+        b"cache_memlimit" => tuning::cache_memlimit(words),
         b"shutdown" => admin::shutdown(words),
+        b"refresh_certs" => Ok(Request::RefreshCertificates),
         b"version" => Ok(Request::Version),
         b"quit" => Ok(Request::Quit),
         // Told in any case: whether an unknown command knows `noreply` is not known either.

@@ -12,6 +12,7 @@ use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
 use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_OUTPUT_BYTES_MAX};
 use crate::memcached::connection;
+use crate::memcached::connections::Ends;
 use crate::memcached::lend::LENT_BYTES;
 use crate::tasks::Tasks;
 
@@ -37,7 +38,7 @@ async fn connection_over_the_limit_is_told_so_and_closed() {
 async fn idle_connection_is_small() {
     let (stream, _client) = tokio::io::duplex(1);
     let door = Door::new(cache(WhenFull::Evict, 1 << 20), Tasks::default(), settings());
-    let future = connection::run(stream, door);
+    let future = connection::run(stream, door, Ends::default());
     assert!(size_of_val(&future) <= 3 * 1024, "{} bytes", size_of_val(&future));
 }
 
@@ -72,7 +73,7 @@ impl AsyncWrite for Stalled {
 #[tokio::test]
 async fn connection_that_takes_none_of_its_replies_is_closed_and_counted() {
     let server = Server::start(settings()).await;
-    connection::run(Stalled(b"version\r\n"), server.door.clone()).await;
+    connection::run(Stalled(b"version\r\n"), server.door.clone(), Ends::default()).await;
     let mut other = server.connect().await;
     other.send(b"stats\r\n").await;
     let stats = String::from_utf8(other.reply_until(b"END\r\n").await).unwrap();
@@ -91,7 +92,7 @@ async fn requests_are_left_unread_while_their_replies_are() {
     let (client, stream) = tokio::io::duplex(64 * 1024);
     let (_unread, mut requests) = tokio::io::split(client);
     let flood = b"get k\r\n".repeat(1 << 20);
-    let serve = connection::run(stream, server.door.clone());
+    let serve = connection::run(stream, server.door.clone(), Ends::default());
     let mut sent = 0;
     let send = async {
         while sent < flood.len() {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use super::frames::{self, Frame};
 use super::{cache, settings};
 use crate::cache::WhenFull;
+use crate::memcached::connections::Ends;
 use crate::memcached::server::Door;
 use crate::memcached::{Settings, Users, connection};
 use crate::tasks::Tasks;
@@ -28,7 +29,7 @@ fn converse(input: &[u8], stream_bytes: usize, settings: &Settings) -> Vec<u8> {
             let _ = requests.shutdown().await;
         };
         let receive = async { replies.read_to_end(&mut received).await.unwrap() };
-        tokio::join!(connection::run(server, door), send, receive);
+        tokio::join!(connection::run(server, door, Ends::default()), send, receive);
         received
     })
 }
