@@ -17,6 +17,7 @@ mod listeners;
 mod memcached;
 mod memcached_auth;
 mod memcached_binary;
+mod operator;
 mod pages;
 mod restart;
 mod rfc;

@@ -97,6 +97,21 @@ impl Memcached {
         std::mem::replace(&mut self.unread, rest)
     }
 
+    /// What comes up to and with these bytes, or to the end of the stream.
+    #[track_caller]
+    pub fn until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let found = self.unread.windows(end.len()).position(|bytes| bytes == end);
+            if let Some(start) = found {
+                let rest = self.unread.split_off(start + end.len());
+                return std::mem::replace(&mut self.unread, rest);
+            }
+            if !self.fill() {
+                return std::mem::take(&mut self.unread);
+            }
+        }
+    }
+
     /// The digits that come next; what follows them is left unread.
     #[track_caller]
     pub fn digits(&mut self) -> Vec<u8> {

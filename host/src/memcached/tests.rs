@@ -7,6 +7,7 @@ mod frames;
 mod freshness;
 mod leases;
 mod limits;
+mod operator;
 mod split;
 mod transcript;
 
