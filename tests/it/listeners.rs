@@ -146,6 +146,22 @@ fn broken_certificate_is_refused_on_reload_and_the_old_one_stays() {
 }
 
 #[test]
+fn certificates_are_refreshed_by_a_command_and_broken_ones_are_refused() {
+    let certificates = Certificates::new();
+    let server = Server::start(&with_tls("\"127.0.0.1:0\"", &certificates.table()));
+    let address = server.address("memcached (tls)");
+    let mut open = Memcached::tls(certificates.authority.connect(address, None));
+    let other = Authority::default();
+    certificates.replace_with(&other.issue());
+    assert_eq!(open.ask("refresh_certs"), "OK");
+    assert_eq!(Memcached::tls(other.connect(address, None)).set("a", "1"), "STORED");
+    certificates.authority.issue().write(&certificates.file("cert"), &certificates.file("key2"));
+    let refusal = open.ask("refresh_certs");
+    assert!(refusal.starts_with("SERVER_ERROR "), "{refusal}");
+    assert_eq!(Memcached::tls(other.connect(address, None)).get("a").unwrap(), b"1");
+}
+
+#[test]
 fn hangup_without_anything_to_reload_ends_nothing() {
     let mut server = Server::start(&settings::plain());
     let mut client = server.memcached();

@@ -4,7 +4,7 @@
 //! - A number belongs to one connection or listener at a time; like a descriptor, it is used again
 //!   when that is gone.
 //! - Bounded by the connection limit: some hundred bytes for each.
-//! - What a connection notes while it serves is its own cache line's: no lock, no contention.
+//! - What a connection notes while it serves is stored in its own place: no lock is taken.
 //!
 //! # Not here
 //! How many there may be: the accept loop's permits.

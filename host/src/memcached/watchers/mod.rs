@@ -7,8 +7,8 @@
 //!
 //! # Invariants
 //! - While nobody watches a topic, what happens costs one relaxed load.
-//! - A watcher that does not keep up holds [`MEMCACHED_WATCHER_BYTES_MAX`]; lines that do not fit are
-//!   counted, and it is told how many it has missed.
+//! - A watcher that does not keep up holds [`MEMCACHED_WATCHER_BYTES_MAX`]; lines that do not fit
+//!   are counted, and it is told how many it has missed.
 //! - Nobody waits for a watcher.
 //!
 //! # Not here
