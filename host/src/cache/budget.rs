@@ -32,7 +32,13 @@ fn entry_bytes(entry: &Entry) -> usize {
                 let value = value.as_ref().map_or(0, |value| value.len());
                 name.as_str().len() + value + HEADER_OVERHEAD_BYTES
             });
-            size_of_val(head.as_ref()) + head.url.len() + fields + vary.sum::<usize>()
+            // Also before it is made: the cost is asked for at the store.
+            let block: usize = head
+                .headers
+                .iter()
+                .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+                .sum();
+            size_of_val(head.as_ref()) + head.url.len() + fields + block + vary.sum::<usize>()
         }
     };
     size_of::<Entry>() + content.body.len() + head + tags_bytes(&content.tags)

@@ -233,6 +233,7 @@ impl World {
             lifetime_ms: ttl_s * 1000,
             stale_while_revalidate_ms: 0,
             plugin: None,
+            block: std::sync::OnceLock::new(),
         };
         let content = Content {
             body: Bytes::from(body.clone()),

@@ -37,6 +37,15 @@ impl Stream {
         Self { socket: Socket::Unix(socket), peer: None, stall: None }
     }
 
+    /// Makes closing it say that what was sent is not all there was: without this, an answer that
+    /// ends with its connection would seem whole.
+    pub fn abort(&self) {
+        if let Socket::Tcp(socket) = &self.socket {
+            // Closed in any case.
+            let _ = socket.set_zero_linger();
+        }
+    }
+
     /// The other side's address; `None` on a unix socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer

@@ -94,6 +94,16 @@ pub(crate) fn fill(announced_bytes: Option<u64>) -> (Sink, Body) {
     (sink, Body::Fill(reader))
 }
 
+impl Body {
+    /// All of it, where it is held.
+    pub(crate) fn into_whole(self) -> Option<Bytes> {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Empty | Self::Origin(_) | Self::Fill(_) => None,
+        }
+    }
+}
+
 /// A body as the origin sends it; one that is silent for so long is broken off.
 pub(crate) fn passing(body: Incoming, idle_timeout_ms: u64) -> Body {
     match body.is_end_stream() {

@@ -21,6 +21,9 @@ mod fields;
 mod fill;
 mod forward;
 mod freshness;
+mod http1;
+mod http2;
+mod interim;
 mod key;
 mod metrics;
 mod origin;
@@ -36,6 +39,7 @@ mod server;
 mod settings;
 mod storable;
 mod tags;
+mod upload;
 mod vary;
 
 #[cfg(test)]
@@ -142,7 +146,7 @@ impl Pages {
         ask: &Ask,
         method: &Method,
         headers: HeaderMap,
-        body: Option<Incoming>,
+        body: Option<upload::Upload>,
     ) -> Result<Response<Incoming>, OriginError> {
         self.shared.origin.send(method, &ask.upstream_uri()?, headers, body).await
     }

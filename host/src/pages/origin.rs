@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::upload::{Upload, UploadError};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
@@ -54,7 +55,7 @@ pub(crate) enum OriginError {
     Target(#[from] http::Error),
 }
 
-type RequestBody = Either<Upload, Empty<Bytes>>;
+type RequestBody = Either<Watched, Empty<Bytes>>;
 
 /// Connections to origins; clones share them.
 #[derive(Clone)]
@@ -87,7 +88,7 @@ impl Origin {
         method: &Method,
         uri: &Uri,
         headers: HeaderMap,
-        body: Option<Incoming>,
+        body: Option<Upload>,
     ) -> Result<Response<Incoming>, OriginError> {
         let again = (body.is_none() && method.is_idempotent()).then(|| headers.clone());
         match (self.attempt(method, uri, headers, body).await, again) {
@@ -103,12 +104,12 @@ impl Origin {
         method: &Method,
         uri: &Uri,
         headers: HeaderMap,
-        body: Option<Incoming>,
+        body: Option<Upload>,
     ) -> Result<Response<Incoming>, OriginError> {
         self.requests.inc();
         let progress = Arc::new(Notify::new());
         let body = match body {
-            Some(body) => Either::Left(Upload { body, progress: Arc::clone(&progress) }),
+            Some(body) => Either::Left(Watched { body, progress: Arc::clone(&progress) }),
             None => Either::Right(Empty::new()),
         };
         let mut request = Request::builder().method(method).uri(uri).body(body)?;
@@ -152,32 +153,26 @@ fn has_died_early(error: &hyper_util::client::legacy::Error) -> bool {
     false
 }
 
-/// A client's body on its way to the origin.
-struct Upload {
-    body: Incoming,
+/// A client's body whose progress is watched.
+struct Watched {
+    body: Upload,
     progress: Arc<Notify>,
 }
 
-impl Body for Upload {
+impl Body for Watched {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if polled.is_ready() {
             this.progress.notify_one();
         }
-        match polled {
-            // Trailers are dropped, as in the other direction.
-            Poll::Ready(Some(Ok(frame))) => {
-                Poll::Ready(frame.into_data().ok().map(|data| Ok(Frame::data(data))))
-            }
-            other => other,
-        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

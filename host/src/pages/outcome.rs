@@ -102,6 +102,20 @@ pub(crate) enum Reason {
     Older,
     /// There is no room.
     Full,
+    /// The request can be read in more than one way, or not at all.
+    BadRequest,
+    /// Its head has too many fields or bytes.
+    HeadTooLarge,
+    /// Its target is too long.
+    TargetTooLong,
+    /// Its body is too large.
+    BodyTooLarge,
+    /// It came too slowly.
+    RequestTimeout,
+    /// It wants to speak another protocol.
+    Upgrade,
+    /// There are as many tunnels as there may be.
+    TooManyTunnels,
     /// The request names no target, or several.
     BadTarget,
     /// No site answers for the host.
@@ -156,6 +170,13 @@ impl Reason {
             Self::Fenced => "fenced",
             Self::Older => "older",
             Self::Full => "full",
+            Self::BadRequest => "bad-request",
+            Self::HeadTooLarge => "head-too-large",
+            Self::TargetTooLong => "target-too-long",
+            Self::BodyTooLarge => "body-too-large",
+            Self::RequestTimeout => "request-timeout",
+            Self::Upgrade => "upgrade",
+            Self::TooManyTunnels => "too-many-tunnels",
             Self::BadTarget => "bad-target",
             Self::NoSite => "no-site",
             Self::Loop => "loop",
@@ -172,7 +193,7 @@ impl Reason {
     pub(crate) fn forward(self) -> &'static str {
         match self {
             Self::Method => "method",
-            Self::RequestBody | Self::Range => "request",
+            Self::RequestBody | Self::Range | Self::Upgrade => "request",
             Self::PolicyBypass
             | Self::PolicyKeyFailed
             | Self::PolicyInputUnclear

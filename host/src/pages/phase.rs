@@ -10,18 +10,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::{self, Body};
 use super::directives::{RequestDirectives, ResponseDirectives};
 use super::fill::Fill;
-use super::metrics::Waiting;
+use super::metrics::Counted;
 use super::origin::OriginError;
 use super::outcome::{Outcome, Reason};
 use super::request::{Ask, Lookup, Refused};
 use super::respond::{self, Answer, Page};
+use super::upload::Upload;
 use super::{forward, tags, vary};
 use crate::cache::{Handle, Landing, Role, Verdict};
 use crate::model::{Cause, Invalidation, Key, Mode, PageHead, Target};
@@ -45,7 +46,7 @@ impl Pages {
     /// Answers one request.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Upload>,
         ip: Option<IpAddr>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -57,10 +58,7 @@ impl Pages {
                 respond::own(status, Outcome::Refused, reason, self.now_ms())
             }
         };
-        self.shared.metrics.note_outcome(answer.outcome);
-        if let Some(reason) = answer.reason {
-            self.shared.metrics.note_not_stored(reason);
-        }
+        self.note(&answer);
         tracing::debug!(
             %method,
             %uri,
@@ -72,7 +70,15 @@ impl Pages {
         answer.response
     }
 
-    async fn route(&self, ask: Arc<Ask>, body: Incoming) -> Answer {
+    /// Counts an answer.
+    pub(super) fn note(&self, answer: &Answer) {
+        self.shared.metrics.note_outcome(answer.outcome);
+        if let Some(reason) = answer.reason {
+            self.shared.metrics.note_not_stored(reason);
+        }
+    }
+
+    async fn route(&self, ask: Arc<Ask>, body: Upload) -> Answer {
         let key = match &ask.lookup {
             Lookup::Under(key) => key.clone(),
             Lookup::Not(reason) => {
@@ -170,7 +176,7 @@ impl Pages {
                     Outcome::Hit
                 }
                 Role::Waiter(waiter) => {
-                    let waiting = Waiting::on(&self.shared.metrics);
+                    let waiting = Counted::on(&self.shared.metrics.waiting);
                     let landing = waiter.landed().await;
                     drop(waiting);
                     if landing == Landing::NotStored {
@@ -202,7 +208,7 @@ impl Pages {
     }
 
     /// Asks the origin and stores nothing.
-    async fn pass(&self, ask: Arc<Ask>, body: Option<Incoming>, reason: Reason) -> Answer {
+    async fn pass(&self, ask: Arc<Ask>, body: Option<Upload>, reason: Reason) -> Answer {
         if ask.is_safe() {
             return self.exchange(&ask, body, reason).await;
         }
@@ -218,7 +224,7 @@ impl Pages {
         answer.await.unwrap_or_else(|_| gone())
     }
 
-    async fn exchange(&self, ask: &Ask, body: Option<Incoming>, reason: Reason) -> Answer {
+    async fn exchange(&self, ask: &Ask, body: Option<Upload>, reason: Reason) -> Answer {
         let mut headers = ask.headers.clone();
         self.announce(ask, &mut headers);
         let (parts, body) = match self.ask_origin(ask, &ask.method, headers, body).await {

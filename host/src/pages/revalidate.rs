@@ -7,6 +7,8 @@
 //! - A page keeps what it was selected by, unless the 304 says otherwise: its stored `Vary` also
 //!   names what the policy looks at, and that makes no variants.
 
+use std::sync::OnceLock;
+
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, VARY};
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
@@ -100,8 +102,14 @@ impl Fill {
             // Good for this answer, and for no other.
             Err(reason) => {
                 let initial_age_ms = freshness::initial_age_ms(&headers, timing);
-                let head = PageHead { headers, received_ms: now_ms, ..PageHead::clone(old) };
-                (PageHead { initial_age_ms, ..head }, Some(reason))
+                let head = PageHead {
+                    headers,
+                    received_ms: now_ms,
+                    initial_age_ms,
+                    block: OnceLock::new(),
+                    ..PageHead::clone(old)
+                };
+                (head, Some(reason))
             }
         };
         let page = Page { head: &head, body: base.body() };

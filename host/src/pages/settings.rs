@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::policy_hook::PagePolicy;
+use crate::limits::HTTP_HEAD_MS_MAX;
 
 /// Time to connect to an origin, milliseconds: it is near, or it is down.
 pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
@@ -15,6 +16,25 @@ pub const HEAD_TIMEOUT_MS: u64 = 30_000;
 /// Time that an origin may be silent in the middle of a body, stored or not, milliseconds.
 pub const BODY_IDLE_TIMEOUT_MS: u64 = 30_000;
 
+/// Time that a client's connection may wait for its next request, milliseconds.
+pub(crate) const IDLE_TIMEOUT_MS: u64 = 60_000;
+
+/// Time that a client may be silent in the middle of its body, milliseconds; and how far it may
+/// fall behind the slowest pace.
+pub(crate) const UPLOAD_IDLE_TIMEOUT_MS: u64 = 20_000;
+
+/// The slowest pace of a client's body, bytes per second.
+pub(crate) const UPLOAD_RATE_MIN: u64 = 500;
+
+/// Largest body of a request.
+pub(crate) const UPLOAD_BYTES_MAX: u64 = 128 << 20;
+
+/// Time that a tunnel may carry nothing, milliseconds.
+pub(crate) const TUNNEL_IDLE_TIMEOUT_MS: u64 = 600_000;
+
+/// Tunnels at a time.
+pub(crate) const TUNNELS_MAX: usize = 1_024;
+
 /// Connections at a time, where the operator says nothing.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
@@ -23,6 +43,20 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub struct Settings {
     /// Client connections at a time; more are answered 503.
     pub connections_max: usize,
+    /// Time for the whole head of a request, milliseconds; then 408.
+    pub request_head_timeout_ms: u64,
+    /// See [`IDLE_TIMEOUT_MS`].
+    pub idle_timeout_ms: u64,
+    /// See [`UPLOAD_IDLE_TIMEOUT_MS`]; then 408.
+    pub upload_idle_timeout_ms: u64,
+    /// See [`UPLOAD_RATE_MIN`]; then 408.
+    pub upload_rate_min: u64,
+    /// See [`UPLOAD_BYTES_MAX`]; then 413.
+    pub upload_bytes_max: u64,
+    /// See [`TUNNEL_IDLE_TIMEOUT_MS`].
+    pub tunnel_idle_timeout_ms: u64,
+    /// See [`TUNNELS_MAX`]; then 503.
+    pub tunnels_max: usize,
     /// See [`CONNECT_TIMEOUT_MS`].
     pub connect_timeout_ms: u64,
     /// See [`HEAD_TIMEOUT_MS`].
@@ -35,6 +69,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_max: CONNECTIONS_MAX,
+            request_head_timeout_ms: HTTP_HEAD_MS_MAX,
+            idle_timeout_ms: IDLE_TIMEOUT_MS,
+            upload_idle_timeout_ms: UPLOAD_IDLE_TIMEOUT_MS,
+            upload_rate_min: UPLOAD_RATE_MIN,
+            upload_bytes_max: UPLOAD_BYTES_MAX,
+            tunnel_idle_timeout_ms: TUNNEL_IDLE_TIMEOUT_MS,
+            tunnels_max: TUNNELS_MAX,
             connect_timeout_ms: CONNECT_TIMEOUT_MS,
             head_timeout_ms: HEAD_TIMEOUT_MS,
             body_idle_timeout_ms: BODY_IDLE_TIMEOUT_MS,

@@ -255,5 +255,6 @@ fn decode_head(row: &SqliteRow) -> Option<PageHead> {
         lifetime_ms: millis("lifetime_ms")?,
         stale_while_revalidate_ms: millis("stale_while_revalidate_ms")?,
         plugin: row.try_get::<Option<String>, _>("plugin").ok()?.map(Into::into),
+        block: std::sync::OnceLock::new(),
     })
 }

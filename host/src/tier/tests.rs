@@ -114,6 +114,7 @@ fn page_at(url: &str, body: &str) -> Content {
         lifetime_ms: 3_600_000,
         stale_while_revalidate_ms: 60_000,
         plugin: None,
+        block: std::sync::OnceLock::new(),
     };
     Content {
         body: Bytes::copy_from_slice(body.as_bytes()),

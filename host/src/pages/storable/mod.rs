@@ -146,6 +146,7 @@ impl Plan {
             lifetime_ms: self.lifetime_ms,
             stale_while_revalidate_ms: self.stale_while_revalidate_ms,
             plugin: plugin.map(Into::into),
+            block: std::sync::OnceLock::new(),
         }
     }
 }

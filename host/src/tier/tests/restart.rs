@@ -170,6 +170,7 @@ async fn page_comes_back_with_its_fields_and_variants() {
             lifetime_ms: u64::MAX,
             stale_while_revalidate_ms: 14,
             plugin: Some("rules".into()),
+            block: std::sync::OnceLock::new(),
         }));
         content
     };
