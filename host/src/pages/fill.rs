@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - A fill is a task of its own. It ends whole, too large or broken, whatever its client does.
-//! - Who waits is released as soon as it is known that nothing will be stored.
+//! - Who waits is released as soon as it is known that nothing will be stored, and reads along as
+//!   soon as it is known that something will; the death of the first client strands nobody.
 //! - A page is stored before its last byte is handed on: who has read it will find it.
 //!
 //! # Not here
@@ -18,14 +19,16 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::{self, Sink};
+use super::body::{self, Body};
 use super::freshness::Timing;
+use super::growing::{self, Growing, Writer};
+use super::offer::{Arriving, Offer};
 use super::outcome::Reason;
 use super::purge::KeyUnknown;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::storable::{self, Framing, Plan, Terms};
-use super::{conditional, forward, policy_hook, tags, vary};
+use super::{conditional, forward, http1, policy_hook, tags, vary};
 use crate::cache::{Claim, Handle, Landing, Lease, Refusal};
 use crate::limits::FILL_MS_MAX;
 use crate::model::{Content, Key, Kind, PageHead};
@@ -38,7 +41,7 @@ pub(super) struct Fill {
     /// Taken when the miss was decided.
     pub(super) claim: Claim,
     /// Held by the one that others wait for.
-    pub(super) lease: Option<Lease>,
+    pub(super) lease: Option<Lease<Offer>>,
     /// What memory has and the origin is asked about.
     pub(super) base: Option<Handle>,
 }
@@ -65,7 +68,11 @@ impl Fill {
             let asked = self.pages.ask_origin(&self.ask, &Method::GET, headers, None).await;
             let response = match asked {
                 Ok(response) => response,
-                Err(error) => break self.pages.origin_failed(&self.ask, &error),
+                Err(error) => {
+                    let answer = self.pages.origin_failed(&self.ask, &error);
+                    self.offer_failure(&answer);
+                    break answer;
+                }
             };
             let timing = Timing { requested_ms, received_ms: self.pages.now_ms() };
             if response.status() != StatusCode::NOT_MODIFIED {
@@ -114,6 +121,7 @@ impl Fill {
         let terms = match terms {
             Ok(terms) => terms,
             Err(reason) => {
+                self.remember(head.status, reason);
                 self.land(Landing::NotStored);
                 let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
                 let body = body::passing(incoming, idle_timeout_ms);
@@ -123,18 +131,47 @@ impl Fill {
                 return;
             }
         };
-        let (sink, body) = body::fill(framing.bytes());
+        let (writer, growing) = growing::growing(framing.bytes());
+        let body = growing.reader().map_or(Body::Empty, Body::Fill);
         let answer = respond::from_origin(&self.ask, head.status, head.headers.clone(), body, None);
         // A client that is gone, or was answered 304, has dropped the reading end by now.
         let _ = reply.send(answer);
         let plan = match self.settle(terms, view).await {
-            Ok(plan) => Some(plan),
+            Ok(plan) => {
+                self.offer_page(&head, &plan, growing);
+                Some(plan)
+            }
             Err(reason) => {
-                self.give_up(reason);
+                self.remember(head.status, reason);
+                self.give_up(reason, &writer);
                 None
             }
         };
-        self.pump(head, plan, incoming, sink).await;
+        self.pump(head, plan, incoming, writer).await;
+    }
+
+    /// Shows the page to those who wait, before its body is there.
+    fn offer_page(&self, head: &Head, plan: &Plan, body: Arc<Growing>) {
+        let Some(lease) = &self.lease else { return };
+        let Ok(stored) = self.stored_head(head, plan) else { return };
+        let cache = &self.pages.shared.cache;
+        // What can't be judged is not handed over.
+        if let Ok(pending) = cache.pending(&self.key, self.claim, &stored.url, &plan.tags) {
+            lease.offer(Offer::Page(Arc::new(Arriving { pending, head: stored, body })));
+        }
+    }
+
+    /// Tells those who wait that there is nothing to wait for.
+    fn offer_failure(&self, answer: &Answer) {
+        if let (Some(lease), Some(reason)) = (&self.lease, answer.reason) {
+            lease.offer(Offer::Failed(answer.response.status(), reason));
+        }
+    }
+
+    /// Remembers that the next ones need not wait for each other.
+    fn remember(&self, status: StatusCode, reason: Reason) {
+        let now_ms = self.pages.now_ms();
+        self.pages.shared.uncacheable.note(&self.key, status, reason, now_ms);
     }
 
     /// What HTTP says about storing an answer, as far as its head tells.
@@ -186,66 +223,72 @@ impl Fill {
     }
 
     /// Hands the body on and collects it while there is a plan to store it.
-    async fn pump(mut self, head: Head, mut plan: Option<Plan>, mut body: Incoming, sink: Sink) {
+    async fn pump(
+        mut self,
+        head: Head,
+        mut plan: Option<Plan>,
+        mut body: Incoming,
+        writer: Writer,
+    ) {
         let limit = self.pages.shared.cache.config().item_bytes_max;
         let idle = Duration::from_millis(self.pages.shared.settings.body_idle_timeout_ms);
         let too_slow = tokio::time::sleep(Duration::from_millis(FILL_MS_MAX));
         tokio::pin!(too_slow);
-        let mut collected = Collected::default();
+        let mut collected_bytes = 0;
         loop {
             let frame = tokio::select! {
                 frame = tokio::time::timeout(idle, body.frame()) => frame,
                 () = &mut too_slow, if plan.is_some() => {
                     plan = None;
-                    self.give_up(Reason::TooSlow);
+                    self.give_up(Reason::TooSlow, &writer);
                     continue;
                 }
             };
             let data = match frame {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(None) => break,
-                // Dropping the sink without an end tells the client.
-                Ok(Some(Err(_))) | Err(_) => return self.give_up(Reason::Truncated),
+                // Dropping the writer without an end tells the clients.
+                Ok(Some(Err(_))) | Err(_) => return self.give_up(Reason::Truncated, &writer),
             };
-            if plan.is_some() {
-                collected.push(data.clone());
-            }
-            if collected.bytes > limit {
-                collected = Collected::default();
+            collected_bytes += data.len();
+            if plan.is_some() && collected_bytes > limit {
                 plan = None;
-                self.give_up(Reason::TooLarge);
+                self.remember(head.status, Reason::TooLarge);
+                self.give_up(Reason::TooLarge, &writer);
             }
             let is_streamed = plan.is_none();
-            if head.framing.bytes() == Some(collected.bytes as u64)
-                && let Some(plan) = plan.take()
-            {
-                self.store(&head, &plan, collected.join());
+            let is_last = head.framing.bytes() == Some(collected_bytes as u64);
+            if is_last && let Some(plan) = plan.take() {
+                self.store(&head, &plan, writer.whole_with(&data));
             }
-            let is_read = sink.send(data);
-            if is_streamed {
-                if !is_read {
-                    return;
-                }
-                sink.caught_up().await;
+            writer.push(data);
+            if is_streamed && !writer.caught_up().await {
+                return;
             }
         }
         if let Some(plan) = plan {
-            self.store(&head, &plan, collected.join());
+            self.store(&head, &plan, writer.whole_with(&[]));
         }
-        sink.end();
+        writer.end();
+    }
+
+    /// The head as it is stored, but for the length of its body.
+    fn stored_head(&self, head: &Head, plan: &Plan) -> Result<PageHead, Reason> {
+        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
+        let received_ms = head.timing.received_ms;
+        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
+        let url = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed)?;
+        Ok(plan.head(&url, head.status, &head.headers, received_ms, plugin))
     }
 
     /// Stores a whole answer and releases those who wait for it.
     fn store(&mut self, head: &Head, plan: &Plan, body: Bytes) {
-        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
-        let received_ms = head.timing.received_ms;
-        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
-        let kept = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed).and_then(|url| {
-            let stored = plan.head(&url, head.status, &head.headers, received_ms, plugin);
-            self.keep(stored, plan, body)
-        });
+        let kept = self.stored_head(head, plan).and_then(|stored| self.keep(stored, plan, body));
         match kept {
-            Ok(_) => self.land(Landing::Stored),
+            Ok(_) => {
+                self.pages.shared.uncacheable.forget(&self.key);
+                self.land(Landing::Stored);
+            }
             Err(reason) => {
                 self.pages.shared.metrics.note_not_stored(reason);
                 // An invalidation came between: the next one fills anew. The rest wait in vain.
@@ -265,6 +308,7 @@ impl Fill {
         body: Bytes,
     ) -> Result<Handle, Reason> {
         storable::set_length(&mut head, body.len());
+        head.block = http1::block(head.status, &head.headers).into();
         let expires = storable::expiry(&head);
         let content =
             Content { body, kind: Kind::Page(Arc::new(head)), expires, tags: plan.tags.clone() };
@@ -279,7 +323,8 @@ impl Fill {
         })
     }
 
-    fn give_up(&mut self, reason: Reason) {
+    fn give_up(&mut self, reason: Reason, writer: &Writer) {
+        writer.release();
         self.pages.shared.metrics.note_not_stored(reason);
         self.land(Landing::NotStored);
     }
@@ -288,28 +333,5 @@ impl Fill {
         if let Some(lease) = self.lease.take() {
             lease.land(landing);
         }
-    }
-}
-
-/// What has come of a body.
-#[derive(Default)]
-struct Collected {
-    chunks: Vec<Bytes>,
-    bytes: usize,
-}
-
-impl Collected {
-    fn push(&mut self, data: Bytes) {
-        self.bytes += data.len();
-        self.chunks.push(data);
-    }
-
-    /// One copy of all chunks, which keeps no network buffer alive.
-    fn join(&self) -> Bytes {
-        let mut whole = Vec::with_capacity(self.bytes);
-        for chunk in &self.chunks {
-            whole.extend_from_slice(chunk);
-        }
-        Bytes::from(whole)
     }
 }

@@ -21,13 +21,16 @@ mod fields;
 mod fill;
 mod forward;
 mod freshness;
+mod growing;
 mod http1;
 mod http2;
 mod interim;
 mod key;
 mod metrics;
+mod offer;
 mod origin;
 mod outcome;
+mod pass;
 mod phase;
 mod policy_hook;
 mod purge;
@@ -39,6 +42,7 @@ mod server;
 mod settings;
 mod storable;
 mod tags;
+mod uncacheable;
 mod upload;
 mod vary;
 
@@ -51,11 +55,13 @@ use http::{HeaderMap, HeaderName, Method, Response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Flights};
 use crate::model::{Key, Target};
 use crate::tasks::Tasks;
+use offer::Offer;
 use origin::{Origin, OriginError};
 use request::{Ask, Sites};
+use uncacheable::Uncacheable;
 
 pub use key::AddressError;
 pub use metrics::Metrics;
@@ -83,6 +89,9 @@ struct Shared {
     sites: Sites,
     origin: Origin,
     metrics: Metrics,
+    /// Fills under way.
+    fills: Flights<Offer>,
+    uncacheable: Uncacheable,
     /// Bounds the refreshes that run at a time.
     refreshes: Arc<Semaphore>,
 }
@@ -99,7 +108,17 @@ impl Pages {
         let metrics = Metrics::default();
         let origin = Origin::new(&settings, metrics.origin_requests.clone());
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
-        let shared = Shared { cache, tasks, settings, sites, origin, metrics, refreshes };
+        let shared = Shared {
+            cache,
+            tasks,
+            settings,
+            sites,
+            origin,
+            metrics,
+            fills: Flights::default(),
+            uncacheable: Uncacheable::default(),
+            refreshes,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -32,7 +32,21 @@ pub(crate) struct Page<'a> {
 
 /// Answers from memory: the page, or 304 if the client has it.
 pub(crate) fn from_memory(ask: &Ask, page: Page<'_>, outcome: Outcome, now_ms: u64) -> Answer {
-    let head = page.head;
+    let body = match page.body.is_empty() {
+        true => Body::Empty,
+        false => Body::Whole(Some(page.body.clone())),
+    };
+    shared(ask, page.head, body, outcome, now_ms)
+}
+
+/// Answers with a page that others share, whether its body is there or still arriving.
+pub(crate) fn shared(
+    ask: &Ask,
+    head: &PageHead,
+    body: Body,
+    outcome: Outcome,
+    now_ms: u64,
+) -> Answer {
     let is_known =
         head.status.is_success() && conditional::is_not_modified(&ask.headers, &head.headers);
     let (status, mut headers) = match is_known {
@@ -49,10 +63,7 @@ pub(crate) fn from_memory(ask: &Ask, page: Page<'_>, outcome: Outcome, now_ms: u
         _ => format!("wasmcached; hit; ttl={ttl_s}"),
     };
     add_cache_status(&mut headers, &text);
-    let body = match is_known || ask.method == Method::HEAD || page.body.is_empty() {
-        true => Body::Empty,
-        false => Body::Whole(Some(page.body.clone())),
-    };
+    let body = if is_known || ask.method == Method::HEAD { Body::Empty } else { body };
     Answer { response: assemble(status, headers, body), outcome, reason: None }
 }
 

@@ -23,3 +23,4 @@ mod tunnel;
 mod write;
 
 pub(super) use connection::Connection;
+pub(super) use write::block;
