@@ -217,7 +217,8 @@ fn page_cache(
     let sites = config.sites.iter().map(|site| pages::Site {
         name: site.name.clone(),
         host: site.host.clone(),
-        origin: site.origin.clone(),
+        origins: vec![site.origin.clone()],
+        check: None,
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
     });
     let settings = pages::Settings::default();

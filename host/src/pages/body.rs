@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::growing::{BrokenOff, Reader};
+use super::origins::OriginBody;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub(crate) enum Body {
 
 /// A body that is passed through, for as long as its origin is not silent.
 pub(crate) struct Passing {
-    body: Incoming,
+    body: OriginBody,
     idle_timeout_ms: u64,
     /// Runs while the origin is waited for, and only then.
     silence: Option<Pin<Box<Sleep>>>,
@@ -67,7 +67,7 @@ impl Body {
 }
 
 /// A body as the origin sends it; one that is silent for so long is broken off.
-pub(crate) fn passing(body: Incoming, idle_timeout_ms: u64) -> Body {
+pub(crate) fn passing(body: OriginBody, idle_timeout_ms: u64) -> Body {
     match body.is_end_stream() {
         true => Body::Empty,
         false => Body::Origin(Passing { body, idle_timeout_ms, silence: None }),

@@ -15,7 +15,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Pages;
@@ -23,6 +22,7 @@ use super::body::{self, Body};
 use super::freshness::Timing;
 use super::growing::{self, Growing, Writer};
 use super::offer::{Arriving, Offer};
+use super::origins::OriginBody;
 use super::outcome::Reason;
 use super::purge::KeyUnknown;
 use super::request::Ask;
@@ -69,7 +69,7 @@ impl Fill {
             let response = match asked {
                 Ok(response) => response,
                 Err(error) => {
-                    let answer = self.pages.origin_failed(&self.ask, &error);
+                    let answer = self.pages.origin_failed(&error);
                     self.offer_failure(&answer);
                     break answer;
                 }
@@ -96,7 +96,7 @@ impl Fill {
     /// Hands on a whole answer, collecting it if it may be stored.
     async fn receive(
         mut self,
-        response: Response<Incoming>,
+        response: Response<OriginBody>,
         timing: Timing,
         reply: oneshot::Sender<Answer>,
     ) {
@@ -227,7 +227,7 @@ impl Fill {
         mut self,
         head: Head,
         mut plan: Option<Plan>,
-        mut body: Incoming,
+        mut body: OriginBody,
         writer: Writer,
     ) {
         let limit = self.pages.shared.cache.config().item_bytes_max;

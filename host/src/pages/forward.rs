@@ -9,9 +9,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, MAX_FORWARDS, TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::key::Address;
 
@@ -53,6 +53,9 @@ pub(crate) fn fate(name: &HeaderName) -> Fate {
 /// Request fields that go no further than here.
 fn is_dropped(name: &str) -> bool {
     is_hop_by_hop(name)
+        // What ends in the environment of a program, as in CGI and WSGI, is one name with what has
+        // hyphens in their place, and would speak over what is written here.
+        || name.contains('_')
         || matches!(
             name,
             // Answered here: the body is asked for when it is passed on.
@@ -96,6 +99,31 @@ fn is_hop_by_hop(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// The protocol that a request wants its connection changed to, if it is one that is carried on:
+/// WebSocket (RFC 6455 §4.1). Others, `h2c` above all, would carry requests past this proxy.
+pub(crate) fn upgrade(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let (Some(only), None) = (lines.next(), lines.next()) else { return None };
+    let is_asked = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let is_carried = only.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let may_ask = *method == Method::GET && version == Version::HTTP_11;
+    (is_asked && is_carried && may_ask).then(|| only.clone())
+}
+
+/// Writes into a message that its connection is to change to `protocol`.
+pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
 }
 
 /// Takes out of a request what goes no further, before anything looks at it.
@@ -163,7 +191,11 @@ pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Addres
             headers.remove(X_FORWARDED_FOR);
         }
     }
-    let version = if client.version == Version::HTTP_10 { "1.0" } else { "1.1" };
+    let version = match client.version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
     if let Ok(via) = HeaderValue::from_str(&format!("{version} {name}")) {
         headers.append(VIA, via);
     }
@@ -254,6 +286,8 @@ mod tests {
             "x-host",
             "x-original-host",
             "x-original-url",
+            "x_original_url",
+            "x_forwarded_for",
             "x-rewrite-url",
             "x-url-scheme",
             "front-end-https",

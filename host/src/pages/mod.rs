@@ -12,7 +12,7 @@
 //! - The key names what the origin is asked for, byte for byte.
 //!
 //! # Not here
-//! Ranges and stale-if-error; TLS; the API. Plugins are behind [`PagePolicy`].
+//! TLS; the API. Plugins are behind [`PagePolicy`].
 
 mod body;
 mod conditional;
@@ -28,7 +28,7 @@ mod interim;
 mod key;
 mod metrics;
 mod offer;
-mod origin;
+mod origins;
 mod outcome;
 mod pass;
 mod phase;
@@ -52,14 +52,13 @@ mod tests;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method, Response};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, Flights};
 use crate::model::{Key, Target};
 use crate::tasks::Tasks;
 use offer::Offer;
-use origin::{Origin, OriginError};
+use origins::{OriginBody, OriginError, Origins, Question};
 use request::{Ask, Sites};
 use uncacheable::Uncacheable;
 
@@ -69,8 +68,8 @@ pub use policy_hook::PagePolicy;
 pub use request::ExplainError;
 pub use server::serve;
 pub use settings::{
-    BODY_IDLE_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECTIONS_MAX, HEAD_TIMEOUT_MS, Settings, Site,
-    SiteError,
+    BODY_IDLE_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECTIONS_MAX, Check, HEAD_TIMEOUT_MS, Settings,
+    Site, SiteError,
 };
 
 /// Refreshes by events that run at a time; clients come first.
@@ -87,13 +86,15 @@ struct Shared {
     tasks: Tasks,
     settings: Settings,
     sites: Sites,
-    origin: Origin,
+    origins: Arc<Origins>,
     metrics: Metrics,
     /// Fills under way.
     fills: Flights<Offer>,
     uncacheable: Uncacheable,
     /// Bounds the refreshes that run at a time.
     refreshes: Arc<Semaphore>,
+    /// Bounds the tunnels.
+    tunnels: Arc<Semaphore>,
 }
 
 impl Pages {
@@ -106,18 +107,27 @@ impl Pages {
     ) -> Result<Self, SiteError> {
         let sites = Sites::new(sites)?;
         let metrics = Metrics::default();
-        let origin = Origin::new(&settings, metrics.origin_requests.clone());
+        let clock = cache.clock().clone();
+        let requests = metrics.origin_requests.clone();
+        let origins = Arc::new(Origins::new(sites.iter(), &settings, clock, requests));
+        for (at, site) in sites.iter().enumerate() {
+            if let Some(check) = site.check.clone() {
+                tasks.spawn_until_stop(origins::check_forever(Arc::clone(&origins), at, check));
+            }
+        }
+        let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
         let shared = Shared {
             cache,
             tasks,
             settings,
             sites,
-            origin,
+            origins,
             metrics,
             fills: Flights::default(),
             uncacheable: Uncacheable::default(),
             refreshes,
+            tunnels,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -166,7 +176,9 @@ impl Pages {
         method: &Method,
         headers: HeaderMap,
         body: Option<upload::Upload>,
-    ) -> Result<Response<Incoming>, OriginError> {
-        self.shared.origin.send(method, &ask.upstream_uri()?, headers, body).await
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let (target, interim) = (ask.address.target(), ask.interim.as_ref());
+        let question = Question { method, target, headers, interim };
+        self.shared.origins.ask(&ask.site, question, body).await
     }
 }

@@ -130,6 +130,8 @@ pub(crate) enum Reason {
     OriginUnreachable,
     /// The origin did not answer in time.
     OriginTimeout,
+    /// The origin has as many requests as it may.
+    OriginBusy,
     /// The origin's answer can't be used.
     OriginBroken,
     /// The server is going down.
@@ -184,6 +186,7 @@ impl Reason {
             Self::OnlyIfCached => "only-if-cached",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",
+            Self::OriginBusy => "origin-busy",
             Self::OriginBroken => "origin-broken",
             Self::Stopping => "stopping",
         }

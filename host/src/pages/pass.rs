@@ -8,18 +8,28 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::oneshot;
+use http::header::UPGRADE;
+use http::{HeaderMap, Method, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Pages;
-use super::body;
-use super::origin::OriginError;
+use super::body::{self, Body};
+use super::origins::{OriginBody, OriginError};
 use super::outcome::Reason;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::upload::Upload;
 use super::{forward, tags, vary};
 use crate::model::{Cause, Invalidation, Mode, Target};
+
+/// The way to an origin that speaks another protocol from here.
+#[derive(Clone)]
+pub(super) struct Tunnel {
+    pub(super) upgraded: OnUpgrade,
+    /// Counts it among the tunnels.
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
 impl Pages {
     /// Asks the origin and stores nothing.
@@ -42,15 +52,30 @@ impl Pages {
     async fn exchange(&self, ask: &Ask, body: Option<Upload>, reason: Reason) -> Answer {
         let mut headers = ask.headers.clone();
         self.announce(ask, &mut headers);
+        let tunnel = match &ask.upgrade {
+            None => None,
+            Some(protocol) => {
+                let Ok(permit) = Arc::clone(&self.shared.tunnels).try_acquire_owned() else {
+                    let status = StatusCode::SERVICE_UNAVAILABLE;
+                    return self.failed(status, Reason::TooManyTunnels);
+                };
+                forward::set_upgrade(&mut headers, protocol);
+                Some(permit)
+            }
+        };
         let (parts, body) = match self.ask_origin(ask, &ask.method, headers, body).await {
-            Ok(response) => response.into_parts(),
+            Ok(mut response) => match (response.status(), tunnel) {
+                (StatusCode::SWITCHING_PROTOCOLS, Some(permit)) => {
+                    return self.switch(ask, &mut response, permit);
+                }
+                _ => response.into_parts(),
+            },
             Err(error) => {
-                let is_seen = !matches!(error, OriginError::Connect(_) | OriginError::Target(_));
-                if is_seen && !ask.is_safe() {
+                if error.is_seen() && !ask.is_safe() {
                     // Nobody knows what the origin did; invalid too often is right.
                     self.invalidate(self.shared.sites.made_wrong(ask, &HeaderMap::new())).await;
                 }
-                return self.origin_failed(ask, &error);
+                return self.origin_failed(&error);
             }
         };
         let (status, mut headers) = (parts.status, parts.headers);
@@ -70,6 +95,28 @@ impl Pages {
         respond::from_origin(ask, status, headers, body, Some(reason))
     }
 
+    /// Hands on the origin's consent to another protocol, and the way to it.
+    fn switch(
+        &self,
+        ask: &Ask,
+        response: &mut Response<OriginBody>,
+        permit: OwnedSemaphorePermit,
+    ) -> Answer {
+        let upgraded = hyper::upgrade::on(&mut *response);
+        let protocol = response.headers().get(UPGRADE).cloned();
+        let mut headers = std::mem::take(response.headers_mut());
+        forward::clean_response(&mut headers);
+        // Also the one that was asked for, where the origin does not say it.
+        if let Some(protocol) = protocol.as_ref().or(ask.upgrade.as_ref()) {
+            forward::set_upgrade(&mut headers, protocol);
+        }
+        let (status, reason) = (StatusCode::SWITCHING_PROTOCOLS, Some(Reason::Upgrade));
+        let mut answer = respond::from_origin(ask, status, headers, Body::Empty, reason);
+        let tunnel = Tunnel { upgraded, _permit: Arc::new(permit) };
+        answer.response.extensions_mut().insert(tunnel);
+        answer
+    }
+
     async fn invalidate(&self, targets: Vec<Target>) {
         let targets = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
         let cause = Cause { source: "pages".to_owned(), event_id: None, at_ms: self.now_ms() };
@@ -81,9 +128,9 @@ impl Pages {
     }
 
     /// An answer for a request that the origin did not answer.
-    pub(super) fn origin_failed(&self, ask: &Ask, error: &OriginError) -> Answer {
-        tracing::warn!(site = %ask.site.name, %error, "origin");
+    pub(super) fn origin_failed(&self, error: &OriginError) -> Answer {
         match error {
+            OriginError::Busy => self.failed(StatusCode::SERVICE_UNAVAILABLE, Reason::OriginBusy),
             OriginError::Connect(_) => {
                 self.failed(StatusCode::BAD_GATEWAY, Reason::OriginUnreachable)
             }

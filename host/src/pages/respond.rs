@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, DATE, ETAG, EXPIRES,
-    LAST_MODIFIED, VARY,
+    LAST_MODIFIED, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -15,6 +15,9 @@ use super::request::Ask;
 use crate::model::PageHead;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// When to come again where there is too much to do, seconds.
+const RETRY_AFTER_S: u64 = 1;
 
 /// An answer and how it came about.
 pub(crate) struct Answer {
@@ -109,6 +112,9 @@ pub(crate) fn own(status: StatusCode, outcome: Outcome, reason: Reason, now_ms: 
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(html.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
     ensure_date(&mut headers, now_ms);
     let text = match outcome {
         Outcome::Failed => format!("wasmcached; fwd=miss; detail={reason}"),

@@ -11,10 +11,10 @@ use std::sync::OnceLock;
 
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, VARY};
 use http::{HeaderMap, Response};
-use hyper::body::Incoming;
 
 use super::fill::Fill;
 use super::freshness::{self, Timing};
+use super::origins::OriginBody;
 use super::outcome::{Outcome, Reason};
 use super::respond::{self, Answer, Page};
 use super::storable::{self, Plan};
@@ -28,7 +28,7 @@ impl Fill {
     pub(super) async fn freshen(
         &mut self,
         base: &Handle,
-        not_modified: Response<Incoming>,
+        not_modified: Response<OriginBody>,
         timing: Timing,
     ) -> Option<Answer> {
         let old = base.page()?;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::Uri;
+use http::uri::PathAndQuery;
+use http::{StatusCode, Uri};
 
 use super::policy_hook::PagePolicy;
 use crate::limits::HTTP_HEAD_MS_MAX;
@@ -35,6 +36,15 @@ pub(crate) const TUNNEL_IDLE_TIMEOUT_MS: u64 = 600_000;
 /// Tunnels at a time.
 pub(crate) const TUNNELS_MAX: usize = 1_024;
 
+/// Requests under way at one origin at a time.
+pub(crate) const ORIGIN_REQUESTS_MAX: usize = 256;
+
+/// Requests that wait until one of those is over; more are answered 503.
+pub(crate) const ORIGIN_QUEUE_MAX: usize = 1_024;
+
+/// Time that they wait, milliseconds; then 503.
+pub(crate) const ORIGIN_QUEUE_TIMEOUT_MS: u64 = 5_000;
+
 /// Connections at a time, where the operator says nothing.
 pub const CONNECTIONS_MAX: usize = 4_096;
 
@@ -57,6 +67,12 @@ pub struct Settings {
     pub tunnel_idle_timeout_ms: u64,
     /// See [`TUNNELS_MAX`]; then 503.
     pub tunnels_max: usize,
+    /// See [`ORIGIN_REQUESTS_MAX`].
+    pub origin_requests_max: usize,
+    /// See [`ORIGIN_QUEUE_MAX`].
+    pub origin_queue_max: usize,
+    /// See [`ORIGIN_QUEUE_TIMEOUT_MS`].
+    pub origin_queue_timeout_ms: u64,
     /// See [`CONNECT_TIMEOUT_MS`].
     pub connect_timeout_ms: u64,
     /// See [`HEAD_TIMEOUT_MS`].
@@ -76,6 +92,9 @@ impl Default for Settings {
             upload_bytes_max: UPLOAD_BYTES_MAX,
             tunnel_idle_timeout_ms: TUNNEL_IDLE_TIMEOUT_MS,
             tunnels_max: TUNNELS_MAX,
+            origin_requests_max: ORIGIN_REQUESTS_MAX,
+            origin_queue_max: ORIGIN_QUEUE_MAX,
+            origin_queue_timeout_ms: ORIGIN_QUEUE_TIMEOUT_MS,
             connect_timeout_ms: CONNECT_TIMEOUT_MS,
             head_timeout_ms: HEAD_TIMEOUT_MS,
             body_idle_timeout_ms: BODY_IDLE_TIMEOUT_MS,
@@ -89,10 +108,23 @@ pub struct Site {
     pub name: String,
     /// The host that it answers for, with or without a port; `None` for every other host.
     pub host: Option<String>,
-    /// Where its pages come from: `http` and an authority.
-    pub origin: Uri,
+    /// Where its pages come from, one at least: `http` and an authority. All of them answer alike.
+    pub origins: Vec<Uri>,
+    /// How they are checked, where they are.
+    pub check: Option<Check>,
     /// Decides keys, tags and times, where a plugin does.
     pub policy: Option<Arc<dyn PagePolicy>>,
+}
+
+/// How the origins of a site are asked whether they are well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Path and query of the request.
+    pub path: PathAndQuery,
+    /// Between two checks, milliseconds.
+    pub interval_ms: u64,
+    /// What they answer when they are well.
+    pub status: StatusCode,
 }
 
 /// A site that can't be served.
@@ -105,6 +137,12 @@ pub enum SiteError {
         site: String,
         /// As configured.
         origin: String,
+    },
+    /// No origin at all.
+    #[error("site {site:?} has no origin; it needs one at least")]
+    NoOrigin {
+        /// The site.
+        site: String,
     },
     /// Not the name of a host.
     #[error("site {site:?} has host {host:?}, which is not a host name")]

@@ -17,7 +17,6 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -28,6 +27,7 @@ use super::write::{self, After, Ending};
 use crate::pages::body::Body;
 use crate::pages::fields;
 use crate::pages::interim::{self, Hints};
+use crate::pages::pass::Tunnel;
 use crate::pages::upload::{self, Upload};
 
 /// What asks a client for its body.
@@ -40,7 +40,7 @@ pub(super) enum Ended {
     /// Nothing more is read; what was written shall arrive.
     Closing,
     /// It belongs to another protocol.
-    Upgraded(OnUpgrade),
+    Upgraded(Tunnel),
     /// It is HTTP/2 from here.
     Http2,
 }
@@ -50,7 +50,7 @@ enum Written {
     /// It is written.
     All(After),
     /// The origin has changed to another protocol.
-    Switched(OnUpgrade),
+    Switched(Tunnel),
 }
 
 impl Connection {
@@ -192,7 +192,7 @@ impl<W: AsyncWrite + Unpin> Writing<'_, W> {
     }
 
     async fn switch(&mut self, response: &mut Response<Body>) -> io::Result<Written> {
-        let upgraded = response.extensions_mut().remove::<OnUpgrade>();
+        let upgraded = response.extensions_mut().remove::<Tunnel>();
         // The phases answer so only with what comes behind it.
         let upgraded = upgraded.ok_or(io::ErrorKind::InvalidData)?;
         self.has_begun = true;

@@ -12,22 +12,23 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::net::Stream;
 use crate::pages::Pages;
 use crate::pages::metrics::Counted;
+use crate::pages::pass::Tunnel;
 
 /// Bytes held in each direction.
 const BUFFER_BYTES: usize = 8 * 1024;
 
 /// Carries bytes until one side ends. `input` is what the client sent ahead.
-pub(super) async fn run(stream: Stream, input: BytesMut, upgraded: OnUpgrade, pages: &Pages) {
+pub(super) async fn run(stream: Stream, input: BytesMut, tunnel: Tunnel, pages: &Pages) {
     let _counted = Counted::on(&pages.shared.metrics.tunnels);
     let stopping = pages.shared.tasks.stopping();
-    let Ok(origin) = upgraded.await else { return };
+    // What else is in it is held until the end.
+    let Ok(origin) = tunnel.upgraded.clone().await else { return };
     let mut origin = TokioIo::new(origin);
     if !input.is_empty() && origin.write_all(&input).await.is_err() {
         return;

@@ -59,7 +59,8 @@ impl Stage {
         let site = |(host, policy): HostAndPolicy<'_>| Site {
             name: host.unwrap_or("test").into(),
             host: host.map(Into::into),
-            origin: format!("http://{origin}").parse().unwrap(),
+            origins: vec![format!("http://{origin}").parse().unwrap()],
+            check: None,
             policy,
         };
         let sites = sites.into_iter().map(site).collect();
