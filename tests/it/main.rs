@@ -18,3 +18,4 @@ mod restart;
 mod rules;
 mod start;
 mod tidy;
+mod wire;

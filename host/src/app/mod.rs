@@ -211,17 +211,15 @@ fn page_cache(
     plugins: &Plugins,
     registry: &mut Registry,
 ) -> Result<Option<pages::Pages>, StartError> {
-    if config.pages.is_none() {
-        return Ok(None);
-    }
+    let Some(listener) = &config.pages else { return Ok(None) };
     let sites = config.sites.iter().map(|site| pages::Site {
         name: site.name.clone(),
         host: site.host.clone(),
-        origins: vec![site.origin.clone()],
-        check: None,
+        origins: std::iter::once(&site.origin).chain(&site.further_origins).cloned().collect(),
+        check: site.check.clone(),
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
     });
-    let settings = pages::Settings::default();
+    let settings = listener.limits.clone();
     let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites.collect())?;
     pages.metrics().register(registry);
     Ok(Some(pages))

@@ -130,7 +130,7 @@ impl ServeArgs {
                 tls_key: self.memcached_tls_key,
                 insecure: None,
             },
-            pages: RawPages { listen: self.pages, origin: self.origin, insecure: None },
+            pages: RawPages { listen: self.pages, origin: self.origin, ..RawPages::default() },
             api: RawApi { listen: self.api, insecure: None },
             plugins: raw_plugins(self.plugin),
             ..RawConfig::default()

@@ -10,6 +10,7 @@ use super::checked::{
     Api, Config, ConfigError, Memcached, Pages, PluginFile, PluginSettings, SecretText, Source,
     Verify,
 };
+use super::page_limits::PageLimits;
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
 use super::units::{parse_duration, parse_size};
@@ -67,8 +68,11 @@ impl RawConfig {
         }
         let memcached = check_memcached(m, self.memcached);
         let api = Api { listen: listen(m, "api", self.api.listen, 8081, self.api.insecure) };
-        let pages = has_site
-            .then(|| Pages { listen: listen(m, "pages", pages_listen, 8080, self.pages.insecure) });
+        let limits = PageLimits::check(m, self.pages.limits);
+        let pages = has_site.then(|| {
+            let listen = listen(m, "pages", pages_listen, 8080, self.pages.insecure);
+            Pages { listen, limits }
+        });
         let mut listeners = vec![("memcached", memcached.listen), ("api", api.listen)];
         listeners.extend(pages.iter().map(|pages| ("pages", pages.listen)));
         check_distinct(m, &listeners);
@@ -219,7 +223,7 @@ pub(super) fn known_plugin(
     }
 }
 
-fn size(
+pub(super) fn size(
     m: &mut Mistakes,
     key: &str,
     text: Option<String>,
@@ -239,7 +243,13 @@ fn size(
     default
 }
 
-fn count(m: &mut Mistakes, key: &str, value: Option<u32>, default: u32, max: u32) -> u32 {
+pub(super) fn count(
+    m: &mut Mistakes,
+    key: &str,
+    value: Option<u32>,
+    default: u32,
+    max: u32,
+) -> u32 {
     match value {
         None => default,
         Some(value) if (1..=max).contains(&value) => value,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::page_limits::{OriginCheck, PageLimits};
+
 /// What the server runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -71,6 +73,8 @@ pub struct Memcached {
 pub struct Pages {
     /// Address and port.
     pub listen: SocketAddr,
+    /// Limits and time-outs.
+    pub limits: PageLimits,
 }
 
 /// The API listener.
@@ -89,6 +93,10 @@ pub struct Site {
     pub host: Option<String>,
     /// Scheme and authority of the origin.
     pub origin: Uri,
+    /// More origins that answer alike.
+    pub further_origins: Vec<Uri>,
+    /// How they are checked, where they are.
+    pub check: Option<OriginCheck>,
     /// Plugin for keys and tags.
     pub plugin: Option<String>,
 }

@@ -12,6 +12,7 @@
 mod addresses;
 mod check;
 mod checked;
+mod page_limits;
 mod raw;
 mod sites;
 mod units;
@@ -20,6 +21,7 @@ pub use checked::{
     Api, Config, ConfigError, ConfigErrors, Memcached, Pages, Permission, PluginFile,
     PluginSettings, SecretText, Site, Source, Verify,
 };
+pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, ReadError,
 };

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::page_limits::{RawOriginCheck, RawPageLimits};
+
 /// The TOML file, or what flags and environment say in its shape.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -69,6 +71,8 @@ pub struct RawPages {
     pub origin: Option<String>,
     /// Allow an address that is not loopback: pages are meant for the public.
     pub insecure: Option<bool>,
+    /// Limits and time-outs.
+    pub limits: RawPageLimits,
 }
 
 /// `[api]`.
@@ -91,6 +95,10 @@ pub struct RawSite {
     pub host: Option<String>,
     /// Where to fetch from: `http://127.0.0.1:8000`.
     pub origin: Option<String>,
+    /// More origins that answer alike.
+    pub further_origins: Vec<String>,
+    /// How they are checked.
+    pub check: RawOriginCheck,
     /// The plugin that decides keys and tags.
     pub plugin: Option<String>,
 }
@@ -233,6 +241,8 @@ impl RawConfig {
                 listen: over.pages.listen.or(self.pages.listen),
                 origin: over.pages.origin.or(self.pages.origin),
                 insecure: over.pages.insecure.or(self.pages.insecure),
+                // Of the file alone.
+                limits: self.pages.limits,
             },
             api: RawApi {
                 listen: over.api.listen.or(self.api.listen),

@@ -14,6 +14,7 @@ use http::Uri;
 
 use super::check::{Mistakes, known_plugin};
 use super::checked::Site;
+use super::page_limits::OriginCheck;
 use super::raw::RawSite;
 
 /// Checks `[[sites]]` together with `pages.origin`.
@@ -47,7 +48,20 @@ pub(super) fn check_sites(
         };
         let name = site.name.unwrap_or_else(|| host.clone().unwrap_or_else(|| "default".into()));
         let origin = check_origin(m, &origin_key, &origin);
-        sites.extend(origin.map(|origin| Site { name, host, origin, plugin: site.plugin }));
+        let further = site.further_origins.iter().enumerate();
+        let further_origins = further
+            .filter_map(|(n, text)| check_origin(m, &format!("{key}.further_origins[{n}]"), text))
+            .collect();
+        let check = OriginCheck::check(m, &format!("{key}.check"), site.check);
+        let plugin = site.plugin;
+        sites.extend(origin.map(|origin| Site {
+            name,
+            host,
+            origin,
+            further_origins,
+            check,
+            plugin,
+        }));
     }
     match origin_of_any {
         Some(_) if hosts.contains(&None) => {
@@ -55,8 +69,14 @@ pub(super) fn check_sites(
         }
         Some(origin) => {
             let origin = check_origin(m, "pages.origin", &origin);
-            let site = |origin| Site { name: "default".into(), host: None, origin, plugin: None };
-            sites.extend(origin.map(site));
+            sites.extend(origin.map(|origin| Site {
+                name: "default".into(),
+                host: None,
+                origin,
+                further_origins: Vec::new(),
+                check: None,
+                plugin: None,
+            }));
         }
         None => {}
     }

@@ -67,10 +67,7 @@ pub use metrics::Metrics;
 pub use policy_hook::PagePolicy;
 pub use request::ExplainError;
 pub use server::serve;
-pub use settings::{
-    BODY_IDLE_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECTIONS_MAX, Check, HEAD_TIMEOUT_MS, Settings,
-    Site, SiteError,
-};
+pub use settings::{Check, Settings, Site, SiteError};
 
 /// Refreshes by events that run at a time; clients come first.
 const REFRESHES_MAX: usize = 4;

@@ -274,14 +274,15 @@ impl Course<'_> {
             (None, None) => Landing::Abandoned,
         };
         drop(waiting);
-        if landing == Landing::NotStored {
-            return Phase::Fetch(None, self.pages.shared.cache.claim(), None);
-        }
-        match self.pages.find(&self.ask, &self.key).await {
-            Found::Fresh(page) => Phase::Hit(page, Outcome::Collapsed),
-            Found::Stale(page) => Phase::HitStale(page),
-            Found::Expired(page) => Phase::Join(Some(page)),
-            Found::Nothing => Phase::Join(None),
+        let base = match self.pages.find(&self.ask, &self.key).await {
+            Found::Fresh(page) => return Phase::Hit(page, Outcome::Collapsed),
+            Found::Stale(page) => return Phase::HitStale(page),
+            Found::Expired(page) => Some(page),
+            Found::Nothing => None,
+        };
+        match landing {
+            Landing::NotStored => Phase::Fetch(None, self.pages.shared.cache.claim(), base),
+            Landing::Stored | Landing::Abandoned => Phase::Join(base),
         }
     }
 

@@ -22,5 +22,8 @@ mod linger;
 mod tunnel;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use connection::Connection;
 pub(super) use write::block;
