@@ -17,12 +17,13 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("limits", &[]),
     ("clock", &[]),
     ("tasks", &[]),
+    ("sync", &[]),
     ("client", &[]),
     ("model", &["limits"]),
     ("net", &["tasks", "limits"]),
     ("config", &["model", "limits"]),
     ("telemetry", &["config", "limits"]),
-    ("cache", &["model", "clock", "limits", "tasks"]),
+    ("cache", &["model", "clock", "limits", "sync", "tasks"]),
     ("plugins", &["model", "clock", "limits", "tasks"]),
     ("tier", &["cache", "model", "clock", "limits", "tasks"]),
     ("memcached", DOOR),
@@ -60,7 +61,7 @@ const DOOR: &[&str] = &["plugins", "cache", "model", "clock", "limits", "tasks",
 
 /// Libraries that only some files of the host may name.
 const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
-    ("moka::", &["cache/store.rs"]),
+    ("hashbrown::", &["cache/store/"]),
     ("sqlx::", &["tier/", "demo/site/"]),
     ("wasmtime::", &["plugins/"]),
     ("wasmtime_wasi::", &["plugins/"]),

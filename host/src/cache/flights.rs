@@ -6,12 +6,12 @@
 //! - What is offered is not judged here: who takes it asks the freshness rule as at any read
 //!   ([`super::Cache::admits`]), and who is not satisfied retires the flight, so that another begins.
 
+use crate::sync::{AtomicBool, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::model::Key;

@@ -80,12 +80,14 @@ fn per_hit(out: &mut Vec<u8>, stored: &PageHead, now_ms: u64) {
 }
 
 fn body(page: &Handle, wants_body: bool, out: &mut Vec<u8>) -> Option<Bytes> {
-    let bytes = page.body();
-    match wants_body {
-        true if bytes.len() > COPIED_BYTES_MAX => return Some(bytes.clone()),
-        true => out.extend_from_slice(bytes),
-        false => {}
+    if !wants_body {
+        return None;
     }
+    let bytes = page.body();
+    if bytes.len() > COPIED_BYTES_MAX {
+        return Some(page.body_bytes());
+    }
+    out.extend_from_slice(bytes);
     None
 }
 
