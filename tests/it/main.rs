@@ -17,5 +17,6 @@ mod pages;
 mod restart;
 mod rules;
 mod start;
+mod streams;
 mod tidy;
 mod wire;

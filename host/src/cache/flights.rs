@@ -4,7 +4,8 @@
 //! # Invariants
 //! - A leader that ends in any way, also by being dropped, wakes its waiters.
 //! - What is offered is not judged here: who takes it asks the freshness rule as at any read
-//!   ([`super::Cache::admits`]), and who is not satisfied retires the flight, so that another begins.
+//!   ([`super::Cache::admits`]), and who is not satisfied retires the flight, so that another
+//!   begins.
 
 use crate::sync::{AtomicBool, Ordering};
 use std::collections::HashMap;

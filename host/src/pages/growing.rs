@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - Each reader has its own pace. While all of it is kept, a slow one holds nobody up: it lags
-//!   behind what is kept anyway. Once it is not kept, the slowest reader sets the pace, and the time
-//!   that a connection may be stalled bounds that.
+//!   behind what is kept anyway. Once it is not kept, the slowest reader sets the pace, and the
+//!   time that a connection may be stalled bounds that.
 //! - What was not ended as whole is broken off for every reader, also for those who have read all
 //!   that came.
 //! - Who comes when the beginning is gone gets no reader.

@@ -2,8 +2,8 @@
 //! arriving, or that there is none.
 //!
 //! # Invariants
-//! - A page is handed over only if the freshness rule admits the fill at that moment: who came after
-//!   an invalidation that the fill's claim does not include never gets it.
+//! - A page is handed over only if the freshness rule admits the fill at that moment: who came
+//!   after an invalidation that the fill's claim does not include never gets it.
 //! - That an origin does not answer is no data: everybody who waited is told so at once, instead of
 //!   asking it again.
 

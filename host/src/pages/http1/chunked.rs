@@ -1,8 +1,8 @@
 //! The chunked coding of request bodies (RFC 9112 §7.1), pure and strict.
 //!
 //! # Invariants
-//! - A size is 1 to 16 hexadecimal digits, a line ends with CR LF, data ends with CR LF: what others
-//!   read leniently is a fault here.
+//! - A size is 1 to 16 hexadecimal digits, a line ends with CR LF, data ends with CR LF: what
+//!   others read leniently is a fault here.
 //! - Extensions and trailers are bounded and dropped.
 
 use bytes::{Buf, Bytes, BytesMut};

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on the pages listener (RFC 9112): parsed in place, hits written from their stored block.
+//! HTTP/1.1 on the pages listener (RFC 9112): parsed in place, hits written from a stored block.
 //!
 //! # Invariants
 //! - What two parties could read differently is refused and the connection closed after it: never

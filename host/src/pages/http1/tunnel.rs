@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - Neither side is read faster than the other takes it.
-//! - A tunnel that carries nothing for its time, or that the server's end overtakes, is closed; there
-//!   are as many as there may be (see `upgrade`).
+//! - A tunnel that carries nothing for its time, or that the server's end overtakes, is closed;
+//!   how many there may be is watched where one is asked for (`pass`).
 
 use std::pin::Pin;
 use std::sync::Arc;
