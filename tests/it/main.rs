@@ -12,6 +12,8 @@ mod clients;
 mod demo;
 mod events;
 mod freshness;
+mod limits;
+mod listeners;
 mod memcached;
 mod pages;
 mod restart;

@@ -21,6 +21,7 @@ pub mod python;
 pub mod raw;
 pub mod server;
 pub mod settings;
+pub mod tls;
 pub mod transcript;
 pub mod wait;
 pub mod webhook;

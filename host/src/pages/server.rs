@@ -37,8 +37,9 @@ pub async fn serve(listener: Listener, pages: Pages) {
     accept_forever(listener, tasks, permits, handle).await;
 }
 
-async fn refuse(mut stream: Stream, pages: &Pages) {
+async fn refuse(stream: Option<Stream>, pages: &Pages) {
     pages.shared.metrics.refused_connections.inc();
+    let Some(mut stream) = stream else { return };
     let told = async {
         stream.write_all(BUSY).await?;
         stream.shutdown().await
