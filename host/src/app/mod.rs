@@ -204,7 +204,12 @@ fn page_cache(
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
     });
     let settings = listener.limits.clone();
-    let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites.collect())?;
+    let scheme = match listener.tls {
+        Some(_) => pages::Scheme::Https,
+        None => pages::Scheme::Http,
+    };
+    let sites = sites.collect();
+    let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites, scheme)?;
     pages.metrics().register(registry);
     Ok(Some(pages))
 }

@@ -167,15 +167,43 @@ pub(crate) struct Client {
     pub(crate) version: Version,
 }
 
+/// What clients speak to this server: the same for all of them, so that no page differs by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// This proxy, as origins are told of it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    /// Its name in `Via`.
+    pub(crate) name: String,
+    /// What its clients speak.
+    pub(crate) scheme: Scheme,
+}
+
 /// Writes into a request what this proxy has to say about it.
-pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Address, name: &str) {
+pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Address, proxy: &Proxy) {
+    let (name, scheme) = (proxy.name.as_str(), proxy.scheme.as_str());
     let mut forwarded = match client.ip {
         Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\";"),
         Some(IpAddr::V4(ip)) => format!("for={ip};"),
         None => String::new(),
     };
     // Writing to a string does not fail.
-    let _ = write!(forwarded, "host=\"{}\";proto=http", address.authority());
+    let _ = write!(forwarded, "host=\"{}\";proto={scheme}", address.authority());
     let set = |headers: &mut HeaderMap, name: HeaderName, text: &str| {
         headers.remove(&name);
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -184,7 +212,7 @@ pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Addres
     };
     set(headers, FORWARDED, &forwarded);
     set(headers, X_FORWARDED_HOST, address.authority());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     match client.ip {
         Some(ip) => set(headers, X_FORWARDED_FOR, &ip.to_string()),
         None => {
@@ -314,7 +342,11 @@ mod tests {
             ("via", "1.1 edge"),
         ]);
         let client = Client { ip: Some([1, 2, 3, 4].into()), version: Version::HTTP_11 };
-        announce(&mut fields, client, &address(), "me");
+        let proxy = |scheme| Proxy { name: "me".into(), scheme };
+        let mut secure = fields.clone();
+        announce(&mut secure, client, &address(), &proxy(Scheme::Https));
+        assert_eq!(secure["x-forwarded-proto"], "https");
+        announce(&mut fields, client, &address(), &proxy(Scheme::Http));
         let all = |name: &str| fields.get_all(name).iter().collect::<Vec<_>>();
         assert_eq!(all("x-forwarded-for"), ["1.2.3.4"]);
         assert_eq!(all("x-forwarded-host"), ["example.com"]);

@@ -1,4 +1,5 @@
-//! HTTP/2 without TLS, by clients that know beforehand (RFC 9113 §3.3), over the same phases.
+//! HTTP/2 by clients that know beforehand (RFC 9113 §3.3), or have agreed on it over TLS (§3.2),
+//! over the same phases.
 //!
 //! # Invariants
 //! - A stream is answered as a request in HTTP/1.1 is: what names its host is `:authority`, and a
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use http::header::HOST;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request, Uri};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -101,6 +102,10 @@ fn with_host(request: Request<Incoming>) -> Request<Upload> {
             parts.headers.append(HOST, host);
         }
         _ => {}
+    }
+    // The scheme is that of the connection, whatever the client says.
+    if let Some(target) = parts.uri.path_and_query().filter(|_| parts.method != Method::CONNECT) {
+        parts.uri = Uri::from(target.clone());
     }
     let body = if body.is_end_stream() { Upload::Empty } else { Upload::Http2(body) };
     Request::from_parts(parts, body)

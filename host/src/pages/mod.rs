@@ -62,6 +62,7 @@ use origins::{OriginBody, OriginError, Origins, Question};
 use request::{Ask, Sites};
 use uncacheable::Uncacheable;
 
+pub use forward::Scheme;
 pub use key::AddressError;
 pub use metrics::Metrics;
 pub use policy_hook::PagePolicy;
@@ -95,14 +96,16 @@ struct Shared {
 }
 
 impl Pages {
-    /// A page cache for these sites above `cache`; its background work belongs to `tasks`.
+    /// A page cache for these sites above `cache`, whose clients speak `scheme`; its background work
+    /// belongs to `tasks`.
     pub fn new(
         cache: Cache,
         tasks: Tasks,
         settings: Settings,
         sites: Vec<Site>,
+        scheme: Scheme,
     ) -> Result<Self, SiteError> {
-        let sites = Sites::new(sites)?;
+        let sites = Sites::new(sites, scheme)?;
         let metrics = Metrics::default();
         let clock = cache.clock().clone();
         let requests = metrics.origin_requests.clone();
@@ -164,7 +167,7 @@ impl Pages {
     /// Writes into a request what the origin is told about its client.
     fn announce(&self, ask: &Ask, headers: &mut HeaderMap) {
         forward::set_host(headers, &ask.address);
-        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy_name);
+        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy);
     }
 
     async fn ask_origin(

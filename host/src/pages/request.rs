@@ -9,7 +9,7 @@ use http::header::RANGE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-use super::forward::{self, Client};
+use super::forward::{self, Client, Proxy, Scheme};
 use super::interim::Interim;
 use super::key::{self, Address, AddressError};
 use super::outcome::Reason;
@@ -64,7 +64,7 @@ impl Ask {
             Method::CONNECT => return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Method)),
             _ => {}
         }
-        if forward::is_loop(&parts.headers, &sites.proxy_name) {
+        if forward::is_loop(&parts.headers, &sites.proxy.name) {
             return Err(refused(StatusCode::LOOP_DETECTED, Reason::Loop));
         }
         let address = Address::of_request(&parts.uri, &parts.headers)
@@ -154,7 +154,7 @@ fn is_origin(uri: &Uri) -> bool {
 pub(crate) struct Sites {
     /// Those for one host before the one for all others.
     sites: Vec<Arc<Site>>,
-    pub(crate) proxy_name: String,
+    pub(crate) proxy: Proxy,
 }
 
 /// A URL that no key can be said for.
@@ -181,7 +181,7 @@ pub enum ExplainError {
 
 impl Sites {
     /// Checks the sites.
-    pub(crate) fn new(sites: Vec<Site>) -> Result<Self, SiteError> {
+    pub(crate) fn new(sites: Vec<Site>, scheme: Scheme) -> Result<Self, SiteError> {
         let mut checked: Vec<Arc<Site>> = Vec::with_capacity(sites.len());
         for mut site in sites {
             if let Some(odd) = site.origins.iter().find(|origin| !is_origin(origin)) {
@@ -205,7 +205,8 @@ impl Sites {
         checked.sort_by_key(|site| site.host.is_none());
         // Differs from every other instance, so that a chain of them is no loop.
         let id = std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), "via");
-        Ok(Self { sites: checked, proxy_name: format!("wasmcached-{id:016x}") })
+        let proxy = Proxy { name: format!("wasmcached-{id:016x}"), scheme };
+        Ok(Self { sites: checked, proxy })
     }
 
     /// All of them.

@@ -99,12 +99,12 @@ impl Connection {
             Ok(Ok(Written::All(After::Close))) => Ok(Ended::Closing),
             Ok(Ok(Written::Switched(upgraded))) => Ok(Ended::Upgraded(upgraded)),
             Ok(Err(error)) => {
-                self.stream.abort();
+                self.stream.cut_off();
                 Err(error)
             }
             Err(Trouble::Fault(fault)) if !has_begun => self.refuse_cleared(fault).await,
             Err(Trouble::Fault(_) | Trouble::Gone) => {
-                self.stream.abort();
+                self.stream.cut_off();
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
         }

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 client for all origins: connections, their pool, and the time limits of one attempt.
+//! One HTTP/1.1 client for all origins: connections, their pool, and the limits of one attempt.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
 use crate::model::{Cause, Invalidation, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
-use crate::pages::{PagePolicy, Pages, Settings, Site, serve};
+use crate::pages::{PagePolicy, Pages, Scheme, Settings, Site, serve};
 use crate::tasks::Tasks;
 
 /// Nothing takes so long unless it hangs.
@@ -64,7 +64,8 @@ impl Stage {
             policy,
         };
         let sites = sites.into_iter().map(site).collect();
-        let pages = Pages::new(cache.clone(), tasks.clone(), settings, sites).unwrap();
+        let pages =
+            Pages::new(cache.clone(), tasks.clone(), settings, sites, Scheme::Http).unwrap();
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let Bound::Tcp(address) = *listener.bound() else { panic!("bound to TCP") };
         tasks.spawn(serve(listener, pages.clone()));
