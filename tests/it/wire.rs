@@ -33,9 +33,7 @@ pub(crate) fn page(body: &str) -> String {
 
 /// The head of one whose body follows.
 pub(crate) fn head_of(length: usize) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nX-Tag: x\r\nContent-Length: {length}\r\n\r\n"
-    )
+    format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: {length}\r\n\r\n")
 }
 
 #[test]

@@ -96,8 +96,8 @@ struct Shared {
 }
 
 impl Pages {
-    /// A page cache for these sites above `cache`, whose clients speak `scheme`; its background work
-    /// belongs to `tasks`.
+    /// A page cache for these sites above `cache`, whose clients speak `scheme`; its background
+    /// work belongs to `tasks`.
     pub fn new(
         cache: Cache,
         tasks: Tasks,

@@ -82,6 +82,7 @@ impl Connection {
             is_complete,
             is_stopping: &is_stopping,
             has_begun: false,
+            is_open_ended: false,
         };
         let answer = pages.answer(request.map(|()| upload), self.ip);
         let outcome = {
@@ -94,18 +95,21 @@ impl Connection {
             }
         };
         let has_begun = writing.has_begun;
+        let is_open_ended = writing.is_open_ended;
         match outcome {
             Ok(Ok(Written::All(After::KeepAlive))) => Ok(Ended::Answered),
             Ok(Ok(Written::All(After::Close))) => Ok(Ended::Closing),
             Ok(Ok(Written::Switched(upgraded))) => Ok(Ended::Upgraded(upgraded)),
-            Ok(Err(error)) => {
-                self.stream.cut_off();
-                Err(error)
-            }
             Err(Trouble::Fault(fault)) if !has_begun => self.refuse_cleared(fault).await,
-            Err(Trouble::Fault(_) | Trouble::Gone) => {
-                self.stream.cut_off();
-                Err(io::ErrorKind::ConnectionAborted.into())
+            broken => {
+                // Elsewhere the framing tells, and what has been sent shall arrive.
+                if is_open_ended {
+                    self.stream.cut_off();
+                }
+                match broken {
+                    Ok(Err(error)) => Err(error),
+                    _ => Err(io::ErrorKind::ConnectionAborted.into()),
+                }
             }
         }
     }
@@ -150,6 +154,8 @@ struct Writing<'c, W> {
     is_stopping: &'c (dyn Fn() -> bool + Send + Sync),
     /// Whether the client has seen something of the answer.
     has_begun: bool,
+    /// Whether nothing but the end of the connection ends the body.
+    is_open_ended: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Writing<'_, W> {
@@ -219,6 +225,7 @@ impl<W: AsyncWrite + Unpin> Writing<'_, W> {
             && !(self.is_stopping)();
         let after = if is_kept { After::KeepAlive } else { After::Close };
         self.has_begun = true;
+        self.is_open_ended = ending == Ending::Close;
         write::head(self.out, parts.status, &parts.headers, ending, (self.facts.version, after));
         if has_no_body {
             self.send(b"").await?;
