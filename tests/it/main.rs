@@ -17,6 +17,7 @@ mod listeners;
 mod memcached;
 mod pages;
 mod restart;
+mod rfc;
 mod rules;
 mod start;
 mod streams;

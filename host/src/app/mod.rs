@@ -202,6 +202,7 @@ fn page_cache(
         origins: std::iter::once(&site.origin).chain(&site.further_origins).cloned().collect(),
         check: site.check.clone(),
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
+        rules: site.rules.clone(),
     });
     let settings = listener.limits.clone();
     let scheme = match listener.tls {

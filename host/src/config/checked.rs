@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::page_limits::{OriginCheck, PageLimits};
+use super::rules::Rules;
 use crate::net::{TlsFiles, UnixAccess};
 
 /// What the server runs with.
@@ -133,6 +134,8 @@ pub struct Site {
     pub check: Option<OriginCheck>,
     /// Plugin for keys and tags.
     pub plugin: Option<String>,
+    /// What HTTP leaves to the operator.
+    pub rules: Rules,
 }
 
 /// How events of a source are verified.

@@ -15,6 +15,7 @@ mod checked;
 mod memcached;
 mod page_limits;
 mod raw;
+mod rules;
 mod sites;
 mod units;
 
@@ -26,6 +27,7 @@ pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
+pub use rules::{RawRules, Rules};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::page_limits::{RawOriginCheck, RawPageLimits};
+use super::rules::RawRules;
 
 /// The TOML file, or what flags and environment say in its shape.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -122,6 +123,8 @@ pub struct RawSite {
     pub check: RawOriginCheck,
     /// The plugin that decides keys and tags.
     pub plugin: Option<String>,
+    /// What HTTP leaves to the operator.
+    pub cache: RawRules,
 }
 
 /// `[[sources]]`.

@@ -16,6 +16,7 @@ use super::check::{Mistakes, known_plugin};
 use super::checked::Site;
 use super::page_limits::OriginCheck;
 use super::raw::RawSite;
+use super::rules::Rules;
 
 /// Checks `[[sites]]` together with `pages.origin`.
 pub(super) fn check_sites(
@@ -34,6 +35,7 @@ pub(super) fn check_sites(
             m.add(format!("{key}.host"), format!("`{host}` has a site already"));
         }
         known_plugin(m, &key, site.plugin.as_deref(), plugins);
+        let rules = Rules::check(m, &format!("{key}.cache"), site.cache);
         let own = site.origin.map(|origin| (format!("{key}.origin"), origin));
         let given = own.or_else(|| {
             let origin = origin_of_any.take_if(|_| host.is_none())?;
@@ -61,6 +63,7 @@ pub(super) fn check_sites(
             further_origins,
             check,
             plugin,
+            rules,
         }));
     }
     match origin_of_any {
@@ -76,6 +79,7 @@ pub(super) fn check_sites(
                 further_origins: Vec::new(),
                 check: None,
                 plugin: None,
+                rules: Rules::default(),
             }));
         }
         None => {}

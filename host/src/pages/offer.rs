@@ -10,11 +10,12 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use http::header::CACHE_CONTROL;
 
 use super::Pages;
 use super::body::Body;
 use super::growing::Growing;
-use super::outcome::{Outcome, Reason};
+use super::outcome::Reason;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::vary;
@@ -53,13 +54,18 @@ impl Pages {
         if !self.shared.cache.admits(&arriving.pending) {
             return Taken::OutOfDate;
         }
-        let head = &arriving.head;
-        if !self.shared.sites.owns(&ask.site, head) || !vary::selects(&head.vary, &ask.headers) {
+        let (head, rules) = (&arriving.head, &ask.site.rules);
+        if rules.honours_clients && ask.headers.contains_key(CACHE_CONTROL) {
+            return Taken::Other;
+        }
+        if !self.shared.sites.owns(&ask.site, head)
+            || !vary::selects(&head.vary, &ask.headers, rules)
+        {
             return Taken::Other;
         }
         let Some(reader) = arriving.body.reader() else { return Taken::Other };
         let body = Body::Fill(reader);
-        let answer = respond::shared(ask, head, body, Outcome::Collapsed, self.now_ms());
+        let answer = respond::arriving(ask, head, body, self.now_ms());
         Taken::Answer(Box::new(answer))
     }
 }

@@ -86,13 +86,14 @@ impl Pages {
             self.invalidate(self.shared.sites.made_wrong(ask, &headers)).await;
         }
         forward::clean_response(&mut headers);
-        tags::strip(&mut headers);
-        respond::ensure_date(&mut headers, self.now_ms());
+        tags::strip(&mut headers, &ask.site.rules);
+        let now_ms = self.now_ms();
+        respond::ensure_date(&mut headers, now_ms);
         if matches!(ask.method, Method::GET | Method::HEAD) {
             vary::add_names(&mut headers, &self.policy_names(ask));
         }
         let body = body::passing(body, self.shared.settings.body_idle_timeout_ms);
-        respond::from_origin(ask, status, headers, body, Some(reason))
+        respond::from_origin(ask, status, headers, body, Some(reason), now_ms)
     }
 
     /// Hands on the origin's consent to another protocol, and the way to it.
@@ -111,13 +112,14 @@ impl Pages {
             forward::set_upgrade(&mut headers, protocol);
         }
         let (status, reason) = (StatusCode::SWITCHING_PROTOCOLS, Some(Reason::Upgrade));
-        let mut answer = respond::from_origin(ask, status, headers, Body::Empty, reason);
+        let mut answer =
+            respond::from_origin(ask, status, headers, Body::Empty, reason, self.now_ms());
         let tunnel = Tunnel { upgraded, _permit: Arc::new(permit) };
         answer.response.extensions_mut().insert(tunnel);
         answer
     }
 
-    async fn invalidate(&self, targets: Vec<Target>) {
+    pub(super) async fn invalidate(&self, targets: Vec<Target>) {
         let targets = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
         let cause = Cause { source: "pages".to_owned(), event_id: None, at_ms: self.now_ms() };
         if let Err(error) = self.shared.cache.invalidate(Invalidation { targets, cause }).await {

@@ -18,16 +18,17 @@ use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::Body;
-use super::directives::{RequestDirectives, ResponseDirectives};
+use super::directives::RequestDirectives;
 use super::fill::Fill;
 use super::metrics::Counted;
 use super::offer::{Offer, Taken};
 use super::outcome::{Outcome, Reason};
 use super::request::{Ask, Lookup, Refused};
 use super::respond::{self, Answer, Page};
+use super::reuse::{self, Reuse};
 use super::upload::Upload;
 use super::vary;
-use crate::cache::{Claim, Handle, Landing, Lease, Role, Verdict, Waiter};
+use crate::cache::{Claim, Handle, Landing, Lease, Role, Waiter};
 use crate::model::{Key, PageHead};
 
 /// How often a miss joins somebody else's fill before it fetches alone.
@@ -63,6 +64,8 @@ enum Phase {
     Lead(Lease<Offer>, Claim),
     /// The origin is asked, and the answer stored if it may be.
     Fetch(Option<Lease<Offer>>, Claim, Option<Handle>),
+    /// The origin is asked for the head of what memory has.
+    AskHead(Handle),
     /// The origin is asked, and nothing stored.
     Pass(Reason),
     /// The answer.
@@ -127,23 +130,19 @@ impl Pages {
     pub(super) async fn find(&self, ask: &Ask, key: &Key) -> Found {
         let sites = &self.shared.sites;
         let selects = |head: &PageHead| {
-            sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers)
+            sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers, &ask.site.rules)
         };
         let Some((page, verdict)) = self.shared.cache.find_page(key, selects).await else {
             return Found::Nothing;
         };
         let Some(head) = page.page() else { return Found::Nothing };
-        let now_ms = self.now_ms();
-        if verdict == Verdict::Fresh && head.is_fresh(now_ms) {
-            return Found::Fresh(page);
-        }
-        let served_until_ms = head.lifetime_ms.saturating_add(head.stale_while_revalidate_ms);
-        let may_be_stale = head.age_ms(now_ms) < served_until_ms
-            && !ResponseDirectives::of(&head.headers).forbids_stale();
-        match verdict {
-            Verdict::Dead => Found::Nothing,
-            Verdict::Fresh | Verdict::Stale if may_be_stale => Found::Stale(page),
-            Verdict::Fresh | Verdict::Stale => Found::Expired(page),
+        let is_honoured = ask.site.rules.honours_clients;
+        let client = is_honoured.then(|| RequestDirectives::of(&ask.headers));
+        match reuse::reuse(head, verdict, client.as_ref(), self.now_ms()) {
+            Reuse::Fresh => Found::Fresh(page),
+            Reuse::Stale => Found::Stale(page),
+            Reuse::Validate => Found::Expired(page),
+            Reuse::Nothing => Found::Nothing,
         }
     }
 
@@ -176,6 +175,10 @@ impl Course<'_> {
                 Phase::Wait(waiter) => self.wait(waiter).await,
                 Phase::Lead(lease, claim) => self.lead(lease, claim).await,
                 Phase::Fetch(lease, claim, base) => self.fetch(lease, claim, base).await,
+                Phase::AskHead(base) => {
+                    let fill = self.fill(None, self.pages.shared.cache.claim(), None);
+                    self.done(fill.ask_head(base).await)
+                }
                 Phase::Pass(reason) => {
                     let answer = self.pages.pass(Arc::clone(&self.ask), None, reason).await;
                     self.done(answer)
@@ -222,7 +225,10 @@ impl Course<'_> {
         }
         match (self.ask.has_range(), &self.ask.method) {
             (true, _) => Phase::Pass(Reason::Range),
-            (false, &Method::HEAD) => Phase::Pass(Reason::HeadMiss),
+            (false, &Method::HEAD) => match base {
+                Some(base) => Phase::AskHead(base),
+                None => Phase::Pass(Reason::HeadMiss),
+            },
             (false, _) => Phase::Join(base),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::policy_hook::PagePolicy;
+use crate::config::Rules;
 
 pub use crate::config::{OriginCheck as Check, PageLimits as Settings};
 
@@ -23,6 +24,8 @@ pub struct Site {
     pub check: Option<Check>,
     /// Decides keys, tags and times, where a plugin does.
     pub policy: Option<Arc<dyn PagePolicy>>,
+    /// What HTTP leaves to the operator.
+    pub rules: Rules,
 }
 
 /// A site that can't be served.

@@ -6,13 +6,17 @@
 //!   judgement (conditions, ranges, directives, loops, policies, stale pages) goes the long way.
 
 use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
 use http::{HeaderName, HeaderValue};
 
 use super::head::{Framing, Head};
 use super::write::{self, After};
-use crate::cache::{Handle, Verdict};
+use crate::cache::Handle;
 use crate::model::PageHead;
 use crate::pages::Pages;
+use crate::pages::negotiation;
+use crate::pages::reuse::{self, Reuse};
+use crate::pages::settings::Site;
 
 /// Bodies up to this size are copied behind their heads, so that several answers are one write.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
@@ -44,7 +48,7 @@ pub(super) fn serve(
     }
     let host = plain_host(head.fields)?;
     let shared = &pages.shared;
-    let site = shared.sites.of(host).filter(|site| site.policy.is_none())?;
+    let site = shared.sites.of(host).filter(|site| is_plain_site(site))?;
     key.clear();
     for part in ["http://", host, head.target] {
         key.extend_from_slice(part.as_bytes());
@@ -59,7 +63,7 @@ pub(super) fn serve(
     }
     let stored = page.page()?;
     let now_ms = pages.now_ms();
-    if verdict != Verdict::Fresh || !stored.is_fresh(now_ms) {
+    if reuse::reuse(stored, verdict, None, now_ms) != Reuse::Fresh {
         return None;
     }
     out.extend_from_slice(write::block_of(stored));
@@ -67,6 +71,14 @@ pub(super) fn serve(
     write::finish(out, (facts.version, after));
     shared.metrics.hits.inc();
     Some(Served { after, body: body(&page, wants_body, out) })
+}
+
+/// Whether a site's hits take no judgement of its operator's or of a plugin's.
+fn is_plain_site(site: &Site) -> bool {
+    let rules = &site.rules;
+    let is_default =
+        rules.cookies.is_none() && rules.private_cookies.is_empty() && rules.languages.is_empty();
+    site.policy.is_none() && is_default && !rules.honours_clients && !rules.shows_keys
 }
 
 /// The fields that differ from hit to hit (RFC 9111 §5.1, RFC 9211).
@@ -155,6 +167,12 @@ fn selects(
     is_clear: &mut bool,
 ) -> bool {
     stored.iter().all(|(name, stored)| {
+        if name == ACCEPT_ENCODING {
+            let lines = fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name.as_str()));
+            if let Some(codings) = negotiation::codings(lines.map(|field| field.value)) {
+                return stored.as_ref().is_some_and(|value| value == codings);
+            }
+        }
         let mut lines = fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name.as_str()));
         match (lines.next(), lines.next()) {
             (None, _) => stored.is_none(),

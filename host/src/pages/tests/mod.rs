@@ -10,3 +10,4 @@ mod purging;
 mod refreshing;
 mod serving;
 mod stage;
+mod standing_in;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
+use crate::config::Rules;
 use crate::model::{Cause, Invalidation, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
 use crate::pages::{PagePolicy, Pages, Scheme, Settings, Site, serve};
@@ -62,6 +63,7 @@ impl Stage {
             origins: vec![format!("http://{origin}").parse().unwrap()],
             check: None,
             policy,
+            rules: Rules::default(),
         };
         let sites = sites.into_iter().map(site).collect();
         let pages =
