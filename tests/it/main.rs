@@ -15,6 +15,8 @@ mod freshness;
 mod limits;
 mod listeners;
 mod memcached;
+mod memcached_auth;
+mod memcached_binary;
 mod pages;
 mod restart;
 mod rfc;

@@ -14,6 +14,7 @@
     reason = "a harness reports by panicking in the test that called it"
 )]
 
+pub mod frames;
 pub mod http;
 pub mod memcached;
 pub mod origin;

@@ -64,7 +64,7 @@ pub struct App {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins, tls } = checked;
+        let Checked { config, sources, plugins, tls, users } = checked;
         // Before anybody can know that there is something to stop or to reload.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let mut reload = Reload::new().map_err(StartError::Signal)?;
@@ -84,8 +84,17 @@ impl App {
             reload.register(format!("{door} certificate"), move || tls.reload());
         }
 
-        let memcached =
-            memcached_door(&config, &cache, &doors, &plugins, tls.memcached, &mut registry);
+        if let Some(users) = users.clone() {
+            reload.register("memcached users".to_owned(), move || users.reload());
+        }
+        let memcached = memcached_door(
+            &config,
+            &cache,
+            &doors,
+            &plugins,
+            (tls.memcached, users),
+            &mut registry,
+        );
         let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
@@ -164,7 +173,7 @@ fn memcached_door(
     cache: &Cache,
     doors: &Tasks,
     plugins: &Plugins,
-    tls: Option<Tls>,
+    (tls, users): (Option<Tls>, Option<memcached::Users>),
     registry: &mut Registry,
 ) -> memcached::Door {
     let settings = memcached::Settings {
@@ -181,6 +190,7 @@ fn memcached_door(
         threads: config.threads,
         tls,
         items: item_policy::of(plugins),
+        users,
         version: MEMCACHED_VERSION.to_owned(),
     };
     let door = memcached::Door::new(cache.clone(), doors.clone(), settings);

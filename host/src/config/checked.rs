@@ -62,6 +62,8 @@ pub struct Memcached {
     pub unix: Option<UnixListen>,
     /// What those with TLS present.
     pub tls: Option<TlsFiles>,
+    /// Users who may connect; without it, everybody.
+    pub auth_file: Option<PathBuf>,
     /// Most connections at once.
     pub connections_max: usize,
     /// When a silent connection is closed.

@@ -3,6 +3,8 @@
 mod lanes;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,8 @@ use lanes::Spread;
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// Set before `stop` is cancelled; looking at it takes no lock.
+    is_stopping: Arc<AtomicBool>,
     spread: Option<Spread>,
 }
 
@@ -67,13 +71,14 @@ impl Tasks {
         self.stop.clone().cancelled_owned()
     }
 
-    /// Whether the group was told to stop.
+    /// Whether the group was told to stop: true before [`Tasks::stopping`] wakes anybody.
     pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
+        self.is_stopping.load(Ordering::Acquire)
     }
 
     /// Tells all tasks to stop and waits for them, `grace` at most. Returns how many were left.
     pub async fn stop(&self, grace: Duration) -> usize {
+        self.is_stopping.store(true, Ordering::Release);
         self.stop.cancel();
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
