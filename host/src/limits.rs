@@ -99,6 +99,9 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 /// Bytes of one HTTP head.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of a request's target: as long as a key may be.
+pub const HTTP_TARGET_BYTES_MAX: usize = KEY_BYTES_MAX;
+
 /// Time to send a whole HTTP head before the connection is closed.
 pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
 

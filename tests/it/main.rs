@@ -23,4 +23,6 @@ mod restart;
 mod rfc;
 mod rules;
 mod start;
+mod streams;
 mod tidy;
+mod wire;

@@ -19,6 +19,7 @@ pub mod http;
 pub mod memcached;
 pub mod origin;
 pub mod python;
+pub mod raw;
 pub mod server;
 pub mod settings;
 pub mod tls;

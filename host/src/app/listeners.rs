@@ -14,8 +14,11 @@ use prometheus_client::registry::Registry;
 use crate::config::{Config, ConfigError, Transport};
 use crate::net::{BindError, Listener, Tls, TlsError, TlsFiles};
 
-/// What is spoken inside TLS on the HTTP listeners (RFC 7301 §6).
-const HTTP: &[&[u8]] = &[b"http/1.1"];
+/// What is spoken inside TLS on the API's listener (RFC 7301 §6).
+const API: &[&[u8]] = &[b"http/1.1"];
+
+/// And on that of the pages, best first.
+const PAGES: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// TLS by front door, where there is a certificate.
 #[derive(Default)]
@@ -41,8 +44,8 @@ impl TlsOfDoors {
         Self {
             // Memcached clients name no protocol.
             memcached: load("memcached", config.memcached.tls.as_ref(), &[]),
-            api: load("api", config.api.tls.as_ref(), HTTP),
-            pages: load("pages", config.pages.as_ref().and_then(|p| p.tls.as_ref()), HTTP),
+            api: load("api", config.api.tls.as_ref(), API),
+            pages: load("pages", config.pages.as_ref().and_then(|p| p.tls.as_ref()), PAGES),
         }
     }
 

@@ -213,18 +213,22 @@ fn page_cache(
     plugins: &Plugins,
     registry: &mut Registry,
 ) -> Result<Option<pages::Pages>, StartError> {
-    if config.pages.is_none() {
-        return Ok(None);
-    }
+    let Some(listener) = &config.pages else { return Ok(None) };
     let sites = config.sites.iter().map(|site| pages::Site {
         name: site.name.clone(),
         host: site.host.clone(),
-        origin: site.origin.clone(),
+        origins: std::iter::once(&site.origin).chain(&site.further_origins).cloned().collect(),
+        check: site.check.clone(),
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
         rules: site.rules.clone(),
     });
-    let settings = pages::Settings::default();
-    let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites.collect())?;
+    let settings = listener.limits.clone();
+    let scheme = match listener.tls {
+        Some(_) => pages::Scheme::Https,
+        None => pages::Scheme::Http,
+    };
+    let sites = sites.collect();
+    let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites, scheme)?;
     pages.metrics().register(registry);
     Ok(Some(pages))
 }

@@ -37,7 +37,10 @@ fn head_bytes(head: &PageHead) -> usize {
         let value = value.as_ref().map_or(0, |value| value.len());
         name.as_str().len() + value + HEADER_OVERHEAD_BYTES
     });
-    size_of_val(head) + head.url.len() + fields + vary.sum::<usize>()
+    // Also before it is made: the cost is asked for at the store.
+    let block: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    size_of_val(head) + head.url.len() + fields + block + vary.sum::<usize>()
 }
 
 /// Tags as if no other entry had the same.

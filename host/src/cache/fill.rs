@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Making};
-use super::fence::{Claim, FenceFull, Marks, cells_of};
-use super::flights::Role;
+use super::fence::{CellSet, Claim, FenceFull, Marks, cells_of};
 use super::store::Slot;
 use super::{Cache, Shared};
 use crate::limits::{TAGS_PER_ENTRY_MAX, VARIANTS_PER_KEY_MAX};
-use crate::model::{Content, Key, PageHead, Target};
+use crate::model::{Content, Key, PageHead, Tag, Target};
 
 /// Why the result of a fill was not kept. It may still be sent to the client that asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +40,15 @@ pub enum Refusal {
     FenceFull(#[from] FenceFull),
 }
 
+/// What a fill that is under way depends on.
+#[derive(Debug)]
+pub struct Pending {
+    key: Key,
+    claim: Claim,
+    /// Held, so that none is dropped from the fence meanwhile.
+    cells: CellSet,
+}
+
 impl Cache {
     /// The claim of data that is read from now on. To be taken when a miss is decided, before the
     /// origin is asked.
@@ -48,9 +56,32 @@ impl Cache {
         Claim::at(self.shared.fence.applied())
     }
 
-    /// Joins the fill of a key, or begins it.
-    pub fn join_fill(&self, key: &Key) -> Role {
-        self.shared.fills.join(key)
+    /// What a page that is being filled will depend on: `url` and `tags`.
+    ///
+    /// # Errors
+    /// Those of [`Cache::store_page`] that are known before its body is.
+    pub fn pending(
+        &self,
+        key: &Key,
+        claim: Claim,
+        url: &str,
+        tags: &[Tag],
+    ) -> Result<Pending, Refusal> {
+        if tags.len() > TAGS_PER_ENTRY_MAX {
+            return Err(Refusal::TooManyTags { tags: tags.len() });
+        }
+        let url = Target::Url(url.into());
+        let targets = tags.iter().cloned().map(Target::Tag).chain([url]).collect();
+        let cells = self.shared.fence.intern(targets)?;
+        Ok(Pending { key: key.clone(), claim, cells })
+    }
+
+    /// The rule, at the hand-over of a fill that is under way to one who waited for it: whether
+    /// nothing that was acknowledged before now makes it wrong.
+    ///
+    /// No stripe is held: a removal of the key that is not seen here is not acknowledged yet.
+    pub fn admits(&self, pending: &Pending) -> bool {
+        self.shared.fence.admits(&pending.key, pending.claim, cells_of(&pending.cells))
     }
 
     /// Keeps a page, in place of the variant that was selected by the same request fields.

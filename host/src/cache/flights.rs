@@ -1,9 +1,11 @@
-//! One worker per key: who comes first works, the others wait for the outcome.
+//! One worker per key: who comes first works, the others wait for the outcome, or for what the
+//! worker offers before it.
 //!
 //! # Invariants
 //! - A leader that ends in any way, also by being dropped, wakes its waiters.
-//! - Nothing is handed over here: a waiter looks the entry up itself, and so the freshness rule is
-//!   asked at hand-over as at any read.
+//! - What is offered is not judged here: who takes it asks the freshness rule as at any read
+//!   ([`super::Cache::admits`]), and who is not satisfied retires the flight, so that another
+//!   begins.
 
 use crate::sync::{AtomicBool, Ordering};
 use std::collections::HashMap;
@@ -27,36 +29,50 @@ pub enum Landing {
 }
 
 /// What to do about a miss.
-pub enum Role {
+pub enum Role<T = ()> {
     /// Do the work, then say how it ended.
-    Leader(Lease),
+    Leader(Lease<T>),
     /// Wait for the one who does.
-    Waiter(Waiter),
+    Waiter(Waiter<T>),
 }
 
-struct Flight {
-    landing: watch::Receiver<Option<Landing>>,
+/// How far a flight has come.
+#[derive(Debug, Clone)]
+pub struct Progress<T> {
+    /// What the leader has for those who wait, before it has landed.
+    pub offer: Option<T>,
+    /// How it ended, if it has.
+    pub landing: Option<Landing>,
+}
+
+struct Flight<T> {
+    progress: watch::Receiver<Progress<T>>,
     superseded: Arc<AtomicBool>,
 }
 
-type Table = Mutex<HashMap<Key, Flight, RandomState>>;
+type Table<T> = Mutex<HashMap<Key, Flight<T>, RandomState>>;
 
 /// The flights that are under way.
-#[derive(Default)]
-pub(crate) struct Flights {
-    table: Arc<Table>,
+pub struct Flights<T> {
+    table: Arc<Table<T>>,
 }
 
-impl Flights {
+impl<T> Default for Flights<T> {
+    fn default() -> Self {
+        Self { table: Arc::default() }
+    }
+}
+
+impl<T> Flights<T> {
     /// Joins the flight of a key, or begins it.
-    pub(crate) fn join(&self, key: &Key) -> Role {
+    pub fn join(&self, key: &Key) -> Role<T> {
         let mut table = self.table.lock();
         if let Some(flight) = table.get(key) {
-            return Role::Waiter(Waiter { landing: flight.landing.clone() });
+            return Role::Waiter(Waiter { progress: flight.progress.clone() });
         }
-        let (sender, landing) = watch::channel(None);
+        let (sender, progress) = watch::channel(Progress { offer: None, landing: None });
         let superseded = Arc::new(AtomicBool::new(false));
-        table.insert(key.clone(), Flight { landing, superseded: Arc::clone(&superseded) });
+        table.insert(key.clone(), Flight { progress, superseded: Arc::clone(&superseded) });
         let table = Arc::clone(&self.table);
         Role::Leader(Lease {
             key: key.clone(),
@@ -65,6 +81,15 @@ impl Flights {
             superseded,
             landing: Landing::Abandoned,
         })
+    }
+
+    /// Lets nobody else join the flight that `waiter` waited for: what it brings is out of date.
+    /// Those who have joined it are not disturbed.
+    pub fn retire(&self, key: &Key, waiter: &Waiter<T>) {
+        let mut table = self.table.lock();
+        if table.get(key).is_some_and(|flight| flight.progress.same_channel(&waiter.progress)) {
+            table.remove(key);
+        }
     }
 
     /// Tells the leader of this key that what it brings is out of date.
@@ -76,15 +101,20 @@ impl Flights {
 }
 
 /// The right, and the duty, to do the work for a key.
-pub struct Lease {
+pub struct Lease<T = ()> {
     key: Key,
-    table: Arc<Table>,
-    sender: watch::Sender<Option<Landing>>,
+    table: Arc<Table<T>>,
+    sender: watch::Sender<Progress<T>>,
     superseded: Arc<AtomicBool>,
     landing: Landing,
 }
 
-impl Lease {
+impl<T> Lease<T> {
+    /// Shows those who wait, and those who come until it has landed, what there is already.
+    pub fn offer(&self, offer: T) {
+        self.sender.send_modify(|progress| progress.offer = Some(offer));
+    }
+
     /// Ends the flight and wakes the waiters.
     pub fn land(mut self, landing: Landing) {
         self.landing = landing;
@@ -96,24 +126,42 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl<T> Drop for Lease<T> {
     fn drop(&mut self) {
-        self.table.lock().remove(&self.key);
-        self.sender.send_replace(Some(self.landing));
+        let mut table = self.table.lock();
+        // A retired flight has left the table; another may have its place.
+        let is_this = |flight: &Flight<T>| Arc::ptr_eq(&flight.superseded, &self.superseded);
+        if table.get(&self.key).is_some_and(is_this) {
+            table.remove(&self.key);
+        }
+        drop(table);
+        self.sender.send_modify(|progress| progress.landing = Some(self.landing));
     }
 }
 
 /// A place in the queue behind a leader.
-pub struct Waiter {
-    landing: watch::Receiver<Option<Landing>>,
+pub struct Waiter<T = ()> {
+    progress: watch::Receiver<Progress<T>>,
 }
 
-impl Waiter {
+impl<T: Clone> Waiter<T> {
+    /// Waits until there is an offer, or the flight has ended.
+    pub async fn offered(&mut self) -> Progress<T> {
+        self.until(|progress| progress.offer.is_some() || progress.landing.is_some()).await
+    }
+
     /// Waits until the flight has ended.
     pub async fn landed(mut self) -> Landing {
-        match self.landing.wait_for(Option::is_some).await {
-            Ok(landing) => landing.unwrap_or(Landing::Abandoned),
-            Err(_) => Landing::Abandoned,
+        self.until(|progress| progress.landing.is_some())
+            .await
+            .landing
+            .unwrap_or(Landing::Abandoned)
+    }
+
+    async fn until(&mut self, is_enough: impl FnMut(&Progress<T>) -> bool) -> Progress<T> {
+        match self.progress.wait_for(is_enough).await {
+            Ok(progress) => progress.clone(),
+            Err(_) => Progress { offer: None, landing: Some(Landing::Abandoned) },
         }
     }
 }

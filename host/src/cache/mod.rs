@@ -45,7 +45,6 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::model::Sequence;
 use fence::Fence;
-use flights::Flights;
 use history::History;
 use store::Store;
 
@@ -54,8 +53,8 @@ pub use entry::Entry;
 /// What readers hold of an entry: the entry itself, cheap to clone.
 pub type Handle = Entry;
 pub use fence::{Claim, FenceFull, Verdict};
-pub use fill::Refusal;
-pub use flights::{Landing, Lease, Role, Waiter};
+pub use fill::{Pending, Refusal};
+pub use flights::{Flights, Landing, Lease, Progress, Role, Waiter};
 pub use inspect::{Death, Explanation, Listed, Listing};
 pub use invalidate::{Applied, InvalidateError};
 pub use read::Sight;
@@ -116,10 +115,8 @@ struct Shared {
     order: Mutex<Sequence>,
     cas: AtomicU64,
     tier: Option<Arc<dyn tier::Tier>>,
-    /// Page fills under way.
-    fills: Flights,
     /// Look-ups in the tier under way.
-    loads: Flights,
+    loads: Flights<()>,
     history: History,
     stats: Stats,
     /// Told when many entries may have died at once.
@@ -153,7 +150,6 @@ impl Cache {
             // CAS uniques go on rising over restarts for the same reason as sequences do.
             cas: AtomicU64::new(start.as_u64()),
             tier,
-            fills: Flights::default(),
             loads: Flights::default(),
             history: History::default(),
             stats: Stats::default(),

@@ -241,6 +241,7 @@ impl World {
             stale_if_error_ms: 0,
             staleness: crate::model::Staleness::Allowed,
             plugin: None,
+            block: std::sync::OnceLock::new(),
         };
         let content = Content {
             body: Bytes::from(body.clone()),

@@ -87,26 +87,27 @@ impl Cache {
         key: &Key,
         select: impl Fn(&PageHead) -> bool,
     ) -> Option<(Entry, Verdict)> {
-        let found = self.peek_page(key, &select);
+        let found = self.peek_page(key.as_bytes(), &select);
         if found.is_some() || self.shared.tier.is_none() {
             return found;
         }
         self.load(key.as_bytes()).await;
-        self.peek_page(key, &select)
+        self.peek_page(key.as_bytes(), &select)
     }
 
-    fn peek_page(
+    /// Like [`Cache::find_page`], from memory alone.
+    pub fn peek_page(
         &self,
-        key: &Key,
-        select: &impl Fn(&PageHead) -> bool,
+        key: &[u8],
+        mut select: impl FnMut(&PageHead) -> bool,
     ) -> Option<(Entry, Verdict)> {
         let shared = &self.shared;
-        let slot = shared.store.get(key.as_bytes())?;
+        let slot = shared.store.get(key)?;
         let mut is_any_gone = false;
         // The latest first: what the origin varies by may have changed (RFC 9111 §4.1).
         let found = slot.entries().iter().rev().find_map(|entry| {
             let head = entry.page().filter(|head| select(head));
-            match (head, shared.life(key.as_bytes(), entry)) {
+            match (head, shared.life(key, entry)) {
                 (Some(_), Life::Good(verdict)) => Some((Entry::clone(entry), verdict)),
                 (None, Life::Good(_)) => None,
                 (_, Life::Over) => {
@@ -116,7 +117,7 @@ impl Cache {
             }
         });
         if is_any_gone {
-            shared.bury_read(key.as_bytes());
+            shared.bury_read(key);
         }
         found
     }

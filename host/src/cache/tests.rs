@@ -160,13 +160,13 @@ async fn expiry_follows_the_clock() {
 
 #[tokio::test]
 async fn waiters_are_woken_also_when_the_leader_is_dropped() {
-    let cache = cache(1 << 20, WhenFull::Evict);
-    let Role::Leader(lease) = cache.join_fill(&key("k")) else { panic!("first is the leader") };
-    let Role::Waiter(waiter) = cache.join_fill(&key("k")) else { panic!("second waits") };
+    let flights: Flights<()> = Flights::default();
+    let Role::Leader(lease) = flights.join(&key("k")) else { panic!("first is the leader") };
+    let Role::Waiter(waiter) = flights.join(&key("k")) else { panic!("second waits") };
     drop(lease);
     assert_eq!(waiter.landed().await, Landing::Abandoned);
-    let Role::Leader(lease) = cache.join_fill(&key("k")) else { panic!("the flight is over") };
-    let Role::Waiter(waiter) = cache.join_fill(&key("k")) else { panic!("second waits") };
+    let Role::Leader(lease) = flights.join(&key("k")) else { panic!("the flight is over") };
+    let Role::Waiter(waiter) = flights.join(&key("k")) else { panic!("second waits") };
     lease.land(Landing::Stored);
     assert_eq!(waiter.landed().await, Landing::Stored);
 }

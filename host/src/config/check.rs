@@ -9,6 +9,7 @@ use super::checked::{
     Api, Config, ConfigError, Pages, PluginFile, PluginSettings, SecretText, Source, Verify,
 };
 use super::memcached::check_memcached;
+use super::page_limits::PageLimits;
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
 use super::units::parse_size;
@@ -69,10 +70,11 @@ impl RawConfig {
             Api { listen: listen(m, "api", self.api.listen.as_deref(), 8081, guard), tls }
         };
         let pages_tls = tls(m, "pages", self.pages.tls);
+        let limits = PageLimits::check(m, self.pages.limits);
         let pages = has_site.then(|| {
             let guard = Guard::of(self.pages.insecure, pages_tls.as_ref());
             let listen = listen(m, "pages", pages_listen.as_deref(), 8080, guard);
-            Pages { listen, tls: pages_tls }
+            Pages { listen, tls: pages_tls, limits }
         });
         let of_memcached = memcached.listen.iter().map(|one| ("memcached", one.address));
         let mut listeners: Vec<_> = of_memcached.chain([("api", api.listen)]).collect();
@@ -188,7 +190,7 @@ pub(super) fn known_plugin(
     }
 }
 
-fn size(
+pub(super) fn size(
     m: &mut Mistakes,
     key: &str,
     text: Option<String>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::page_limits::{OriginCheck, PageLimits};
 use super::rules::Rules;
 use crate::net::{TlsFiles, UnixAccess};
 
@@ -109,6 +110,8 @@ pub struct UnixListen {
 pub struct Pages {
     /// Address and port.
     pub listen: SocketAddr,
+    /// Limits and time-outs.
+    pub limits: PageLimits,
     /// TLS, where there is a certificate.
     pub tls: Option<TlsFiles>,
 }
@@ -131,6 +134,10 @@ pub struct Site {
     pub host: Option<String>,
     /// Scheme and authority of the origin.
     pub origin: Uri,
+    /// More origins that answer alike.
+    pub further_origins: Vec<Uri>,
+    /// How they are checked, where they are.
+    pub check: Option<OriginCheck>,
     /// Plugin for keys and tags.
     pub plugin: Option<String>,
     /// What HTTP leaves to the operator.

@@ -13,6 +13,7 @@ mod addresses;
 mod check;
 mod checked;
 mod memcached;
+mod page_limits;
 mod raw;
 mod rules;
 mod sites;
@@ -22,6 +23,7 @@ pub use checked::{
     Api, Config, ConfigError, ConfigErrors, Memcached, MemcachedListen, Pages, Permission,
     PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify,
 };
+pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };

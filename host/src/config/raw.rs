@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::page_limits::{RawOriginCheck, RawPageLimits};
 use super::rules::RawRules;
 
 /// The TOML file, or what flags and environment say in its shape.
@@ -92,6 +93,8 @@ pub struct RawPages {
     pub origin: Option<String>,
     /// Allow an address that is not loopback: pages are meant for the public.
     pub insecure: Option<bool>,
+    /// Limits and time-outs.
+    pub limits: RawPageLimits,
     /// TLS of the listener.
     pub tls: RawTls,
 }
@@ -118,6 +121,10 @@ pub struct RawSite {
     pub host: Option<String>,
     /// Where to fetch from: `http://127.0.0.1:8000`.
     pub origin: Option<String>,
+    /// More origins that answer alike.
+    pub further_origins: Vec<String>,
+    /// How they are checked.
+    pub check: RawOriginCheck,
     /// The plugin that decides keys and tags.
     pub plugin: Option<String>,
     /// What HTTP leaves to the operator.
@@ -278,6 +285,8 @@ impl RawConfig {
                 listen: over.pages.listen.or(self.pages.listen),
                 origin: over.pages.origin.or(self.pages.origin),
                 insecure: over.pages.insecure.or(self.pages.insecure),
+                // Of the file alone.
+                limits: self.pages.limits,
                 tls: self.pages.tls.overlaid_with(over.pages.tls),
             },
             api: RawApi {

@@ -14,6 +14,7 @@ use http::Uri;
 
 use super::check::{Mistakes, known_plugin};
 use super::checked::Site;
+use super::page_limits::OriginCheck;
 use super::raw::RawSite;
 use super::rules::Rules;
 
@@ -49,7 +50,21 @@ pub(super) fn check_sites(
         };
         let name = site.name.unwrap_or_else(|| host.clone().unwrap_or_else(|| "default".into()));
         let origin = check_origin(m, &origin_key, &origin);
-        sites.extend(origin.map(|origin| Site { name, host, origin, plugin: site.plugin, rules }));
+        let further = site.further_origins.iter().enumerate();
+        let further_origins = further
+            .filter_map(|(n, text)| check_origin(m, &format!("{key}.further_origins[{n}]"), text))
+            .collect();
+        let check = OriginCheck::check(m, &format!("{key}.check"), site.check);
+        let plugin = site.plugin;
+        sites.extend(origin.map(|origin| Site {
+            name,
+            host,
+            origin,
+            further_origins,
+            check,
+            plugin,
+            rules,
+        }));
     }
     match origin_of_any {
         Some(_) if hosts.contains(&None) => {
@@ -61,6 +76,8 @@ pub(super) fn check_sites(
                 name: "default".into(),
                 host: None,
                 origin,
+                further_origins: Vec::new(),
+                check: None,
                 plugin: None,
                 rules: Rules::default(),
             }));

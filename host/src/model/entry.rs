@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Tag;
 
@@ -93,6 +93,9 @@ pub struct PageHead {
     pub staleness: Staleness,
     /// The plugin that decided key, tags or time, if one did.
     pub plugin: Option<Box<str>>,
+    /// Status line and fields as HTTP/1.1 sends them, without what differs from hit to hit and
+    /// without the empty line; serialised once.
+    pub block: OnceLock<Box<[u8]>>,
 }
 
 impl PageHead {

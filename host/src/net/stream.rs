@@ -102,8 +102,8 @@ impl Stream {
     }
 
     /// Has the socket reset when it is dropped: megabytes that nobody takes would wait in the
-    /// kernel for minutes.
-    fn cut_off(&self) {
+    /// kernel for minutes, and an answer that ends with its connection would seem whole.
+    pub fn cut_off(&self) {
         let cut_off = match &self.socket {
             Socket::Tcp(socket) => socket.set_zero_linger(),
             Socket::Tls(socket) => socket.get_ref().0.set_zero_linger(),

@@ -4,24 +4,20 @@
 //! - A body that did not come whole ends in an error, so that the connection is cut off and the
 //!   client knows.
 //! - An origin that goes silent ends a body, passed through or not; a slow reader does not.
-//! - A fill is not held up by a slow reader while it collects: the reader lags behind what has been
-//!   collected, which takes no more memory. Only what is not collected waits for the reader.
+//!
+//! # Not here
+//! How a fill is shared: `growing`.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Sleep;
 
-/// Bytes that a reader may lag behind a body that is not collected.
-const BACKLOG_BYTES_MAX: usize = 256 * 1024;
+use super::growing::{BrokenOff, Reader};
+use super::origins::OriginBody;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +26,8 @@ pub(crate) enum BodyError {
     #[error("origin broke off: {0}")]
     Origin(#[from] hyper::Error),
     /// It ended early or went silent in a fill.
-    #[error("body of the origin is not whole")]
-    Truncated,
+    #[error(transparent)]
+    Fill(#[from] BrokenOff),
     /// It went silent.
     #[error("body of the origin is silent for {idle_timeout_ms} ms")]
     Silent {
@@ -54,48 +50,24 @@ pub(crate) enum Body {
 
 /// A body that is passed through, for as long as its origin is not silent.
 pub(crate) struct Passing {
-    body: Incoming,
+    body: OriginBody,
     idle_timeout_ms: u64,
     /// Runs while the origin is waited for, and only then.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
-/// The client's end of a fill.
-pub(crate) struct Reader {
-    chunks: UnboundedReceiver<Chunk>,
-    backlog: Arc<Backlog>,
-    left_bytes: Option<u64>,
-    is_ended: bool,
-}
-
-/// The fill's end.
-pub(crate) struct Sink {
-    chunks: UnboundedSender<Chunk>,
-    backlog: Arc<Backlog>,
-}
-
-enum Chunk {
-    Data(Bytes),
-    End,
-}
-
-#[derive(Default)]
-struct Backlog {
-    bytes: AtomicUsize,
-    shrunk: Notify,
-}
-
-/// The two ends of a body of `announced_bytes`, where that is known.
-pub(crate) fn fill(announced_bytes: Option<u64>) -> (Sink, Body) {
-    let (sender, receiver) = unbounded_channel();
-    let backlog = Arc::new(Backlog::default());
-    let sink = Sink { chunks: sender, backlog: Arc::clone(&backlog) };
-    let reader = Reader { chunks: receiver, backlog, left_bytes: announced_bytes, is_ended: false };
-    (sink, Body::Fill(reader))
+impl Body {
+    /// All of it, where it is held.
+    pub(crate) fn into_whole(self) -> Option<Bytes> {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Empty | Self::Origin(_) | Self::Fill(_) => None,
+        }
+    }
 }
 
 /// A body as the origin sends it; one that is silent for so long is broken off.
-pub(crate) fn passing(body: Incoming, idle_timeout_ms: u64) -> Body {
+pub(crate) fn passing(body: OriginBody, idle_timeout_ms: u64) -> Body {
     match body.is_end_stream() {
         true => Body::Empty,
         false => Body::Origin(Passing { body, idle_timeout_ms, silence: None }),
@@ -122,55 +94,6 @@ impl Passing {
     }
 }
 
-impl Sink {
-    /// Hands on some bytes; `false` if nobody reads any more.
-    pub(crate) fn send(&self, data: Bytes) -> bool {
-        self.backlog.bytes.fetch_add(data.len(), Ordering::AcqRel);
-        self.chunks.send(Chunk::Data(data)).is_ok()
-    }
-
-    /// Waits until the reader has caught up.
-    pub(crate) async fn caught_up(&self) {
-        while self.backlog.bytes.load(Ordering::Acquire) > BACKLOG_BYTES_MAX {
-            tokio::select! {
-                () = self.backlog.shrunk.notified() => {}
-                () = self.chunks.closed() => return,
-            }
-        }
-    }
-
-    /// The body was whole. Without this, the reader takes it as broken off.
-    pub(crate) fn end(self) {
-        // The reader may be gone; then nobody is to be told.
-        let _ = self.chunks.send(Chunk::End);
-    }
-}
-
-impl Reader {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if self.is_ended {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(match ready!(self.chunks.poll_recv(cx)) {
-            Some(Chunk::Data(data)) => {
-                self.backlog.bytes.fetch_sub(data.len(), Ordering::AcqRel);
-                self.backlog.shrunk.notify_one();
-                self.left_bytes =
-                    self.left_bytes.map(|left| left.saturating_sub(data.len() as u64));
-                Some(Ok(data))
-            }
-            Some(Chunk::End) => {
-                self.is_ended = true;
-                None
-            }
-            None => {
-                self.is_ended = true;
-                Some(Err(BodyError::Truncated))
-            }
-        })
-    }
-}
-
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -186,7 +109,8 @@ impl HttpBody for Body {
                 passing.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
             }
             Self::Fill(reader) => {
-                reader.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+                let data = reader.poll_next(cx);
+                data.map(|data| data.map(|data| data.map(Frame::data).map_err(Into::into)))
             }
         }
     }
@@ -196,7 +120,7 @@ impl HttpBody for Body {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_none(),
             Self::Origin(passing) => passing.body.is_end_stream(),
-            Self::Fill(reader) => reader.is_ended,
+            Self::Fill(reader) => reader.is_ended(),
         }
     }
 
@@ -205,7 +129,7 @@ impl HttpBody for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Origin(passing) => passing.body.size_hint(),
-            Self::Fill(reader) => reader.left_bytes.map_or(SizeHint::new(), SizeHint::with_exact),
+            Self::Fill(reader) => reader.left_bytes().map_or(SizeHint::new(), SizeHint::with_exact),
         }
     }
 }

@@ -86,7 +86,9 @@ impl Forward {
     pub(crate) fn because_of(reason: Reason) -> Self {
         match reason {
             Reason::Method => Self::Method,
-            Reason::RequestBody | Reason::Range | Reason::HeadMiss => Self::Request,
+            Reason::RequestBody | Reason::Range | Reason::HeadMiss | Reason::Upgrade => {
+                Self::Request
+            }
             Reason::PolicyBypass
             | Reason::PolicyKeyFailed
             | Reason::PolicyInputUnclear

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - A fill is a task of its own. It ends whole, too large or broken, whatever its client does.
-//! - Who waits is released as soon as it is known that nothing will be stored.
+//! - Who waits is released as soon as it is known that nothing will be stored, and reads along as
+//!   soon as it is known that something will; the death of the first client strands nobody.
 //! - A page is stored before its last byte is handed on: who has read it will find it.
 //!
 //! # Not here
@@ -14,22 +15,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::{self, Sink};
+use super::body::{self, Body};
 use super::freshness::Timing;
+use super::growing::{self, Growing, Writer};
+use super::offer::{Arriving, Offer};
+use super::origins::OriginBody;
 use super::outcome::Reason;
 use super::purge::KeyUnknown;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::reuse::Failure;
 use super::storable::{self, Framing, Plan, Terms};
-use super::{conditional, forward, policy_hook, tags, vary};
+use super::{conditional, forward, http1, policy_hook, tags, vary};
 use crate::cache::{Claim, Handle, Landing, Lease, Refusal};
 use crate::limits::FILL_MS_MAX;
-use crate::model::{Content, Key, Kind, PageHead};
+use crate::model::{Content, Key, Kind, PageHead, Tag};
 
 /// The work of one miss.
 pub(super) struct Fill {
@@ -39,7 +42,7 @@ pub(super) struct Fill {
     /// Taken when the miss was decided.
     pub(super) claim: Claim,
     /// Held by the one that others wait for.
-    pub(super) lease: Option<Lease>,
+    pub(super) lease: Option<Lease<Offer>>,
     /// What memory has and the origin is asked about.
     pub(super) base: Option<Handle>,
 }
@@ -68,7 +71,11 @@ impl Fill {
                 Ok(response) => response,
                 Err(error) => match self.stale_instead(Failure::Disconnected).await {
                     Some(stale) => break stale,
-                    None => break self.pages.origin_failed(&self.ask, &error),
+                    None => {
+                        let answer = self.pages.origin_failed(&error);
+                        self.offer_failure(&answer);
+                        break answer;
+                    }
                 },
             };
             let timing = Timing { requested_ms, received_ms: self.pages.now_ms() };
@@ -96,7 +103,7 @@ impl Fill {
     /// Hands on a whole answer, collecting it if it may be stored.
     async fn receive(
         mut self,
-        response: Response<Incoming>,
+        response: Response<OriginBody>,
         timing: Timing,
         reply: oneshot::Sender<Answer>,
     ) {
@@ -121,6 +128,7 @@ impl Fill {
         let terms = match terms {
             Ok(terms) => terms,
             Err(reason) => {
+                self.remember(head.status, reason);
                 self.land(Landing::NotStored);
                 let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
                 let body = body::passing(incoming, idle_timeout_ms);
@@ -132,7 +140,8 @@ impl Fill {
                 return;
             }
         };
-        let (sink, body) = body::fill(framing.bytes());
+        let (writer, growing) = growing::growing(framing.bytes());
+        let body = growing.reader().map_or(Body::Empty, Body::Fill);
         let (status, headers) = (head.status, head.headers.clone());
         let answer =
             respond::from_origin(&self.ask, status, headers, body, None, timing.received_ms);
@@ -144,14 +153,41 @@ impl Fill {
                     // Who waits has to ask on its own: no need to wait for the body too.
                     self.land(Landing::NotStored);
                 }
+                self.offer_page(&head, &plan, growing);
                 Some(plan)
             }
             Err(reason) => {
-                self.give_up(reason);
+                self.remember(head.status, reason);
+                self.give_up(reason, &writer);
                 None
             }
         };
-        self.pump(head, plan, incoming, sink).await;
+        self.pump(head, plan, incoming, writer).await;
+    }
+
+    /// Shows the page to those who wait, before its body is there.
+    fn offer_page(&self, head: &Head, plan: &Plan, body: Arc<Growing>) {
+        let Some(lease) = &self.lease else { return };
+        let Ok(stored) = self.stored_head(head, plan) else { return };
+        // What can't be judged is not handed over.
+        let Ok(tags) = self.tags(plan, &stored.headers) else { return };
+        let cache = &self.pages.shared.cache;
+        if let Ok(pending) = cache.pending(&self.key, self.claim, &stored.url, &tags) {
+            lease.offer(Offer::Page(Arc::new(Arriving { pending, head: stored, body })));
+        }
+    }
+
+    /// Tells those who wait that there is nothing to wait for.
+    fn offer_failure(&self, answer: &Answer) {
+        if let (Some(lease), Some(reason)) = (&self.lease, answer.reason) {
+            lease.offer(Offer::Failed(answer.response.status(), reason));
+        }
+    }
+
+    /// Remembers that the next ones need not wait for each other.
+    fn remember(&self, status: StatusCode, reason: Reason) {
+        let now_ms = self.pages.now_ms();
+        self.pages.shared.uncacheable.note(&self.key, status, reason, now_ms);
     }
 
     /// What HTTP says about storing an answer, as far as its head tells.
@@ -204,66 +240,72 @@ impl Fill {
     }
 
     /// Hands the body on and collects it while there is a plan to store it.
-    async fn pump(mut self, head: Head, mut plan: Option<Plan>, mut body: Incoming, sink: Sink) {
+    async fn pump(
+        mut self,
+        head: Head,
+        mut plan: Option<Plan>,
+        mut body: OriginBody,
+        writer: Writer,
+    ) {
         let limit = self.pages.shared.cache.config().item_bytes_max;
         let idle = Duration::from_millis(self.pages.shared.settings.body_idle_timeout_ms);
         let too_slow = tokio::time::sleep(Duration::from_millis(FILL_MS_MAX));
         tokio::pin!(too_slow);
-        let mut collected = Collected::default();
+        let mut collected_bytes = 0;
         loop {
             let frame = tokio::select! {
                 frame = tokio::time::timeout(idle, body.frame()) => frame,
                 () = &mut too_slow, if plan.is_some() => {
                     plan = None;
-                    self.give_up(Reason::TooSlow);
+                    self.give_up(Reason::TooSlow, &writer);
                     continue;
                 }
             };
             let data = match frame {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
                 Ok(None) => break,
-                // Dropping the sink without an end tells the client.
-                Ok(Some(Err(_))) | Err(_) => return self.give_up(Reason::Truncated),
+                // Dropping the writer without an end tells the clients.
+                Ok(Some(Err(_))) | Err(_) => return self.give_up(Reason::Truncated, &writer),
             };
-            if plan.is_some() {
-                collected.push(data.clone());
-            }
-            if collected.bytes > limit {
-                collected = Collected::default();
+            collected_bytes += data.len();
+            if plan.is_some() && collected_bytes > limit {
                 plan = None;
-                self.give_up(Reason::TooLarge);
+                self.remember(head.status, Reason::TooLarge);
+                self.give_up(Reason::TooLarge, &writer);
             }
             let is_streamed = plan.is_none();
-            if head.framing.bytes() == Some(collected.bytes as u64)
-                && let Some(plan) = plan.take()
-            {
-                self.store(&head, &plan, collected.join());
+            let is_last = head.framing.bytes() == Some(collected_bytes as u64);
+            if is_last && let Some(plan) = plan.take() {
+                self.store(&head, &plan, writer.whole_with(&data));
             }
-            let is_read = sink.send(data);
-            if is_streamed {
-                if !is_read {
-                    return;
-                }
-                sink.caught_up().await;
+            writer.push(data);
+            if is_streamed && !writer.caught_up().await {
+                return;
             }
         }
         if let Some(plan) = plan {
-            self.store(&head, &plan, collected.join());
+            self.store(&head, &plan, writer.whole_with(&[]));
         }
-        sink.end();
+        writer.end();
+    }
+
+    /// The head as it is stored, but for the length of its body.
+    fn stored_head(&self, head: &Head, plan: &Plan) -> Result<PageHead, Reason> {
+        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
+        let received_ms = head.timing.received_ms;
+        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
+        let url = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed)?;
+        Ok(plan.head(&url, head.status, &head.headers, received_ms, plugin))
     }
 
     /// Stores a whole answer and releases those who wait for it.
     fn store(&mut self, head: &Head, plan: &Plan, body: Bytes) {
-        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
-        let received_ms = head.timing.received_ms;
-        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
-        let kept = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed).and_then(|url| {
-            let stored = plan.head(&url, head.status, &head.headers, received_ms, plugin);
-            self.keep(stored, plan, body)
-        });
+        let kept = self.stored_head(head, plan).and_then(|stored| self.keep(stored, plan, body));
         match kept {
-            Ok(_) => self.land(Landing::Stored),
+            Ok(_) => {
+                self.pages.shared.uncacheable.forget(&self.key);
+                self.land(Landing::Stored);
+            }
             Err(reason) => {
                 self.pages.shared.metrics.note_not_stored(reason);
                 // An invalidation came between: the next one fills anew. The rest wait in vain.
@@ -283,10 +325,9 @@ impl Fill {
         body: Bytes,
     ) -> Result<Handle, Reason> {
         storable::set_length(&mut head, body.len());
+        head.block = http1::block(head.status, &head.headers).into();
         let expires = storable::expiry(&head);
-        let mut tags = plan.tags.clone();
-        let site = self.pages.shared.sites.scope(&self.ask.site);
-        tags::add_scoped(&mut tags, &head.headers, site)?;
+        let tags = self.tags(plan, &head.headers)?;
         let content = Content { body, kind: Kind::Page(Arc::new(head)), expires, tags };
         self.pages.shared.cache.store_page(&self.key, self.claim, content).map_err(|refusal| {
             match refusal {
@@ -299,7 +340,16 @@ impl Fill {
         })
     }
 
-    fn give_up(&mut self, reason: Reason) {
+    /// All tags that a page is kept with.
+    fn tags(&self, plan: &Plan, headers: &HeaderMap) -> Result<Vec<Tag>, Reason> {
+        let mut tags = plan.tags.clone();
+        let site = self.pages.shared.sites.scope(&self.ask.site);
+        tags::add_scoped(&mut tags, headers, site)?;
+        Ok(tags)
+    }
+
+    fn give_up(&mut self, reason: Reason, writer: &Writer) {
+        writer.release();
         self.pages.shared.metrics.note_not_stored(reason);
         self.land(Landing::NotStored);
     }
@@ -308,28 +358,5 @@ impl Fill {
         if let Some(lease) = self.lease.take() {
             lease.land(landing);
         }
-    }
-}
-
-/// What has come of a body.
-#[derive(Default)]
-struct Collected {
-    chunks: Vec<Bytes>,
-    bytes: usize,
-}
-
-impl Collected {
-    fn push(&mut self, data: Bytes) {
-        self.bytes += data.len();
-        self.chunks.push(data);
-    }
-
-    /// One copy of all chunks, which keeps no network buffer alive.
-    fn join(&self) -> Bytes {
-        let mut whole = Vec::with_capacity(self.bytes);
-        for chunk in &self.chunks {
-            whole.extend_from_slice(chunk);
-        }
-        Bytes::from(whole)
     }
 }

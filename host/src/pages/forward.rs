@@ -9,9 +9,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, MAX_FORWARDS, TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::key::Address;
 
@@ -53,6 +53,9 @@ pub(crate) fn fate(name: &HeaderName) -> Fate {
 /// Request fields that go no further than here.
 fn is_dropped(name: &str) -> bool {
     is_hop_by_hop(name)
+        // What ends in the environment of a program, as in CGI and WSGI, is one name with what has
+        // hyphens in their place, and would speak over what is written here.
+        || name.contains('_')
         || matches!(
             name,
             // Answered here: the body is asked for when it is passed on.
@@ -98,6 +101,31 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
+/// The protocol that a request wants its connection changed to, if it is one that is carried on:
+/// WebSocket (RFC 6455 §4.1). Others, `h2c` above all, would carry requests past this proxy.
+pub(crate) fn upgrade(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let (Some(only), None) = (lines.next(), lines.next()) else { return None };
+    let is_asked = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let is_carried = only.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let may_ask = *method == Method::GET && version == Version::HTTP_11;
+    (is_asked && is_carried && may_ask).then(|| only.clone())
+}
+
+/// Writes into a message that its connection is to change to `protocol`.
+pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+}
+
 /// Takes out of a request what goes no further, before anything looks at it.
 pub(crate) fn clean_request(headers: &mut HeaderMap) {
     clean(headers, is_dropped);
@@ -139,15 +167,43 @@ pub(crate) struct Client {
     pub(crate) version: Version,
 }
 
+/// What clients speak to this server: the same for all of them, so that no page differs by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// This proxy, as origins are told of it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    /// Its name in `Via`.
+    pub(crate) name: String,
+    /// What its clients speak.
+    pub(crate) scheme: Scheme,
+}
+
 /// Writes into a request what this proxy has to say about it.
-pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Address, name: &str) {
+pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Address, proxy: &Proxy) {
+    let (name, scheme) = (proxy.name.as_str(), proxy.scheme.as_str());
     let mut forwarded = match client.ip {
         Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\";"),
         Some(IpAddr::V4(ip)) => format!("for={ip};"),
         None => String::new(),
     };
     // Writing to a string does not fail.
-    let _ = write!(forwarded, "host=\"{}\";proto=http", address.authority());
+    let _ = write!(forwarded, "host=\"{}\";proto={scheme}", address.authority());
     let set = |headers: &mut HeaderMap, name: HeaderName, text: &str| {
         headers.remove(&name);
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -156,14 +212,18 @@ pub(crate) fn announce(headers: &mut HeaderMap, client: Client, address: &Addres
     };
     set(headers, FORWARDED, &forwarded);
     set(headers, X_FORWARDED_HOST, address.authority());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     match client.ip {
         Some(ip) => set(headers, X_FORWARDED_FOR, &ip.to_string()),
         None => {
             headers.remove(X_FORWARDED_FOR);
         }
     }
-    let version = if client.version == Version::HTTP_10 { "1.0" } else { "1.1" };
+    let version = match client.version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
     if let Ok(via) = HeaderValue::from_str(&format!("{version} {name}")) {
         headers.append(VIA, via);
     }
@@ -254,6 +314,8 @@ mod tests {
             "x-host",
             "x-original-host",
             "x-original-url",
+            "x_original_url",
+            "x_forwarded_for",
             "x-rewrite-url",
             "x-url-scheme",
             "front-end-https",
@@ -280,7 +342,11 @@ mod tests {
             ("via", "1.1 edge"),
         ]);
         let client = Client { ip: Some([1, 2, 3, 4].into()), version: Version::HTTP_11 };
-        announce(&mut fields, client, &address(), "me");
+        let proxy = |scheme| Proxy { name: "me".into(), scheme };
+        let mut secure = fields.clone();
+        announce(&mut secure, client, &address(), &proxy(Scheme::Https));
+        assert_eq!(secure["x-forwarded-proto"], "https");
+        announce(&mut fields, client, &address(), &proxy(Scheme::Http));
         let all = |name: &str| fields.get_all(name).iter().collect::<Vec<_>>();
         assert_eq!(all("x-forwarded-for"), ["1.2.3.4"]);
         assert_eq!(all("x-forwarded-host"), ["example.com"]);

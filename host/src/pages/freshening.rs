@@ -150,6 +150,7 @@ mod tests {
             stale_if_error_ms: 0,
             staleness: Staleness::Allowed,
             plugin: None,
+            block: std::sync::OnceLock::new(),
         };
         let says = |status: u16, fields: &[(&'static str, &str)]| {
             head_says(&stored, StatusCode::from_u16(status).unwrap(), &headers(fields))

@@ -10,10 +10,12 @@ use super::outcome::{Outcome, Reason};
 type ByOutcome = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// Counters of the page cache; each request raises exactly one of `requests`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Metrics {
     /// Answered requests, by outcome.
     requests: ByOutcome,
+    /// Those answered fresh from memory, which are too many to be looked up each time.
+    pub(crate) hits: Counter,
     /// Answers that were not stored, and requests that went past the cache, by reason.
     not_stored: ByOutcome,
     /// Requests to origins, with those that were repeated.
@@ -26,6 +28,29 @@ pub struct Metrics {
     pub invalidations_not_durable: Counter,
     /// Requests that wait for another's fill.
     pub waiting: Gauge,
+    /// Connections that carry another protocol.
+    pub tunnels: Gauge,
+    /// Bytes that tunnels have carried, in both directions, counted at their ends.
+    pub tunnel_bytes: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let requests = ByOutcome::default();
+        let hits = requests.get_or_create(&[("outcome", Outcome::Hit.as_str())]).clone();
+        Self {
+            requests,
+            hits,
+            not_stored: ByOutcome::default(),
+            origin_requests: Counter::default(),
+            refreshes: Counter::default(),
+            refused_connections: Counter::default(),
+            invalidations_not_durable: Counter::default(),
+            waiting: Gauge::default(),
+            tunnels: Gauge::default(),
+            tunnel_bytes: Counter::default(),
+        }
+    }
 }
 
 impl Metrics {
@@ -55,20 +80,22 @@ impl Metrics {
             self.invalidations_not_durable.clone(),
         );
         registry.register("waiting", "Requests waiting for a fill", self.waiting.clone());
+        registry.register("tunnels", "Connections of another protocol", self.tunnels.clone());
+        registry.register("tunnel_bytes", "Bytes carried by tunnels", self.tunnel_bytes.clone());
     }
 }
 
-/// Counts a request as waiting for as long as it lives.
-pub(crate) struct Waiting<'a>(&'a Gauge);
+/// Counts something for as long as it lives.
+pub(crate) struct Counted<'a>(&'a Gauge);
 
-impl<'a> Waiting<'a> {
-    pub(crate) fn on(metrics: &'a Metrics) -> Self {
-        metrics.waiting.inc();
-        Self(&metrics.waiting)
+impl<'a> Counted<'a> {
+    pub(crate) fn on(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }

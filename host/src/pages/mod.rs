@@ -24,11 +24,17 @@ mod fill;
 mod forward;
 mod freshening;
 mod freshness;
+mod growing;
+mod http1;
+mod http2;
+mod interim;
 mod key;
 mod metrics;
 mod negotiation;
-mod origin;
+mod offer;
+mod origins;
 mod outcome;
+mod pass;
 mod phase;
 mod policy_hook;
 mod purge;
@@ -44,6 +50,8 @@ mod status;
 mod storable;
 mod tags;
 mod targeted;
+mod uncacheable;
+mod upload;
 mod vary;
 
 #[cfg(test)]
@@ -52,24 +60,23 @@ mod tests;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method, Response};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Flights};
 use crate::model::{Key, Target};
 use crate::tasks::Tasks;
-use origin::{Origin, OriginError};
+use offer::Offer;
+use origins::{OriginBody, OriginError, Origins, Question};
 use request::{Ask, Sites};
+use uncacheable::Uncacheable;
 
+pub use forward::Scheme;
 pub use key::AddressError;
 pub use metrics::Metrics;
 pub use policy_hook::PagePolicy;
 pub use request::ExplainError;
 pub use server::serve;
-pub use settings::{
-    BODY_IDLE_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECTIONS_MAX, HEAD_TIMEOUT_MS, Settings, Site,
-    SiteError,
-};
+pub use settings::{Check, Settings, Site, SiteError};
 
 /// Refreshes by events that run at a time; clients come first.
 const REFRESHES_MAX: usize = 4;
@@ -85,25 +92,51 @@ struct Shared {
     tasks: Tasks,
     settings: Settings,
     sites: Sites,
-    origin: Origin,
+    origins: Arc<Origins>,
     metrics: Metrics,
+    /// Fills under way.
+    fills: Flights<Offer>,
+    uncacheable: Uncacheable,
     /// Bounds the refreshes that run at a time.
     refreshes: Arc<Semaphore>,
+    /// Bounds the tunnels.
+    tunnels: Arc<Semaphore>,
 }
 
 impl Pages {
-    /// A page cache for these sites above `cache`; its background work belongs to `tasks`.
+    /// A page cache for these sites above `cache`, whose clients speak `scheme`; its background
+    /// work belongs to `tasks`.
     pub fn new(
         cache: Cache,
         tasks: Tasks,
         settings: Settings,
         sites: Vec<Site>,
+        scheme: Scheme,
     ) -> Result<Self, SiteError> {
-        let sites = Sites::new(sites)?;
+        let sites = Sites::new(sites, scheme)?;
         let metrics = Metrics::default();
-        let origin = Origin::new(&settings, metrics.origin_requests.clone());
+        let clock = cache.clock().clone();
+        let requests = metrics.origin_requests.clone();
+        let origins = Arc::new(Origins::new(sites.iter(), &settings, clock, requests));
+        for (at, site) in sites.iter().enumerate() {
+            if let Some(check) = site.check.clone() {
+                tasks.spawn_until_stop(origins::check_forever(Arc::clone(&origins), at, check));
+            }
+        }
+        let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
-        let shared = Shared { cache, tasks, settings, sites, origin, metrics, refreshes };
+        let shared = Shared {
+            cache,
+            tasks,
+            settings,
+            sites,
+            origins,
+            metrics,
+            fills: Flights::default(),
+            uncacheable: Uncacheable::default(),
+            refreshes,
+            tunnels,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -142,7 +175,7 @@ impl Pages {
     /// Writes into a request what the origin is told about its client.
     fn announce(&self, ask: &Ask, headers: &mut HeaderMap) {
         forward::set_host(headers, &ask.address);
-        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy_name);
+        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy);
     }
 
     async fn ask_origin(
@@ -150,8 +183,10 @@ impl Pages {
         ask: &Ask,
         method: &Method,
         headers: HeaderMap,
-        body: Option<Incoming>,
-    ) -> Result<Response<Incoming>, OriginError> {
-        self.shared.origin.send(method, &ask.upstream_uri()?, headers, body).await
+        body: Option<upload::Upload>,
+    ) -> Result<Response<OriginBody>, OriginError> {
+        let (target, interim) = (ask.address.target(), ask.interim.as_ref());
+        let question = Question { method, target, headers, interim };
+        self.shared.origins.ask(&ask.site, question, body).await
     }
 }

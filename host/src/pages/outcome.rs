@@ -109,6 +109,20 @@ pub(crate) enum Reason {
     Older,
     /// There is no room.
     Full,
+    /// The request can be read in more than one way, or not at all.
+    BadRequest,
+    /// Its head has too many fields or bytes.
+    HeadTooLarge,
+    /// Its target is too long.
+    TargetTooLong,
+    /// Its body is too large.
+    BodyTooLarge,
+    /// It came too slowly.
+    RequestTimeout,
+    /// It wants to speak another protocol.
+    Upgrade,
+    /// There are as many tunnels as there may be.
+    TooManyTunnels,
     /// The request names no target, or several.
     BadTarget,
     /// No site answers for the host.
@@ -129,6 +143,8 @@ pub(crate) enum Reason {
     OriginUnreachable,
     /// The origin did not answer in time.
     OriginTimeout,
+    /// The origin has as many requests as it may.
+    OriginBusy,
     /// The origin's answer can't be used.
     OriginBroken,
     /// The server is going down.
@@ -171,6 +187,13 @@ impl Reason {
             Self::Fenced => "fenced",
             Self::Older => "older",
             Self::Full => "full",
+            Self::BadRequest => "bad-request",
+            Self::HeadTooLarge => "head-too-large",
+            Self::TargetTooLong => "target-too-long",
+            Self::BodyTooLarge => "body-too-large",
+            Self::RequestTimeout => "request-timeout",
+            Self::Upgrade => "upgrade",
+            Self::TooManyTunnels => "too-many-tunnels",
             Self::BadTarget => "bad-target",
             Self::NoSite => "no-site",
             Self::Loop => "loop",
@@ -181,6 +204,7 @@ impl Reason {
             Self::RangeUnsatisfiable => "range-unsatisfiable",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",
+            Self::OriginBusy => "origin-busy",
             Self::OriginBroken => "origin-broken",
             Self::Stopping => "stopping",
         }

@@ -1,31 +1,35 @@
-//! The course of a request, one function for each phase: examine, look up, hit, miss, pass.
+//! The course of a request: a machine whose states are the phases, the same for both wires.
 //!
 //! # Invariants
 //! - The claim of a fill is taken when its miss is decided; who waited in vain takes a new one.
-//! - Who waited looks the page up itself, so the freshness rule is asked at hand-over.
-//! - An answer to an unsafe method is sent after what it makes wrong has been invalidated; this
-//!   happens also when the client does not wait for the answer.
+//! - Who waited gets a page that is stored by looking it up, and one that is still arriving by
+//!   asking the rule: so it is asked at hand-over as at any read.
+//! - A request waits a bounded number of times; then it fetches alone.
+//!
+//! # Not here
+//! Requests past the cache: `pass`. What a fill does: `fill`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use tokio::sync::oneshot;
 
 use super::Pages;
-use super::body::{self, Body};
+use super::body::Body;
 use super::directives::RequestDirectives;
 use super::fill::Fill;
-use super::metrics::Waiting;
-use super::origin::OriginError;
+use super::metrics::Counted;
+use super::offer::{Offer, Taken};
 use super::outcome::{Outcome, Reason};
 use super::request::{Ask, Lookup, Refused};
 use super::respond::{self, Answer, Page};
 use super::reuse::{self, Reuse};
-use super::{forward, tags, vary};
-use crate::cache::{Handle, Landing, Role};
-use crate::model::{Cause, Invalidation, Key, Mode, PageHead, Target};
+use super::upload::Upload;
+use super::vary;
+use crate::cache::{Claim, Handle, Landing, Lease, Role, Waiter};
+use crate::model::{Key, PageHead};
 
 /// How often a miss joins somebody else's fill before it fetches alone.
 const JOINS_MAX: usize = 2;
@@ -42,11 +46,45 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// Where a request stands. Each phase leads to another; `Done` is the last.
+enum Phase {
+    /// Memory is asked.
+    LookUp,
+    /// It is there.
+    Hit(Handle, Outcome),
+    /// It is there, and is to be refreshed.
+    HitStale(Handle),
+    /// It is not there, but this may be asked about.
+    Missed(Option<Handle>),
+    /// It may be on its way.
+    Join(Option<Handle>),
+    /// It is on its way.
+    Wait(Waiter<Offer>),
+    /// This request fetches it for others too, unless it has come meanwhile.
+    Lead(Lease<Offer>, Claim),
+    /// The origin is asked, and the answer stored if it may be.
+    Fetch(Option<Lease<Offer>>, Claim, Option<Handle>),
+    /// The origin is asked for the head of what memory has.
+    AskHead(Handle),
+    /// The origin is asked, and nothing stored.
+    Pass(Reason),
+    /// The answer.
+    Done(Box<Answer>),
+}
+
+/// A request on its way through the phases.
+struct Course<'p> {
+    pages: &'p Pages,
+    ask: Arc<Ask>,
+    key: Key,
+    joins: usize,
+}
+
 impl Pages {
     /// Answers one request.
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Upload>,
         ip: Option<IpAddr>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
@@ -58,10 +96,7 @@ impl Pages {
                 respond::own(status, Outcome::Refused, reason, self.now_ms())
             }
         };
-        self.shared.metrics.note_outcome(answer.outcome);
-        if let Some(reason) = answer.reason {
-            self.shared.metrics.note_not_stored(reason);
-        }
+        self.note(&answer);
         tracing::debug!(
             %method,
             %uri,
@@ -73,39 +108,21 @@ impl Pages {
         answer.response
     }
 
-    async fn route(&self, ask: Arc<Ask>, body: Incoming) -> Answer {
-        let key = match &ask.lookup {
-            Lookup::Under(key) => key.clone(),
-            Lookup::Not(reason) => {
-                let reason = *reason;
-                return self
-                    .pass(ask, Some(body).filter(|body| !body.is_end_stream()), reason)
-                    .await;
-            }
-        };
-        let found = self.find(&ask, &key).await;
-        let base = match found {
-            Found::Fresh(page) => return self.hit(&ask, &page, Outcome::Hit),
-            Found::Stale(page) => return self.hit_stale(&ask, &key, page),
-            Found::Expired(page) => Some(page),
-            Found::Nothing => None,
-        };
-        if RequestDirectives::of(&ask.headers).only_if_cached {
-            let (status, reason) = (StatusCode::GATEWAY_TIMEOUT, Reason::OnlyIfCached);
-            return respond::own(status, Outcome::Refused, reason, self.now_ms());
+    /// Counts an answer.
+    pub(super) fn note(&self, answer: &Answer) {
+        self.shared.metrics.note_outcome(answer.outcome);
+        if let Some(reason) = answer.reason {
+            self.shared.metrics.note_not_stored(reason);
         }
-        match (ask.has_range(), &ask.method) {
-            (true, _) => self.pass(ask, None, Reason::Range).await,
-            (false, &Method::HEAD) => match base {
-                Some(base) => {
-                    let claim = self.shared.cache.claim();
-                    let fill =
-                        Fill { pages: self.clone(), ask, key, claim, lease: None, base: None };
-                    fill.ask_head(base).await
-                }
-                None => self.pass(ask, None, Reason::HeadMiss).await,
-            },
-            (false, _) => self.miss(ask, key, base).await,
+    }
+
+    async fn route(&self, ask: Arc<Ask>, body: Upload) -> Answer {
+        match ask.lookup.clone() {
+            Lookup::Under(key) => Course { pages: self, ask, key, joins: 0 }.run().await,
+            Lookup::Not(reason) => {
+                let body = Some(body).filter(|body| !body.is_end_stream());
+                self.pass(ask, body, reason).await
+            }
         }
     }
 
@@ -140,148 +157,156 @@ impl Pages {
         }
     }
 
-    /// Serves a stale page at once; one request refreshes it in the background.
-    fn hit_stale(&self, ask: &Arc<Ask>, key: &Key, page: Handle) -> Answer {
-        let answer = self.hit(ask, &page, Outcome::Stale);
-        let claim = self.shared.cache.claim();
-        if let Role::Leader(lease) = self.shared.cache.join_fill(key) {
-            self.shared.metrics.refreshes.inc();
-            let fill = Fill {
-                pages: self.clone(),
-                ask: Arc::clone(ask),
-                key: key.clone(),
-                claim,
-                lease: Some(lease),
-                base: Some(page),
-            };
-            // Nobody waits for the answer.
-            let (reply, _) = oneshot::channel();
-            self.shared.tasks.spawn_until_stop(fill.run(reply));
-        }
-        answer
-    }
-
-    /// Fills, or waits for the fill that is under way.
-    async fn miss(&self, ask: Arc<Ask>, key: Key, mut base: Option<Handle>) -> Answer {
-        let mut lease = None;
-        for _ in 0..JOINS_MAX {
-            // Before joining: a claim may only be older than what it is made for.
-            let claim = self.shared.cache.claim();
-            let role = self.shared.cache.join_fill(&key);
-            let outcome = match role {
-                // The fill before this one may have landed between look-up and joining.
-                Role::Leader(won) => {
-                    lease = Some((won, claim));
-                    Outcome::Hit
-                }
-                Role::Waiter(waiter) => {
-                    let waiting = Waiting::on(&self.shared.metrics);
-                    let landing = waiter.landed().await;
-                    drop(waiting);
-                    if landing == Landing::NotStored {
-                        break;
-                    }
-                    Outcome::Collapsed
-                }
-            };
-            base = match self.find(&ask, &key).await {
-                Found::Fresh(page) => return self.hit(&ask, &page, outcome),
-                Found::Stale(page) if lease.is_none() => return self.hit_stale(&ask, &key, page),
-                Found::Stale(page) | Found::Expired(page) => Some(page),
-                Found::Nothing => None,
-            };
-            if lease.is_some() {
-                break;
-            }
-        }
-        let (lease, claim) = match lease {
-            Some((lease, claim)) => (Some(lease), claim),
-            None => (None, self.shared.cache.claim()),
-        };
-        let fill = Fill { pages: self.clone(), ask, key, claim, lease, base };
-        let (reply, answer) = oneshot::channel();
-        // A task of its own: others wait for it, and the client may go away.
-        self.shared.tasks.spawn(fill.run(reply));
-        let gone = || self.failed(StatusCode::SERVICE_UNAVAILABLE, Reason::Stopping);
-        answer.await.unwrap_or_else(|_| gone())
-    }
-
-    /// Asks the origin and stores nothing.
-    async fn pass(&self, ask: Arc<Ask>, body: Option<Incoming>, reason: Reason) -> Answer {
-        if ask.is_safe() {
-            return self.exchange(&ask, body, reason).await;
-        }
-        let (reply, answer) = oneshot::channel();
-        let pages = self.clone();
-        // A task of its own: what the origin did is done, whether or not the client waits.
-        self.shared.tasks.spawn(async move {
-            let answer = pages.exchange(&ask, body, reason).await;
-            // The client may be gone.
-            let _ = reply.send(answer);
-        });
-        let gone = || self.failed(StatusCode::SERVICE_UNAVAILABLE, Reason::Stopping);
-        answer.await.unwrap_or_else(|_| gone())
-    }
-
-    async fn exchange(&self, ask: &Ask, body: Option<Incoming>, reason: Reason) -> Answer {
-        let mut headers = ask.headers.clone();
-        self.announce(ask, &mut headers);
-        let (parts, body) = match self.ask_origin(ask, &ask.method, headers, body).await {
-            Ok(response) => response.into_parts(),
-            Err(error) => {
-                let is_seen = !matches!(error, OriginError::Connect(_) | OriginError::Target(_));
-                if is_seen && !ask.is_safe() {
-                    // Nobody knows what the origin did; invalid too often is right.
-                    self.invalidate(self.shared.sites.made_wrong(ask, &HeaderMap::new())).await;
-                }
-                return self.origin_failed(ask, &error);
-            }
-        };
-        let (status, mut headers) = (parts.status, parts.headers);
-        if status.is_informational() {
-            return self.failed(StatusCode::BAD_GATEWAY, Reason::OriginBroken);
-        }
-        if !ask.is_safe() && (status.is_success() || status.is_redirection()) {
-            self.invalidate(self.shared.sites.made_wrong(ask, &headers)).await;
-        }
-        forward::clean_response(&mut headers);
-        tags::strip(&mut headers, &ask.site.rules);
-        let now_ms = self.now_ms();
-        respond::ensure_date(&mut headers, now_ms);
-        if matches!(ask.method, Method::GET | Method::HEAD) {
-            vary::add_names(&mut headers, &self.policy_names(ask));
-        }
-        let body = body::passing(body, self.shared.settings.body_idle_timeout_ms);
-        respond::from_origin(ask, status, headers, body, Some(reason), now_ms)
-    }
-
-    pub(super) async fn invalidate(&self, targets: Vec<Target>) {
-        let targets = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
-        let cause = Cause { source: "pages".to_owned(), event_id: None, at_ms: self.now_ms() };
-        if let Err(error) = self.shared.cache.invalidate(Invalidation { targets, cause }).await {
-            // In force in memory. The origin has acted already, so its answer stands.
-            self.shared.metrics.invalidations_not_durable.inc();
-            tracing::warn!(%error, "invalidation by an unsafe method");
-        }
-    }
-
-    /// An answer for a request that the origin did not answer.
-    pub(super) fn origin_failed(&self, ask: &Ask, error: &OriginError) -> Answer {
-        tracing::warn!(site = %ask.site.name, %error, "origin");
-        match error {
-            OriginError::Connect(_) => {
-                self.failed(StatusCode::BAD_GATEWAY, Reason::OriginUnreachable)
-            }
-            OriginError::Timeout { .. } => {
-                self.failed(StatusCode::GATEWAY_TIMEOUT, Reason::OriginTimeout)
-            }
-            OriginError::Broken(_) | OriginError::Target(_) => {
-                self.failed(StatusCode::BAD_GATEWAY, Reason::OriginBroken)
-            }
-        }
-    }
-
     pub(super) fn failed(&self, status: StatusCode, reason: Reason) -> Answer {
         respond::own(status, Outcome::Failed, reason, self.now_ms())
+    }
+}
+
+impl Course<'_> {
+    async fn run(mut self) -> Answer {
+        let mut phase = Phase::LookUp;
+        loop {
+            phase = match phase {
+                Phase::LookUp => self.look_up().await,
+                Phase::Hit(page, outcome) => self.done(self.pages.hit(&self.ask, &page, outcome)),
+                Phase::HitStale(page) => self.hit_stale(page),
+                Phase::Missed(base) => self.missed(base),
+                Phase::Join(base) => self.join(base),
+                Phase::Wait(waiter) => self.wait(waiter).await,
+                Phase::Lead(lease, claim) => self.lead(lease, claim).await,
+                Phase::Fetch(lease, claim, base) => self.fetch(lease, claim, base).await,
+                Phase::AskHead(base) => {
+                    let fill = self.fill(None, self.pages.shared.cache.claim(), None);
+                    self.done(fill.ask_head(base).await)
+                }
+                Phase::Pass(reason) => {
+                    let answer = self.pages.pass(Arc::clone(&self.ask), None, reason).await;
+                    self.done(answer)
+                }
+                Phase::Done(answer) => return *answer,
+            };
+        }
+    }
+
+    fn done(&self, answer: Answer) -> Phase {
+        Phase::Done(Box::new(answer))
+    }
+
+    async fn look_up(&self) -> Phase {
+        match self.pages.find(&self.ask, &self.key).await {
+            Found::Fresh(page) => Phase::Hit(page, Outcome::Hit),
+            Found::Stale(page) => Phase::HitStale(page),
+            Found::Expired(page) => Phase::Missed(Some(page)),
+            Found::Nothing => Phase::Missed(None),
+        }
+    }
+
+    /// Serves a stale page at once; one request refreshes it in the background.
+    fn hit_stale(&self, page: Handle) -> Phase {
+        let pages = self.pages;
+        let answer = pages.hit(&self.ask, &page, Outcome::Stale);
+        let claim = pages.shared.cache.claim();
+        if let Role::Leader(lease) = pages.shared.fills.join(&self.key) {
+            pages.shared.metrics.refreshes.inc();
+            // Nobody waits for the answer.
+            let (reply, _) = oneshot::channel();
+            let fill = self.fill(Some(lease), claim, Some(page));
+            pages.shared.tasks.spawn_until_stop(fill.run(reply));
+        }
+        self.done(answer)
+    }
+
+    /// What memory can't answer: not all of it is filled.
+    fn missed(&self, base: Option<Handle>) -> Phase {
+        if RequestDirectives::of(&self.ask.headers).only_if_cached {
+            let (status, reason) = (StatusCode::GATEWAY_TIMEOUT, Reason::OnlyIfCached);
+            let now_ms = self.pages.now_ms();
+            return self.done(respond::own(status, Outcome::Refused, reason, now_ms));
+        }
+        match (self.ask.has_range(), &self.ask.method) {
+            (true, _) => Phase::Pass(Reason::Range),
+            (false, &Method::HEAD) => match base {
+                Some(base) => Phase::AskHead(base),
+                None => Phase::Pass(Reason::HeadMiss),
+            },
+            (false, _) => Phase::Join(base),
+        }
+    }
+
+    fn join(&mut self, base: Option<Handle>) -> Phase {
+        // Before joining: a claim may only be older than what it is made for.
+        let claim = self.pages.shared.cache.claim();
+        let is_alone = self.joins == JOINS_MAX
+            || self.pages.shared.uncacheable.is_known(&self.key, self.pages.now_ms());
+        if is_alone {
+            return Phase::Fetch(None, claim, base);
+        }
+        self.joins += 1;
+        match self.pages.shared.fills.join(&self.key) {
+            Role::Leader(lease) => Phase::Lead(lease, claim),
+            Role::Waiter(waiter) => Phase::Wait(waiter),
+        }
+    }
+
+    /// The fill before this one may have landed between look-up and joining.
+    async fn lead(&self, lease: Lease<Offer>, claim: Claim) -> Phase {
+        let base = match self.pages.find(&self.ask, &self.key).await {
+            Found::Fresh(page) => return Phase::Hit(page, Outcome::Hit),
+            Found::Stale(page) | Found::Expired(page) => Some(page),
+            Found::Nothing => None,
+        };
+        Phase::Fetch(Some(lease), claim, base)
+    }
+
+    async fn wait(&self, mut waiter: Waiter<Offer>) -> Phase {
+        let waiting = Counted::on(&self.pages.shared.metrics.waiting);
+        let progress = waiter.offered().await;
+        let landing = match (progress.offer, progress.landing) {
+            (Some(Offer::Failed(status, reason)), _) => {
+                return self.done(self.pages.failed(status, reason));
+            }
+            (Some(Offer::Page(arriving)), None) => match self.pages.take(&self.ask, &arriving) {
+                Taken::Answer(answer) => return Phase::Done(answer),
+                Taken::OutOfDate => {
+                    self.pages.shared.fills.retire(&self.key, &waiter);
+                    Landing::Abandoned
+                }
+                Taken::Other => {
+                    drop(arriving);
+                    waiter.landed().await
+                }
+            },
+            (_, Some(landing)) => landing,
+            (None, None) => Landing::Abandoned,
+        };
+        drop(waiting);
+        let base = match self.pages.find(&self.ask, &self.key).await {
+            Found::Fresh(page) => return Phase::Hit(page, Outcome::Collapsed),
+            Found::Stale(page) => return Phase::HitStale(page),
+            Found::Expired(page) => Some(page),
+            Found::Nothing => None,
+        };
+        match landing {
+            Landing::NotStored => Phase::Fetch(None, self.pages.shared.cache.claim(), base),
+            Landing::Stored | Landing::Abandoned => Phase::Join(base),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        lease: Option<Lease<Offer>>,
+        claim: Claim,
+        base: Option<Handle>,
+    ) -> Phase {
+        let (reply, answer) = oneshot::channel();
+        // A task of its own: others wait for it, and the client may go away.
+        self.pages.shared.tasks.spawn(self.fill(lease, claim, base).run(reply));
+        let gone = || self.pages.failed(StatusCode::SERVICE_UNAVAILABLE, Reason::Stopping);
+        self.done(answer.await.unwrap_or_else(|_| gone()))
+    }
+
+    fn fill(&self, lease: Option<Lease<Offer>>, claim: Claim, base: Option<Handle>) -> Fill {
+        let (pages, ask) = (self.pages.clone(), Arc::clone(&self.ask));
+        Fill { pages, ask, key: self.key.clone(), claim, lease, base }
     }
 }

@@ -31,7 +31,7 @@ impl Pages {
             let Ok(_permit) = permits.acquire_owned().await else { return };
             // Not before: who misses the page in the meantime fetches it without waiting here.
             let claim = pages.shared.cache.claim();
-            let Role::Leader(lease) = pages.shared.cache.join_fill(&key) else { return };
+            let Role::Leader(lease) = pages.shared.fills.join(&key) else { return };
             pages.shared.metrics.refreshes.inc();
             let (ask, lease) = (Arc::new(ask), Some(lease));
             // Nobody waits for the answer.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use http::header::RANGE;
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-use super::forward::{self, Client};
+use super::forward::{self, Client, Proxy, Scheme};
+use super::interim::Interim;
 use super::key::{self, Address, AddressError};
 use super::negotiation;
 use super::outcome::Reason;
@@ -25,6 +26,10 @@ pub(crate) struct Ask {
     /// The client's fields, without those that end here.
     pub(crate) headers: HeaderMap,
     pub(crate) client: Client,
+    /// Where interim responses of the origin go.
+    pub(crate) interim: Option<Interim>,
+    /// The protocol that it wants to change to, if it is one that is carried.
+    pub(crate) upgrade: Option<HeaderValue>,
     pub(crate) lookup: Lookup,
     /// What the policy sees; `None` without one.
     pub(crate) view: Option<RequestView>,
@@ -60,7 +65,7 @@ impl Ask {
             Method::CONNECT => return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Method)),
             _ => {}
         }
-        if forward::is_loop(&parts.headers, &sites.proxy_name) {
+        if forward::is_loop(&parts.headers, &sites.proxy.name) {
             return Err(refused(StatusCode::LOOP_DETECTED, Reason::Loop));
         }
         let address = Address::of_request(&parts.uri, &parts.headers)
@@ -68,6 +73,7 @@ impl Ask {
         let site = sites
             .of(address.authority())
             .ok_or_else(|| refused(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite))?;
+        let upgrade = forward::upgrade(&parts.method, parts.version, &parts.headers);
         forward::clean_request(&mut parts.headers);
         // TRACE, the other method that this counts for, has been refused.
         if parts.method == Method::OPTIONS && !forward::may_go_on(&mut parts.headers) {
@@ -79,10 +85,14 @@ impl Ask {
             method: parts.method,
             headers: parts.headers,
             client: Client { ip, version: parts.version },
+            interim: parts.extensions.remove(),
+            upgrade,
             lookup: Lookup::Not(Reason::Method),
             view: None,
         };
-        if matches!(ask.method, Method::GET | Method::HEAD) {
+        if ask.upgrade.is_some() {
+            ask.lookup = Lookup::Not(Reason::Upgrade);
+        } else if matches!(ask.method, Method::GET | Method::HEAD) {
             negotiation::reduce(&mut ask.headers, &ask.site.rules);
             (ask.lookup, ask.view) = match has_body {
                 true => (Lookup::Not(Reason::RequestBody), None),
@@ -100,16 +110,6 @@ impl Ask {
     /// Whether it asks for a part of a representation.
     pub(crate) fn has_range(&self) -> bool {
         self.headers.contains_key(RANGE)
-    }
-
-    /// Where the origin is asked for it.
-    pub(crate) fn upstream_uri(&self) -> Result<Uri, http::Error> {
-        let origin = self.site.origin.authority().map_or("", |authority| authority.as_str());
-        Uri::builder()
-            .scheme("http")
-            .authority(origin)
-            .path_and_query(self.address.target().clone())
-            .build()
     }
 }
 
@@ -147,11 +147,19 @@ pub(crate) fn lookup(
     (lookup, Some(view))
 }
 
+/// Scheme `http`, a host, and nothing else.
+fn is_origin(uri: &Uri) -> bool {
+    uri.scheme() == Some(&http::uri::Scheme::HTTP)
+        && uri.query().is_none()
+        && matches!(uri.path(), "" | "/")
+        && uri.authority().is_some_and(|authority| key::authority(authority.as_str()).is_ok())
+}
+
 /// The configured sites, and this proxy's name on the way to them.
 pub(crate) struct Sites {
     /// Those for one host before the one for all others.
     sites: Vec<Arc<Site>>,
-    pub(crate) proxy_name: String,
+    pub(crate) proxy: Proxy,
 }
 
 /// A URL that no key can be said for.
@@ -178,16 +186,15 @@ pub enum ExplainError {
 
 impl Sites {
     /// Checks the sites.
-    pub(crate) fn new(sites: Vec<Site>) -> Result<Self, SiteError> {
+    pub(crate) fn new(sites: Vec<Site>, scheme: Scheme) -> Result<Self, SiteError> {
         let mut checked: Vec<Arc<Site>> = Vec::with_capacity(sites.len());
         for mut site in sites {
-            let is_plain = site.origin.scheme() == Some(&http::uri::Scheme::HTTP)
-                && site.origin.query().is_none()
-                && matches!(site.origin.path(), "" | "/")
-                && site.origin.authority().is_some_and(|a| key::authority(a.as_str()).is_ok());
-            if !is_plain {
-                let origin = site.origin.to_string();
+            if let Some(odd) = site.origins.iter().find(|origin| !is_origin(origin)) {
+                let origin = odd.to_string();
                 return Err(SiteError::Origin { site: site.name, origin });
+            }
+            if site.origins.is_empty() {
+                return Err(SiteError::NoOrigin { site: site.name });
             }
             if let Some(host) = &site.host {
                 let Ok(spelt) = key::authority(host) else {
@@ -203,7 +210,13 @@ impl Sites {
         checked.sort_by_key(|site| site.host.is_none());
         // Differs from every other instance, so that a chain of them is no loop.
         let id = std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), "via");
-        Ok(Self { sites: checked, proxy_name: format!("wasmcached-{id:016x}") })
+        let proxy = Proxy { name: format!("wasmcached-{id:016x}"), scheme };
+        Ok(Self { sites: checked, proxy })
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.sites.iter()
     }
 
     /// The site that answers for a host with or without a port.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, LAST_MODIFIED, VARY,
+    EXPIRES, LAST_MODIFIED, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
@@ -14,6 +14,9 @@ use super::range::{self, Part};
 use super::request::{Ask, Lookup};
 use super::{conditional, fields, reuse};
 use crate::model::PageHead;
+
+/// When to come again where there is too much to do, seconds.
+const RETRY_AFTER_S: u64 = 1;
 
 /// An answer and how it came about.
 pub(crate) struct Answer {
@@ -31,8 +34,28 @@ pub(crate) struct Page<'a> {
 
 /// Answers from memory: the page, a part of it, or 304 if the client has it.
 pub(crate) fn from_memory(ask: &Ask, page: Page<'_>, outcome: Outcome, now_ms: u64) -> Answer {
-    let head = page.head;
-    let (status, mut headers, body) = selected(ask, page, now_ms);
+    finished(ask, page.head, selected(ask, page, now_ms), outcome, now_ms)
+}
+
+/// Answers with a page that is still arriving, or 304 if the client has it.
+pub(crate) fn arriving(ask: &Ask, head: &PageHead, body: Body, now_ms: u64) -> Answer {
+    let is_known = head.status.is_success()
+        && conditional::is_not_modified(&ask.headers, &head.headers, now_ms);
+    let selected = match is_known {
+        true => (StatusCode::NOT_MODIFIED, not_modified_fields(&head.headers), Body::Empty),
+        false => (head.status, head.headers.clone(), body),
+    };
+    finished(ask, head, selected, Outcome::Collapsed, now_ms)
+}
+
+/// Says of an answer how old it is and how it came about.
+fn finished(
+    ask: &Ask,
+    head: &PageHead,
+    (status, mut headers, body): (StatusCode, HeaderMap, Body),
+    outcome: Outcome,
+    now_ms: u64,
+) -> Answer {
     headers.insert(AGE, HeaderValue::from(head.age_ms(now_ms) / 1000));
     let forwarded = |why, origin, fate| Way::Forwarded { why, origin, fate };
     let (way, detail) = match outcome {
@@ -164,6 +187,9 @@ pub(crate) fn own(status: StatusCode, outcome: Outcome, reason: Reason, now_ms: 
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(html.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
     ensure_date(&mut headers, now_ms);
     let way = match outcome {
         Outcome::Failed => Way::Forwarded { why: Forward::Miss, origin: None, fate: Fate::Passed },

@@ -116,6 +116,7 @@ mod tests {
             stale_if_error_ms: 20_000,
             staleness,
             plugin: None,
+            block: std::sync::OnceLock::new(),
         }
     }
 

@@ -8,6 +8,8 @@
 //! - A page keeps what it was selected by, unless the 304 says otherwise: its stored `Vary` also
 //!   names what the policy looks at, and that makes no variants.
 
+use std::sync::OnceLock;
+
 use http::header::VARY;
 use http::{HeaderMap, Method};
 
@@ -95,7 +97,7 @@ impl Fill {
         let asked = self.pages.ask_origin(&self.ask, &Method::HEAD, headers, None).await;
         let (parts, incoming) = match asked {
             Ok(response) => response.into_parts(),
-            Err(error) => return self.pages.origin_failed(&self.ask, &error),
+            Err(error) => return self.pages.origin_failed(&error),
         };
         let timing = Timing { requested_ms, received_ms: self.pages.now_ms() };
         let says =
@@ -154,8 +156,14 @@ impl Fill {
             // Good for this answer, and for no other.
             Err(reason) => {
                 let initial_age_ms = freshness::initial_age_ms(&headers, timing);
-                let head = PageHead { headers, received_ms: now_ms, ..PageHead::clone(old) };
-                (PageHead { initial_age_ms, ..head }, Some(reason))
+                let head = PageHead {
+                    headers,
+                    received_ms: now_ms,
+                    initial_age_ms,
+                    block: OnceLock::new(),
+                    ..PageHead::clone(old)
+                };
+                (head, Some(reason))
             }
         };
         let page = Page { head: &head, body: &base.body_bytes() };

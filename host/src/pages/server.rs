@@ -1,17 +1,13 @@
-//! The listener: accepting, HTTP/1.1, and draining.
+//! The listener: accepting, and refusing what is too much.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use super::Pages;
-use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS_MAX, HTTP_HEADERS_MAX};
+use super::http1::Connection;
 use crate::net::{Accept, Listener, Stream, accept_forever};
 
 /// What a connection over the limit is told.
@@ -31,7 +27,7 @@ pub async fn serve(listener: Listener, pages: Pages) {
         async move {
             match accept {
                 Accept::Serve(stream, permit) => {
-                    converse(stream, pages).await;
+                    Connection::new(stream, pages).run().await;
                     drop(permit);
                 }
                 Accept::Refuse(stream) => refuse(stream, &pages).await,
@@ -39,36 +35,6 @@ pub async fn serve(listener: Listener, pages: Pages) {
         }
     };
     accept_forever(listener, tasks, permits, handle).await;
-}
-
-async fn converse(stream: Stream, pages: Pages) {
-    let ip = stream.peer().map(|peer| peer.ip());
-    let stopping = pages.shared.tasks.stopping();
-    let service = service_fn(move |request| {
-        let pages = pages.clone();
-        async move { Ok::<_, Infallible>(pages.answer(request, ip).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HTTP_HEAD_MS_MAX))
-        .max_headers(HTTP_HEADERS_MAX)
-        .max_buf_size(HTTP_HEAD_BYTES_MAX)
-        // Answers carry the origin's date.
-        .auto_date_header(false)
-        // A client that closes is gone: nothing is kept waiting for it.
-        .half_close(false);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection");
-    }
 }
 
 async fn refuse(stream: Option<Stream>, pages: &Pages) {

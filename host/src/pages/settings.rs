@@ -1,4 +1,7 @@
 //! What an operator decides about pages: sites, limits and time-outs.
+//!
+//! # Not here
+//! What of it may be written, and the defaults: `config`.
 
 use std::sync::Arc;
 
@@ -7,41 +10,7 @@ use http::Uri;
 use super::policy_hook::PagePolicy;
 use crate::config::Rules;
 
-/// Time to connect to an origin, milliseconds: it is near, or it is down.
-pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
-
-/// Time from the last byte of a request to the head of its answer, milliseconds.
-pub const HEAD_TIMEOUT_MS: u64 = 30_000;
-
-/// Time that an origin may be silent in the middle of a body, stored or not, milliseconds.
-pub const BODY_IDLE_TIMEOUT_MS: u64 = 30_000;
-
-/// Connections at a time, where the operator says nothing.
-pub const CONNECTIONS_MAX: usize = 4_096;
-
-/// Limits and time-outs of the page cache.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Client connections at a time; more are answered 503.
-    pub connections_max: usize,
-    /// See [`CONNECT_TIMEOUT_MS`].
-    pub connect_timeout_ms: u64,
-    /// See [`HEAD_TIMEOUT_MS`].
-    pub head_timeout_ms: u64,
-    /// See [`BODY_IDLE_TIMEOUT_MS`].
-    pub body_idle_timeout_ms: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            connections_max: CONNECTIONS_MAX,
-            connect_timeout_ms: CONNECT_TIMEOUT_MS,
-            head_timeout_ms: HEAD_TIMEOUT_MS,
-            body_idle_timeout_ms: BODY_IDLE_TIMEOUT_MS,
-        }
-    }
-}
+pub use crate::config::{OriginCheck as Check, PageLimits as Settings};
 
 /// A configured host with its origin.
 pub struct Site {
@@ -49,8 +18,10 @@ pub struct Site {
     pub name: String,
     /// The host that it answers for, with or without a port; `None` for every other host.
     pub host: Option<String>,
-    /// Where its pages come from: `http` and an authority.
-    pub origin: Uri,
+    /// Where its pages come from, one at least: `http` and an authority. All of them answer alike.
+    pub origins: Vec<Uri>,
+    /// How they are checked, where they are.
+    pub check: Option<Check>,
     /// Decides keys, tags and times, where a plugin does.
     pub policy: Option<Arc<dyn PagePolicy>>,
     /// What HTTP leaves to the operator.
@@ -67,6 +38,12 @@ pub enum SiteError {
         site: String,
         /// As configured.
         origin: String,
+    },
+    /// No origin at all.
+    #[error("site {site:?} has no origin; it needs one at least")]
+    NoOrigin {
+        /// The site.
+        site: String,
     },
     /// Not the name of a host.
     #[error("site {site:?} has host {host:?}, which is not a host name")]

@@ -279,5 +279,6 @@ fn decode_head(row: &SqliteRow) -> Option<PageHead> {
         stale_if_error_ms: optional("stale_if_error_ms")?.map_or(0, i64::cast_unsigned),
         staleness: decode_staleness(optional("staleness")?)?,
         plugin: row.try_get::<Option<String>, _>("plugin").ok()?.map(Into::into),
+        block: std::sync::OnceLock::new(),
     })
 }

@@ -115,6 +115,7 @@ fn page_at(url: &str, body: &str) -> Content {
         stale_if_error_ms: 60_000,
         staleness: Staleness::Allowed,
         plugin: None,
+        block: std::sync::OnceLock::new(),
     };
     Content {
         body: Bytes::copy_from_slice(body.as_bytes()),

@@ -8,7 +8,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::cache::{
-    Basis, Cache, CacheConfig, Change, Draft, Landing, Recovered, Revision, Role, WhenFull,
+    Basis, Cache, CacheConfig, Change, Draft, Flights, Landing, Recovered, Revision, Role, WhenFull,
 };
 use crate::clock::Clock;
 use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
@@ -44,6 +44,7 @@ const READS: usize = 6;
 
 struct World {
     cache: Cache,
+    fills: Flights<()>,
     key: Key,
     // Read and written between the steps that are scheduled: no steps of their own.
     origin: AtomicU64,
@@ -55,6 +56,7 @@ pub fn run(race: Race) {
     let config =
         CacheConfig { memory_bytes: 1 << 20, item_bytes_max: 1 << 10, when_full: WhenFull::Evict };
     let world = Arc::new(World {
+        fills: Flights::default(),
         cache: Cache::new(config, Clock::manual(1), None, Recovered::default()),
         key: Key::new(b"p/k").expect("a key"),
         origin: AtomicU64::new(0),
@@ -136,7 +138,7 @@ impl World {
     /// Leads a fill, or waits for the one under way and reads what it left.
     fn fill_or_wait(&self) {
         let promised = self.promised.load(Ordering::SeqCst);
-        match self.cache.join_fill(&self.key) {
+        match self.fills.join(&self.key) {
             Role::Leader(lease) => {
                 self.store();
                 lease.land(Landing::Stored);

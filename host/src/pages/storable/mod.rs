@@ -219,6 +219,7 @@ impl Plan {
             stale_if_error_ms: self.stale_if_error_ms,
             staleness: self.staleness,
             plugin: plugin.map(Into::into),
+            block: std::sync::OnceLock::new(),
         }
     }
 }

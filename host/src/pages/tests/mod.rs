@@ -1,6 +1,8 @@
 //! The page cache over real sockets, in front of an origin that the test plays.
 
 mod filling;
+mod hits;
+mod http2;
 mod keys;
 mod policy;
 mod proxying;

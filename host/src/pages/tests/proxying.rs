@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::stage::{Stage, get, ok, request};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
-use crate::pages::{Pages, Settings, Site, SiteError};
+use crate::pages::{Pages, Scheme, Settings, Site, SiteError};
 use crate::tasks::Tasks;
 
 #[tokio::test]
@@ -121,9 +121,11 @@ async fn an_origin_that_is_down_is_answered_for_and_told_nothing_of() {
     let cache = Cache::new(config, Clock::manual(0), None, Recovered::default());
     let origin = format!("http://{dead}").parse().unwrap();
     let rules = crate::config::Rules::default();
-    let site = Site { name: "dead".into(), host: None, origin, policy: None, rules };
+    let origins = vec![origin];
+    let site = Site { name: "dead".into(), host: None, origins, check: None, policy: None, rules };
     let tasks = Tasks::default();
-    let pages = Pages::new(cache, tasks.clone(), Settings::default(), vec![site]).unwrap();
+    let pages =
+        Pages::new(cache, tasks.clone(), Settings::default(), vec![site], Scheme::Http).unwrap();
     let listener = crate::net::Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let crate::net::Bound::Tcp(address) = *listener.bound() else { panic!("bound to TCP") };
     tasks.spawn(crate::pages::serve(listener, pages));
@@ -226,12 +228,13 @@ async fn sites_that_can_not_be_served_are_refused() {
         rules: crate::config::Rules::default(),
         name: name.into(),
         host: host.map(Into::into),
-        origin: origin.parse().unwrap(),
+        origins: vec![origin.parse().unwrap()],
+        check: None,
         policy: None,
     };
     let check = |sites| {
         let (cache, tasks) = (stage.cache.clone(), Tasks::default());
-        Pages::new(cache, tasks, Settings::default(), sites).err()
+        Pages::new(cache, tasks, Settings::default(), sites, Scheme::Http).err()
     };
     for origin in ["https://a/", "http://a/path", "/path", "http://a/?q"] {
         let error = check(vec![site("s", None, origin)]);

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Rules;
 use crate::model::{Cause, Invalidation, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
-use crate::pages::{PagePolicy, Pages, Settings, Site, serve};
+use crate::pages::{PagePolicy, Pages, Scheme, Settings, Site, serve};
 use crate::tasks::Tasks;
 
 /// Nothing takes so long unless it hangs.
@@ -60,12 +60,14 @@ impl Stage {
         let site = |(host, policy): HostAndPolicy<'_>| Site {
             name: host.unwrap_or("test").into(),
             host: host.map(Into::into),
-            origin: format!("http://{origin}").parse().unwrap(),
+            origins: vec![format!("http://{origin}").parse().unwrap()],
+            check: None,
             policy,
             rules: Rules::default(),
         };
         let sites = sites.into_iter().map(site).collect();
-        let pages = Pages::new(cache.clone(), tasks.clone(), settings, sites).unwrap();
+        let pages =
+            Pages::new(cache.clone(), tasks.clone(), settings, sites, Scheme::Http).unwrap();
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let Bound::Tcp(address) = *listener.bound() else { panic!("bound to TCP") };
         tasks.spawn(serve(listener, pages.clone()));

@@ -172,6 +172,7 @@ async fn page_comes_back_with_its_fields_and_variants() {
             stale_if_error_ms: 15,
             staleness: crate::model::Staleness::Stated,
             plugin: Some("rules".into()),
+            block: std::sync::OnceLock::new(),
         }));
         content
     };
