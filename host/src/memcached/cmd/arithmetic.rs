@@ -66,7 +66,7 @@ fn count(current: Option<&Handle>, delta: u64, direction: Direction) -> (Change,
     let Some(entry) = current.filter(|entry| entry.page().is_none()) else {
         return (Change::Keep, Counted::Missing);
     };
-    let Some(value) = number(entry.body().trim_ascii()) else {
+    let Some(value) = stored_number(entry.body()) else {
         return (Change::Keep, Counted::NotANumber);
     };
     let value = match direction {
@@ -74,6 +74,14 @@ fn count(current: Option<&Handle>, delta: u64, direction: Direction) -> (Change,
         Direction::Down => value.saturating_sub(delta),
     };
     (Change::Derive(digits(value, entry.body().len())), Counted::To(value))
+}
+
+/// The number that a value begins with, as memcached reads it (by `strtoull`): white space may come
+/// before it, then a plus; what follows it must be white space or nothing.
+fn stored_number(body: &[u8]) -> Option<u64> {
+    let body = body.trim_ascii_start();
+    let digits = body.strip_prefix(b"+").unwrap_or(body);
+    number(digits.split(u8::is_ascii_whitespace).next()?)
 }
 
 /// A number as stored: as long as the value before it at least, filled up with spaces, because
