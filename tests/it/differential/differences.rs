@@ -1,0 +1,83 @@
+//! Where this server answers otherwise than memcached 1.6.18, on purpose, and why.
+//!
+//! The generators send none of this; every line of the table is shown to be true of both.
+
+use wasmcached_tests::Reference;
+
+use super::command::Command;
+use super::run::{Dialect, Splits};
+use super::{MEMORY, peer_of, peer_of_server, server};
+
+/// One difference.
+struct Difference {
+    /// What is sent.
+    sent: &'static str,
+    /// What memcached 1.6.18 answers.
+    old: &'static str,
+    /// What this server answers.
+    here: &'static str,
+    reason: &'static str,
+}
+
+const ERROR: &str = "ERROR\r\n";
+const BAD_LINE: &str = "CLIENT_ERROR bad command line format\r\n";
+const NEWER: &str = "as memcached 1.6.45";
+const SWALLOWED: &str = "as memcached 1.6.45: the data of a bad line is no command";
+
+/// The same with other words shows nothing new.
+const DIFFERENCES: &[Difference] = &[
+    Difference { sent: "", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "get", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "gat 0", old: "END\r\n", here: BAD_LINE, reason: NEWER },
+    Difference { sent: "delete", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "incr a", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "touch a", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "set a 0 0", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "incr a 1 1 1", old: ERROR, here: "NOT_FOUND\r\n", reason: NEWER },
+    Difference { sent: "touch a 0 0 0", old: ERROR, here: "NOT_FOUND\r\n", reason: NEWER },
+    Difference {
+        sent: "set a x 0 9\r\nflush_all",
+        old: "CLIENT_ERROR bad command line format\r\nOK\r\n",
+        here: BAD_LINE,
+        reason: SWALLOWED,
+    },
+    Difference {
+        sent: "cas a 0 0 9 x\r\nflush_all",
+        old: "CLIENT_ERROR bad command line format\r\nOK\r\n",
+        here: BAD_LINE,
+        reason: SWALLOWED,
+    },
+    Difference {
+        sent: "shutdown",
+        old: "ERROR: shutdown not enabled\r\n",
+        here: "SERVER_ERROR: shutdown not enabled\r\n",
+        reason: NEWER,
+    },
+    Difference {
+        sent: "set a 0 4000000000 1\r\nx\r\nget a",
+        old: "STORED\r\nEND\r\n",
+        here: "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n",
+        reason: "expiry times after 2038 are times, not the past",
+    },
+    Difference {
+        sent: "get a\r\ndelete a\r\nset a 0 0 1\r\nx",
+        old: "END\r\nNOT_FOUND\r\nSTORED\r\n",
+        here: "END\r\nNOT_FOUND\r\nNOT_STORED\r\n",
+        reason: "what was read before an invalidation is not stored after it",
+    },
+];
+
+#[test]
+fn known_differences_from_memcached_are_as_described() {
+    let (reference, server) = (Reference::start(&MEMORY), server());
+    let (old, here) = (peer_of(&reference), peer_of_server(&server));
+    for Difference { sent, old: by_old, here: by_us, reason } in DIFFERENCES {
+        let commands = [Command::line(sent)];
+        if old.dialect == Dialect::V1_6_18 {
+            let [replies] = &old.converse(&commands, Splits::Commands)[..] else { panic!() };
+            assert_eq!(String::from_utf8_lossy(replies), *by_old, "memcached to `{sent}`");
+        }
+        let [replies] = &here.converse(&commands, Splits::Commands)[..] else { panic!() };
+        assert_eq!(String::from_utf8_lossy(replies), *by_us, "to `{sent}`, {reason}");
+    }
+}
