@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Time as milliseconds since 1970, cheap to clone.
 #[derive(Debug, Clone)]
 pub enum Clock {
     /// The machine's wall clock as it was at the start, moved on by its monotonic clock, so that a
-    /// wall clock that jumps neither revives nor kills entries.
+    /// wall clock that jumps neither revives nor kills entries. Read some milliseconds coarse, at a
+    /// fifth of the price: it is asked for every hit.
     System {
-        /// The wall clock at the start.
-        start_ms: u64,
-        /// The monotonic clock at the start.
-        start: Instant,
+        /// The wall clock at the start, less the monotonic one.
+        offset_ms: u64,
     },
     /// A clock that stands still until it is moved, for tests and simulation.
     Manual(Arc<AtomicU64>),
@@ -24,7 +25,7 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clocks")]
     pub fn system() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::System { start_ms: millis(since_1970), start: Instant::now() }
+        Self::System { offset_ms: millis(since_1970).saturating_sub(monotonic_ms()) }
     }
 
     /// A clock that stands at `unix_ms`.
@@ -35,7 +36,7 @@ impl Clock {
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
         match self {
-            Self::System { start_ms, start } => start_ms + millis(start.elapsed()),
+            Self::System { offset_ms } => offset_ms + monotonic_ms(),
             Self::Manual(now) => now.load(Ordering::Acquire),
         }
     }
@@ -46,6 +47,12 @@ impl Clock {
             now.fetch_add(millis(by), Ordering::AcqRel);
         }
     }
+}
+
+fn monotonic_ms() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds * 1000 + nanos / 1_000_000
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -60,7 +60,7 @@ const DOOR: &[&str] = &["plugins", "cache", "model", "clock", "limits", "tasks",
 
 /// Libraries that only some files of the host may name.
 const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
-    ("moka::", &["cache/store.rs"]),
+    ("hashbrown::", &["cache/store/"]),
     ("sqlx::", &["tier/", "demo/site/"]),
     ("wasmtime::", &["plugins/"]),
     ("wasmtime_wasi::", &["plugins/"]),

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{Api, ApiError};
-use crate::cache::{Change, Draft, Entry, Handle};
+use crate::cache::{Basis, Change, Draft, Entry, Handle};
 use crate::limits::API_BODY_MS_MAX;
 use crate::model::{
     CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, groups_field,
@@ -41,7 +41,7 @@ pub(super) async fn read(
     if is_known {
         return Ok((StatusCode::NOT_MODIFIED, described).into_response());
     }
-    Ok((described, entry.body().clone()).into_response())
+    Ok((described, entry.body_bytes()).into_response())
 }
 
 pub(super) async fn write(
@@ -66,12 +66,14 @@ pub(super) async fn write(
         false => ApiError::bad_request("value ended before it was whole"),
     })?;
     let draft = Draft {
-        // Copied once, so that a small value does not hold on to the buffer it was read into.
-        body: Bytes::copy_from_slice(&body.to_bytes()),
-        flags: 0,
         expires: expiry_of(&headers, api.cache.clock().now_ms())?,
         tags: tags_of(&headers)?,
-        claim: None,
+        basis: match headers.contains_key(IF_MATCH) {
+            true => Basis::Present,
+            false => Basis::Now,
+        },
+        // Copied once, so that a small value does not hold on to the buffer it was read into.
+        ..Draft::new(Bytes::copy_from_slice(&body.to_bytes()))
     };
     let only_if = Precondition::of(&headers);
     let decide = |current: Option<&Handle>| match only_if.holds(current) {

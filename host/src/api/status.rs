@@ -17,7 +17,6 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
     let cache = &api.cache;
-    cache.settle();
     let stats = cache.stats();
     let tier = cache.tier_status();
     Json(json!({

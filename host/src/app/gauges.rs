@@ -49,7 +49,6 @@ impl std::fmt::Debug for Memory {
 impl Collector for Memory {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let cache = &self.0;
-        cache.settle();
         let tier = cache.tier_status();
         let is_degraded = tier.as_ref().is_some_and(|tier| tier.degraded.is_some());
         for (name, help, value) in [

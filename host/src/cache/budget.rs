@@ -1,43 +1,39 @@
 //! What an entry costs in resident memory, so that `--memory` means what the operator sees in
 //! `top`.
 
-use super::entry::Entry;
-use super::store::Slot;
-use crate::model::{Key, Kind, Tag};
-
-/// moka's own nodes and hash slots, the key's and the handle's reference counts, and what the
-/// allocator rounds up; measured as resident bytes of a million small items less their payload.
-const SLOT_OVERHEAD_BYTES: usize = 400;
-
-/// A tag's share in the entry: its name's handle and its cell's.
-const TAG_BYTES: usize = 32;
+use super::entry::{Entry, allocated};
+use super::store::{SLOT_BYTES, Slot};
+use crate::model::PageHead;
 
 /// A header field's share beyond its text.
 const HEADER_OVERHEAD_BYTES: usize = 104;
 
 /// The resident cost of everything under one key.
-pub(crate) fn slot_bytes(key: &Key, slot: &Slot) -> u64 {
-    let entries: usize = slot.entries().iter().map(|entry| entry_bytes(entry)).sum();
-    (key.as_bytes().len() + SLOT_OVERHEAD_BYTES + entries) as u64
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    let content = entry.content();
-    let head = match &content.kind {
-        Kind::Item { .. } => 0,
-        Kind::Page(head) => {
-            let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-            let fields: usize = fields.map(|text| text + HEADER_OVERHEAD_BYTES).sum();
-            let vary = head.vary.iter().map(|(name, value)| {
-                let value = value.as_ref().map_or(0, |value| value.len());
-                name.as_str().len() + value + HEADER_OVERHEAD_BYTES
+pub(crate) fn slot_bytes(slot: &Slot) -> u64 {
+    let entries = match slot {
+        Slot::Item(entry) => entry.own_bytes() + tags_bytes(entry),
+        Slot::Pages(entries) => {
+            let each = entries.iter().map(|entry| {
+                let head = entry.page().map_or(0, |head| head_bytes(head));
+                entry.own_bytes() + tags_bytes(entry) + head
             });
-            size_of_val(head.as_ref()) + head.url.len() + fields + vary.sum::<usize>()
+            each.sum::<usize>() + allocated(size_of_val(entries.as_slice())) + 48
         }
     };
-    size_of::<Entry>() + content.body.len() + head + tags_bytes(&content.tags)
+    (SLOT_BYTES + entries) as u64
 }
 
-fn tags_bytes(tags: &[Tag]) -> usize {
-    tags.iter().map(|tag| TAG_BYTES + tag.as_str().len()).sum()
+fn head_bytes(head: &PageHead) -> usize {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let fields: usize = fields.map(|text| text + HEADER_OVERHEAD_BYTES).sum();
+    let vary = head.vary.iter().map(|(name, value)| {
+        let value = value.as_ref().map_or(0, |value| value.len());
+        name.as_str().len() + value + HEADER_OVERHEAD_BYTES
+    });
+    size_of_val(head) + head.url.len() + fields + vary.sum::<usize>()
+}
+
+/// Tags as if no other entry had the same.
+fn tags_bytes(entry: &Entry) -> usize {
+    entry.tags().iter().map(|tag| allocated(tag.as_str().len() + 16)).sum()
 }

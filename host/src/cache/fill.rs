@@ -1,7 +1,9 @@
 //! Filling: what was read from an origin is kept if nothing has made it wrong meanwhile.
 
-use super::entry::{Entry, Handle};
-use super::fence::{Claim, FenceFull, Marks};
+use std::sync::Arc;
+
+use super::entry::{Entry, Making};
+use super::fence::{Claim, FenceFull, Marks, cells_of};
 use super::flights::Role;
 use super::store::Slot;
 use super::{Cache, Shared};
@@ -52,7 +54,7 @@ impl Cache {
     }
 
     /// Keeps a page, in place of the variant that was selected by the same request fields.
-    pub fn store_page(&self, key: &Key, claim: Claim, content: Content) -> Result<Handle, Refusal> {
+    pub fn store_page(&self, key: &Key, claim: Claim, content: Content) -> Result<Entry, Refusal> {
         let shared = &self.shared;
         let limit = shared.config.item_bytes_max;
         if content.body.len() > limit {
@@ -63,18 +65,18 @@ impl Cache {
         }
         let cells = shared.fence.intern(Shared::targets(&content))?;
         let _stripe = shared.stripe(key.as_bytes());
-        if !shared.fence.admits(key, claim, &cells) {
+        if !shared.fence.admits(key, claim, cells_of(&cells)) {
             shared.stats.refused_fills.inc();
             return Err(Refusal::Fenced);
         }
         let now_ms = shared.clock.now_ms();
-        let marks = Marks::new(claim.birth, cells);
-        let page = Handle::new(Entry::new(content, shared.next_cas(), now_ms, marks));
-        let slot = Slot::Pages(shared.variants_with(key, &page, now_ms)?);
-        if !shared.has_room(key, &slot) {
+        let making = Making::new(Marks::new(claim.birth, cells), shared.next_cas(), now_ms);
+        let page = Entry::new(key.as_bytes(), content, making);
+        let slot = Slot::Pages(Arc::new(shared.variants_with(key, &page)?));
+        if !shared.has_room(&slot) {
             return Err(Refusal::Full);
         }
-        shared.store.put(key.clone(), slot);
+        shared.store.put(slot);
         shared.stats.stores.inc();
         if let Some(tier) = &shared.tier {
             shared.loads.supersede(key);
@@ -96,35 +98,27 @@ impl Shared {
         content.tags.iter().cloned().map(Target::Tag).chain(url).collect()
     }
 
-    fn variants_with(
-        &self,
-        key: &Key,
-        page: &Handle,
-        now_ms: u64,
-    ) -> Result<std::sync::Arc<[Handle]>, Refusal> {
+    fn variants_with(&self, key: &Key, page: &Entry) -> Result<Vec<Entry>, Refusal> {
         let slot = self.store.get(key.as_bytes());
         let old = match &slot {
             Some(Slot::Pages(old)) => old.iter().as_slice(),
             Some(Slot::Item(_)) | None => &[],
         };
         let mut kept = Vec::with_capacity(old.len() + 1);
-        for other in old.iter().filter(|other| self.is_live(key.as_bytes(), other, now_ms)) {
+        for other in old.iter().filter(|other| self.is_live(key.as_bytes(), other)) {
             if !is_same_variant(other.page(), page.page()) {
-                kept.push(Handle::clone(other));
+                kept.push(Entry::clone(other));
             } else if other.birth() > page.birth() {
                 return Err(Refusal::Older);
             }
         }
         let surplus = (kept.len() + 1).saturating_sub(VARIANTS_PER_KEY_MAX);
         kept.drain(..surplus);
-        kept.push(Handle::clone(page));
-        Ok(kept.into())
+        kept.push(Entry::clone(page));
+        Ok(kept)
     }
 }
 
-fn is_same_variant(
-    one: Option<&std::sync::Arc<PageHead>>,
-    other: Option<&std::sync::Arc<PageHead>>,
-) -> bool {
+fn is_same_variant(one: Option<&Arc<PageHead>>, other: Option<&Arc<PageHead>>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one.vary == other.vary)
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::entry::Handle;
+use super::entry::Entry;
 use super::fence::Verdict;
+use super::store::Slot;
 use super::tier::{Row, Source};
-use super::{Cache, Shared};
+use super::{Cache, Shared, WhenFull};
 use crate::model::{Expiry, Invalidation, Key, Sequence, Tag};
 
 /// One key of a listing.
@@ -44,7 +46,7 @@ pub struct Death {
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// The entries in memory, each with what the rule says about it; not yet swept ones included.
-    pub entries: Vec<(Handle, Verdict)>,
+    pub entries: Vec<(Entry, Verdict)>,
     /// What last ended an entry of this key, as far as remembered.
     pub death: Option<Death>,
     /// The watermark.
@@ -61,22 +63,23 @@ impl Cache {
         limit: usize,
         cursor: Option<&Key>,
     ) -> Listing {
-        let now_ms = self.shared.clock.now_ms();
         let mut found: BTreeMap<Key, Listed> = BTreeMap::new();
         let mut is_cut = false;
-        for (key, slot) in self.shared.store.iter() {
-            let is_wanted = key.as_bytes().starts_with(prefix) && cursor.is_none_or(|c| *key > *c);
-            if !is_wanted {
+        for slot in self.shared.store.iter() {
+            let is_behind = cursor.is_none_or(|cursor| slot.key() > cursor.as_bytes());
+            let Ok(key) = Key::new(slot.key()) else { continue };
+            if !is_behind || !slot.key().starts_with(prefix) {
                 continue;
             }
             let live = slot.entries().iter();
-            let live = live.filter(|entry| self.shared.is_live(key.as_bytes(), entry, now_ms));
-            let live: Vec<&Handle> = live.collect();
+            let live = live.filter(|entry| self.shared.is_live(key.as_bytes(), entry));
+            let live: Vec<&Entry> = live.collect();
             let is_tagged = tag.is_none_or(|tag| live.iter().any(|e| e.tags().contains(tag)));
             if live.is_empty() || !is_tagged {
                 continue;
             }
-            found.insert(Key::clone(&key), listed(Key::clone(&key), &live));
+            let one = listed(key.clone(), &live);
+            found.insert(key, one);
             if found.len() > limit {
                 found.pop_last();
                 is_cut = true;
@@ -88,15 +91,15 @@ impl Cache {
     /// Everything that is known about a key.
     pub fn explain(&self, key: &Key) -> Explanation {
         let shared = &self.shared;
-        let entries: Vec<(Handle, Verdict)> = shared
+        let entries: Vec<(Entry, Verdict)> = shared
             .store
             .get(key.as_bytes())
             .iter()
             .flat_map(|slot| slot.entries())
-            .map(|e| (Handle::clone(e), shared.fence.judge(key.as_bytes(), &e.marks)))
+            .map(|e| (e.clone(), shared.fence.judge(key.as_bytes(), e.marks())))
             .collect();
         let killers =
-            entries.iter().filter_map(|(e, _)| shared.fence.killer(key.as_bytes(), &e.marks));
+            entries.iter().filter_map(|(e, _)| shared.fence.killer(key.as_bytes(), e.marks()));
         let last = killers.max().or_else(|| shared.history.death(key));
         let death = last.map(|sequence| Death {
             sequence,
@@ -105,7 +108,7 @@ impl Cache {
         Explanation { entries, death, applied: shared.fence.applied() }
     }
 
-    /// Number of keys in memory, valid or not yet swept.
+    /// Number of keys in memory, valid or not yet swept; exact.
     pub fn len(&self) -> u64 {
         self.shared.store.len()
     }
@@ -118,6 +121,31 @@ impl Cache {
     /// Resident bytes charged to the budget.
     pub fn bytes(&self) -> u64 {
         self.shared.store.bytes()
+    }
+
+    /// The budget: resident bytes that entries may take.
+    pub fn memory_bytes(&self) -> u64 {
+        self.shared.memory_bytes()
+    }
+
+    /// Changes the budget; evicts down to it, unless eviction is off.
+    pub fn set_memory_bytes(&self, memory_bytes: u64) {
+        self.shared.memory_bytes.store(memory_bytes, Ordering::Relaxed);
+        if self.shared.config.when_full == WhenFull::Evict {
+            self.shared.store.set_bytes_max(memory_bytes);
+        }
+    }
+
+    /// How many parts the memory has, for [`Cache::shard_entries`].
+    pub fn shards(&self) -> usize {
+        self.shared.store.shards()
+    }
+
+    /// The live entries in one part of the memory: to go through all of it without holding it up.
+    pub fn shard_entries(&self, number: usize) -> Vec<Entry> {
+        let slots = self.shared.store.shard_slots(number);
+        let entries = slots.iter().flat_map(Slot::entries);
+        entries.filter(|entry| self.shared.is_live(entry.key(), entry)).cloned().collect()
     }
 
     /// Slots evicted for want of room.
@@ -134,23 +162,23 @@ impl Cache {
     pub fn applied(&self) -> Sequence {
         self.shared.fence.applied()
     }
+}
 
-    /// Lets eviction catch up, so that the counts are exact.
-    pub fn settle(&self) {
-        self.shared.store.settle();
+impl Shared {
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
     }
 }
 
 impl Source for Shared {
     fn rows(&self, key: &Key) -> Vec<Row> {
-        let now_ms = self.clock.now_ms();
         let Some(slot) = self.store.get(key.as_bytes()) else { return Vec::new() };
         let live = slot.entries().iter();
         // Softly purged ones are left out: a purge by key makes them stale in memory alone, and the
         // tier would bring them back fresh.
-        live.filter(|entry| self.is_fresh(key.as_bytes(), entry, now_ms))
+        live.filter(|entry| self.is_fresh(key.as_bytes(), entry))
             .map(|entry| Row {
-                content: entry.content().clone(),
+                content: entry.content(),
                 cas: entry.cas(),
                 birth: entry.birth(),
                 stored_ms: entry.stored_ms(),
@@ -159,7 +187,7 @@ impl Source for Shared {
     }
 }
 
-fn listed(key: Key, entries: &[&Handle]) -> Listed {
+fn listed(key: Key, entries: &[&Entry]) -> Listed {
     let mut tags: Vec<Tag> = entries.iter().flat_map(|entry| entry.tags()).cloned().collect();
     tags.sort();
     tags.dedup();

@@ -80,15 +80,9 @@ impl Cache {
 
     /// Counts the live entries under a prefix by a scan of the memory; not for an I/O thread.
     pub fn count_prefix(&self, prefix: &Key) -> u64 {
-        let now_ms = self.shared.clock.now_ms();
-        let matching = self
-            .shared
-            .store
-            .iter()
-            .filter(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
-        let live =
-            matching.map(|(key, slot)| self.shared.live_entries(key.as_bytes(), &slot, now_ms));
-        live.sum()
+        let shared = &self.shared;
+        let matching = shared.store.iter().filter(|slot| slot.key().starts_with(prefix.as_bytes()));
+        matching.map(|slot| shared.live_entries(slot.key(), &slot)).sum()
     }
 }
 
@@ -103,17 +97,10 @@ impl Shared {
                 affected += self.remove_key(key, *mode, sequence);
             }
         }
-        if !keys.is_empty() && !wide.is_empty() {
-            // What was removed by key is no longer there to be counted by its tags and URL.
-            self.store.settle();
-        }
         for (target, mode) in &wide {
             let live = self.fence.raise(target, *mode, sequence);
             affected += match target {
-                Target::Everything => {
-                    self.store.settle();
-                    self.store.len()
-                }
+                Target::Everything => self.store.len(),
                 _ => live.unwrap_or(0),
             };
         }
@@ -134,14 +121,18 @@ impl Shared {
             self.loads.supersede(key);
         }
         let Some(slot) = self.store.get(key.as_bytes()) else { return 0 };
-        let affected = self.live_entries(key.as_bytes(), &slot, self.clock.now_ms());
+        let affected = self.live_entries(key.as_bytes(), &slot);
         match (&slot, mode) {
             (Slot::Pages(pages), Mode::Soft) => {
                 for head in pages.iter().filter_map(|page| page.page()) {
                     self.fence.raise(&Target::Url(head.url.clone()), mode, sequence);
                 }
             }
-            (Slot::Item(_), _) | (Slot::Pages(_), Mode::Hard) => {
+            (Slot::Item(item), Mode::Soft) => {
+                let outdated = self.outdated(item);
+                self.store.put(Slot::Item(outdated));
+            }
+            (Slot::Item(_) | Slot::Pages(_), Mode::Hard) => {
                 self.store.remove(key.as_bytes());
             }
         }
@@ -151,7 +142,7 @@ impl Shared {
         affected
     }
 
-    fn live_entries(&self, key: &[u8], slot: &Slot, now_ms: u64) -> u64 {
-        slot.entries().iter().filter(|entry| self.is_live(key, entry, now_ms)).count() as u64
+    fn live_entries(&self, key: &[u8], slot: &Slot) -> u64 {
+        slot.entries().iter().filter(|entry| self.is_live(key, entry)).count() as u64
     }
 }

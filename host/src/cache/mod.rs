@@ -11,6 +11,7 @@
 //! No protocol, no SQL, no Wasm. What a page or an item looks like on a wire is the front doors'
 //! business; what lies below is behind the [`tier::Tier`] trait.
 
+mod bits;
 mod budget;
 mod entry;
 mod fence;
@@ -48,15 +49,19 @@ use flights::Flights;
 use history::History;
 use store::Store;
 
-pub use entry::{Entry, Handle};
+pub use bits::Bits;
+pub use entry::Entry;
+/// What readers hold of an entry: the entry itself, cheap to clone.
+pub type Handle = Entry;
 pub use fence::{Claim, FenceFull, Verdict};
 pub use fill::Refusal;
 pub use flights::{Landing, Lease, Role, Waiter};
 pub use inspect::{Death, Explanation, Listed, Listing};
 pub use invalidate::{Applied, InvalidateError};
+pub use read::Sight;
 pub use stats::Stats;
 pub use sweep::Swept;
-pub use update::{Change, Draft, UpdateError};
+pub use update::{Basis, Cas, Change, Draft, Revision, UpdateError};
 
 /// Locks over the keys; two clients seldom change keys of the same stripe.
 const STRIPES: usize = 1024;
@@ -74,7 +79,7 @@ pub enum WhenFull {
 /// The operator's choices for the memory.
 #[derive(Debug, Clone)]
 pub struct CacheConfig {
-    /// Resident bytes that entries may take.
+    /// Resident bytes that entries may take at the start; see [`Cache::memory_bytes`].
     pub memory_bytes: u64,
     /// Largest value.
     pub item_bytes_max: usize,
@@ -100,6 +105,7 @@ pub struct Cache {
 /// What all clones share.
 struct Shared {
     config: CacheConfig,
+    memory_bytes: AtomicU64,
     clock: Clock,
     store: Store,
     fence: Fence,
@@ -137,6 +143,7 @@ impl Cache {
             fence.raise(&row.target, row.mode, row.sequence);
         }
         let shared = Arc::new(Shared {
+            memory_bytes: AtomicU64::new(config.memory_bytes),
             store: Store::new(bytes_max),
             fence,
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),

@@ -10,7 +10,9 @@ use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 
-use super::{Cache, CacheConfig, Change, Claim, Draft, Recovered, Verdict, WhenFull};
+use super::{
+    Basis, Cache, CacheConfig, Change, Claim, Draft, Recovered, Revision, Sight, Verdict, WhenFull,
+};
 use crate::clock::Clock;
 use crate::model::{Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Tag, Target};
 
@@ -77,6 +79,8 @@ struct Stored {
     birth: usize,
     tags: u8,
     is_page: bool,
+    /// An item whose key was purged softly.
+    is_outdated: bool,
     expires_ms: u64,
 }
 
@@ -188,15 +192,14 @@ impl World {
         let expires_ms = self.expires_ms(ttl_s);
         let body = self.body();
         let draft = Draft {
-            body: Bytes::from(body.clone()),
-            flags: 0,
             expires: Expiry::at_ms(expires_ms),
             tags: names(tags),
-            claim: fill.map(|(claim, _)| claim),
+            basis: fill.map_or(Basis::Now, |(claim, _)| Basis::Claim(claim)),
+            ..Draft::new(Bytes::from(body.clone()))
         };
         let outcome = now(self.cache.update(&self.key(key), |_| (Change::Put(draft), ())));
         let birth = fill.map_or(self.made.len(), |(_, birth)| birth);
-        let entry = Stored { body, birth, tags, is_page: false, expires_ms };
+        let entry = Stored { body, birth, tags, is_page: false, is_outdated: false, expires_ms };
         let is_refused =
             self.verdict(key, &entry) == Verdict::Dead || self.was_key_removed_since(key, birth);
         assert_eq!(outcome.is_err(), is_refused, "{outcome:?}");
@@ -208,12 +211,15 @@ impl World {
     fn append(&mut self, key: usize) {
         let outcome = now(self.cache.update(&self.key(key), |current| match current {
             Some(entry) if entry.page().is_none() => {
-                let body = [entry.body().as_ref(), b"+"].concat();
-                (Change::Derive(Bytes::from(body)), true)
+                let body = [entry.body(), b"+"].concat();
+                let body = Some(Bytes::from(body));
+                (Change::Revise(Revision { body, ..Revision::default() }), true)
             }
             _ => (Change::Keep, false),
         }));
-        let expected = self.live(key).filter(|(e, v)| !e.is_page && *v == Verdict::Fresh);
+        let expected = self.live(key);
+        let expected =
+            expected.filter(|(e, v)| !e.is_page && !e.is_outdated && *v == Verdict::Fresh);
         assert_eq!(outcome.unwrap().0, expected.is_some());
         if expected.is_some() {
             self.stored.get_mut(&key).unwrap().body.push(b'+');
@@ -241,7 +247,7 @@ impl World {
             tags: names(tags),
         };
         let outcome = self.cache.store_page(&self.key(key), claim, content);
-        let entry = Stored { body, birth, tags, is_page: true, expires_ms };
+        let entry = Stored { body, birth, tags, is_page: true, is_outdated: false, expires_ms };
         let is_older = self.live(key).is_some_and(|(old, _)| old.is_page && old.birth > birth);
         let is_refused = is_older
             || self.verdict(key, &entry) == Verdict::Dead
@@ -265,9 +271,14 @@ impl World {
         let applied = now(self.cache.invalidate(invalidation)).unwrap();
         assert_eq!(applied.sequence, self.cache.claim().since, "acknowledged is applied");
         if let Aim::Key(key) = target {
-            // Softly, a page is only marked; an item goes, as memcached has no word for stale.
-            let is_marked = mode == Mode::Soft && self.stored.get(&key).is_some_and(|e| e.is_page);
-            if is_marked {
+            // Softly, an item is marked for those who can be told, a page by its URL.
+            let is_soft = mode == Mode::Soft;
+            if is_soft && let Some(item) = self.stored.get_mut(&key).filter(|e| !e.is_page) {
+                item.is_outdated = true;
+                self.made.push(Made { target, mode });
+                return;
+            }
+            if is_soft && self.stored.contains_key(&key) {
                 self.made.push(Made { target: Aim::Key(key), mode });
                 // The same sequence: one step of the reference stands for both.
                 self.made.push(Made { target: Aim::Url(key), mode });
@@ -287,7 +298,11 @@ impl World {
 
     fn get(&mut self, key: usize) {
         let found = now(self.cache.get(KEYS[key].as_bytes()));
-        let expected = self.live(key).filter(|(_, verdict)| *verdict == Verdict::Fresh);
+        let seen = self.cache.peek_as_seen(KEYS[key].as_bytes(), Sight::WithStale);
+        let seen = seen.map(|entry| entry.body().to_vec());
+        let expected = self.live(key).filter(|(e, v)| !e.is_page || *v == Verdict::Fresh);
+        assert_eq!(seen, expected.map(|(entry, _)| entry.body), "stale items can be seen");
+        let expected = self.live(key).filter(|(e, v)| !e.is_outdated && *v == Verdict::Fresh);
         assert_eq!(
             found.map(|entry| entry.body().to_vec()),
             expected.map(|(entry, _)| entry.body),

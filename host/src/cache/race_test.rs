@@ -10,9 +10,9 @@ use std::thread;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::{Cache, CacheConfig, Change, Claim, Draft, Recovered, WhenFull};
+use super::{Basis, Cache, CacheConfig, Change, Claim, Draft, Recovered, WhenFull};
 use crate::clock::Clock;
-use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
+use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
 
 /// A race ends after so many invalidations, and not before so many reads found something.
 const INVALIDATIONS: u64 = 20_000;
@@ -73,11 +73,9 @@ impl World {
                 thread::yield_now();
             }
             let draft = Draft {
-                body: Bytes::from(version.to_string()),
-                flags: 0,
-                expires: Expiry::NEVER,
                 tags: vec![Tag::new("t").unwrap()],
-                claim: Some(claim),
+                basis: Basis::Claim(claim),
+                ..Draft::new(Bytes::from(version.to_string()))
             };
             // Refused where the fence has moved; that is the point.
             let _ = self.cache.update(&self.key, |_| (Change::Put(draft), ())).now_or_never();

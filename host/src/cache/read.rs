@@ -1,39 +1,76 @@
 //! Reading: memory first, then the tier, and the rule on the way out.
 
-use super::entry::{Entry, Handle};
-use super::fence::{Claim, Marks, Verdict};
+use std::sync::Arc;
+
+use super::bits::Bits;
+use super::entry::{Entry, Making};
+use super::fence::{Claim, Marks, Verdict, cells_of};
 use super::flights::{Landing, Role};
 use super::store::Slot;
 use super::tier::Row;
 use super::{Cache, Shared};
-use crate::model::{Key, Kind, PageHead};
+use crate::model::{Expiry, Key, Kind, PageHead};
+
+/// What a reader without HTTP can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Fresh entries alone: it could not be told that one is stale.
+    Fresh,
+    /// Softly purged and outdated items, too; [`Cache::is_stale`] tells.
+    WithStale,
+}
 
 impl Cache {
     /// The value of a key as every protocol sees it: an item, or the representation of a page that
     /// has no variants and no content coding. Asks the tier where memory has nothing.
-    pub async fn get(&self, key: &[u8]) -> Option<Handle> {
-        if let Some(found) = self.peek(key) {
+    pub async fn get(&self, key: &[u8]) -> Option<Entry> {
+        self.get_as_seen(key, Sight::Fresh).await
+    }
+
+    /// Like [`Cache::get`], for readers that can be shown stale items.
+    pub async fn get_as_seen(&self, key: &[u8], sight: Sight) -> Option<Entry> {
+        if let Some(found) = self.peek_as_seen(key, sight) {
             return Some(found);
         }
         self.load(key).await;
-        self.shared.tier.as_ref().and_then(|_| self.peek(key))
+        self.shared.tier.as_ref().and_then(|_| self.peek_as_seen(key, sight))
+    }
+
+    /// Whether an entry may be shown only to those who are told that it is stale.
+    pub fn is_stale(&self, key: &[u8], entry: &Entry) -> bool {
+        entry.bits().has(Bits::STALE)
+            || self.shared.fence.judge(key, entry.marks()) != Verdict::Fresh
     }
 
     /// Like [`Cache::get`], from memory alone.
-    pub fn peek(&self, key: &[u8]) -> Option<Handle> {
+    pub fn peek(&self, key: &[u8]) -> Option<Entry> {
+        self.peek_as_seen(key, Sight::Fresh)
+    }
+
+    /// Like [`Cache::get_as_seen`], from memory alone.
+    pub fn peek_as_seen(&self, key: &[u8], sight: Sight) -> Option<Entry> {
         let shared = &self.shared;
         let slot = shared.store.get(key)?;
+        if let Slot::Item(entry) = slot {
+            return match shared.life(key, &entry) {
+                Life::Good(verdict) => is_shown(&entry, verdict, sight).then_some(entry),
+                Life::Over => {
+                    shared.bury(key);
+                    None
+                }
+            };
+        }
         let now_ms = shared.clock.now_ms();
         let mut is_any_gone = false;
-        let found = slot.entries().iter().find(|entry| match shared.life(key, entry, now_ms) {
+        let found = slot.entries().iter().find(|entry| match shared.life(key, entry) {
             Life::Over => {
                 is_any_gone = true;
                 false
             }
-            Life::Good(verdict) => verdict == Verdict::Fresh && is_plain(entry, now_ms),
+            Life::Good(verdict) => is_plain(entry, verdict, now_ms, sight),
         });
         if is_any_gone {
-            shared.bury(key, now_ms);
+            shared.bury(key);
         }
         found.cloned()
     }
@@ -44,7 +81,7 @@ impl Cache {
         &self,
         key: &Key,
         select: impl Fn(&PageHead) -> bool,
-    ) -> Option<(Handle, Verdict)> {
+    ) -> Option<(Entry, Verdict)> {
         let found = self.peek_page(key, &select);
         if found.is_some() || self.shared.tier.is_none() {
             return found;
@@ -57,16 +94,15 @@ impl Cache {
         &self,
         key: &Key,
         select: &impl Fn(&PageHead) -> bool,
-    ) -> Option<(Handle, Verdict)> {
+    ) -> Option<(Entry, Verdict)> {
         let shared = &self.shared;
         let slot = shared.store.get(key.as_bytes())?;
-        let now_ms = shared.clock.now_ms();
         let mut is_any_gone = false;
         // The latest first: what the origin varies by may have changed (RFC 9111 §4.1).
         let found = slot.entries().iter().rev().find_map(|entry| {
             let head = entry.page().filter(|head| select(head));
-            match (head, shared.life(key.as_bytes(), entry, now_ms)) {
-                (Some(_), Life::Good(verdict)) => Some((Handle::clone(entry), verdict)),
+            match (head, shared.life(key.as_bytes(), entry)) {
+                (Some(_), Life::Good(verdict)) => Some((Entry::clone(entry), verdict)),
                 (None, Life::Good(_)) => None,
                 (_, Life::Over) => {
                     is_any_gone = true;
@@ -75,7 +111,7 @@ impl Cache {
             }
         });
         if is_any_gone {
-            shared.bury(key.as_bytes(), now_ms);
+            shared.bury(key.as_bytes());
         }
         found
     }
@@ -121,41 +157,37 @@ pub(super) enum Life {
 }
 
 impl Shared {
-    pub(super) fn life(&self, key: &[u8], entry: &Entry, now_ms: u64) -> Life {
-        if entry.expires().is_past(now_ms) {
+    pub(super) fn life(&self, key: &[u8], entry: &Entry) -> Life {
+        // Most items never expire: the clock is asked only for those that do.
+        if entry.expires() != Expiry::NEVER && entry.expires().is_past(self.clock.now_ms()) {
             return Life::Over;
         }
-        match self.fence.judge(key, &entry.marks) {
+        match self.fence.judge(key, entry.marks()) {
             Verdict::Dead => Life::Over,
             verdict => Life::Good(verdict),
         }
     }
 
-    /// Whether an entry is what a client without HTTP may read: an item, or a fresh page of one
-    /// variant as the origin's plain bytes. Softly purged is gone for it.
-    pub(super) fn is_readable(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
-        self.is_fresh(key, entry, now_ms) && is_plain(entry, now_ms)
-    }
-
     /// Whether nothing has made an entry invalid or stale.
-    pub(super) fn is_fresh(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
-        matches!(self.life(key, entry, now_ms), Life::Good(Verdict::Fresh))
+    pub(super) fn is_fresh(&self, key: &[u8], entry: &Entry) -> bool {
+        matches!(self.life(key, entry), Life::Good(Verdict::Fresh))
+            && !entry.bits().has(Bits::STALE)
     }
 
     /// Whether an entry may still be served, fresh or stale.
-    pub(super) fn is_live(&self, key: &[u8], entry: &Entry, now_ms: u64) -> bool {
-        matches!(self.life(key, entry, now_ms), Life::Good(_))
+    pub(super) fn is_live(&self, key: &[u8], entry: &Entry) -> bool {
+        matches!(self.life(key, entry), Life::Good(_))
     }
 
     /// Takes the entries of a key that are over out of memory. Returns how many there were.
-    pub(super) fn bury(&self, key: &[u8], now_ms: u64) -> usize {
+    pub(super) fn bury(&self, key: &[u8]) -> usize {
         let _stripe = self.stripe(key);
         let Some(slot) = self.store.get(key) else { return 0 };
         let Ok(key) = Key::new(key) else { return 0 };
         let (live, over): (Vec<_>, Vec<_>) =
-            slot.entries().iter().cloned().partition(|e| self.is_live(key.as_bytes(), e, now_ms));
+            slot.entries().iter().cloned().partition(|e| self.is_live(key.as_bytes(), e));
         for entry in &over {
-            match self.fence.killer(key.as_bytes(), &entry.marks) {
+            match self.fence.killer(key.as_bytes(), entry.marks()) {
                 Some(sequence) => {
                     self.stats.invalid.inc();
                     self.history.note_death(&key, sequence);
@@ -170,7 +202,7 @@ impl Shared {
             (false, true) => {
                 self.store.remove(key.as_bytes());
             }
-            (false, false) => self.store.put(key, Slot::Pages(live.into())),
+            (false, false) => self.store.put(Slot::Pages(Arc::new(live))),
         }
         over.len()
     }
@@ -179,32 +211,39 @@ impl Shared {
     fn adopt(&self, key: &Key, rows: Vec<Row>, claim: Claim) {
         let now_ms = self.clock.now_ms();
         let is_item = rows.iter().any(|row| matches!(row.content.kind, Kind::Item { .. }));
-        let entries: Vec<Handle> = rows
+        let entries: Vec<Entry> = rows
             .into_iter()
             .filter(|row| !row.content.expires.is_past(now_ms))
             .filter_map(|row| {
                 let cells = self.fence.intern(Self::targets(&row.content)).ok()?;
                 let claim = Claim { birth: row.birth, since: claim.since };
-                self.fence.admits(key, claim, &cells).then(|| {
-                    let marks = Marks::new(row.birth, cells);
-                    Handle::new(Entry::new(row.content, row.cas, row.stored_ms, marks))
+                self.fence.admits(key, claim, cells_of(&cells)).then(|| {
+                    let making = Making::new(Marks::new(row.birth, cells), row.cas, row.stored_ms);
+                    Entry::new(key.as_bytes(), row.content, making)
                 })
             })
             .collect();
         let slot = match (is_item, entries.as_slice()) {
             (_, []) => return,
-            (true, [item, ..]) => Slot::Item(Handle::clone(item)),
-            (false, _) => Slot::Pages(entries.into()),
+            (true, [item, ..]) => Slot::Item(item.clone()),
+            (false, _) => Slot::Pages(Arc::new(entries)),
         };
-        self.store.put(key.clone(), slot);
+        self.store.put(slot);
     }
 }
 
-fn is_plain(entry: &Entry, now_ms: u64) -> bool {
-    entry.page().is_none_or(|head| {
-        head.vary.is_empty()
-            && head.status == http::StatusCode::OK
-            && !head.headers.contains_key(http::header::CONTENT_ENCODING)
-            && head.is_fresh(now_ms)
-    })
+/// Whether a live entry is what a client without HTTP may read: an item, or a fresh page of one
+/// variant as the origin's plain bytes.
+pub(super) fn is_plain(entry: &Entry, verdict: Verdict, now_ms: u64, sight: Sight) -> bool {
+    let Some(head) = entry.page() else { return is_shown(entry, verdict, sight) };
+    verdict == Verdict::Fresh
+        && head.vary.is_empty()
+        && head.status == http::StatusCode::OK
+        && !head.headers.contains_key(http::header::CONTENT_ENCODING)
+        && head.is_fresh(now_ms)
+}
+
+/// Whether a live item is shown.
+fn is_shown(item: &Entry, verdict: Verdict, sight: Sight) -> bool {
+    sight == Sight::WithStale || (verdict == Verdict::Fresh && !item.bits().has(Bits::STALE))
 }

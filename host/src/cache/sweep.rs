@@ -1,17 +1,17 @@
 //! Giving memory back: dead entries are reclaimed in the background, and the fence's rows after
 //! them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::fence::Verdict;
 use super::read::Life;
+use super::store::Slot;
 use super::{Cache, Shared};
 use crate::limits::FILL_MS_MAX;
-use crate::model::{Key, Sequence};
+use crate::model::Sequence;
 
-/// Entries judged before other threads get a turn.
-const ENTRIES_PER_STEP: usize = 1_000;
+/// Slots judged before other threads get a turn.
+const SLOTS_PER_STEP: usize = 1_000;
 
 /// Between two sweeps at least, however much is invalidated.
 const PAUSE_MS: u64 = 1_000;
@@ -36,13 +36,13 @@ impl Cache {
 
     /// Removes every entry that is expired or invalid.
     pub async fn sweep(&self) -> Swept {
-        let keys: Vec<Arc<Key>> = self.shared.store.iter().map(|(key, _)| key).collect();
         let mut swept = Swept::default();
-        for step in keys.chunks(ENTRIES_PER_STEP) {
-            self.shared.sweep_step(step, &mut swept);
-            tokio::task::yield_now().await;
+        for number in 0..self.shared.store.shards() {
+            for step in self.shared.store.shard_slots(number).chunks(SLOTS_PER_STEP) {
+                self.shared.sweep_step(step, &mut swept);
+                tokio::task::yield_now().await;
+            }
         }
-        self.shared.store.settle();
         swept
     }
 
@@ -54,20 +54,18 @@ impl Cache {
 }
 
 impl Shared {
-    fn sweep_step(&self, keys: &[Arc<Key>], swept: &mut Swept) {
-        let now_ms = self.clock.now_ms();
-        for key in keys {
-            let Some(slot) = self.store.get(key.as_bytes()) else { continue };
+    fn sweep_step(&self, slots: &[Slot], swept: &mut Swept) {
+        for slot in slots {
             let mut is_any_over = false;
             for entry in slot.entries() {
-                match self.life(key.as_bytes(), entry, now_ms) {
+                match self.life(slot.key(), entry) {
                     Life::Good(Verdict::Stale) => swept.note_stale(entry.birth().sequence()),
                     Life::Good(_) => {}
                     Life::Over => is_any_over = true,
                 }
             }
             if is_any_over {
-                swept.buried += self.bury(key.as_bytes(), now_ms);
+                swept.buried += self.bury(slot.key());
             }
         }
     }

@@ -18,7 +18,7 @@ fn key(name: &str) -> Key {
 
 fn draft(body: impl Into<Bytes>, tags: &[&str]) -> Draft {
     let tags = tags.iter().map(|tag| Tag::new(tag).unwrap()).collect();
-    Draft { body: body.into(), flags: 0, expires: Expiry::NEVER, tags, claim: None }
+    Draft { tags, ..Draft::new(body.into()) }
 }
 
 async fn set(cache: &Cache, name: &str, draft: Draft) -> Result<(), UpdateError> {
@@ -39,7 +39,6 @@ async fn a_value_just_stored_is_readable_also_when_memory_is_full() {
         set(&cache, &name, draft(vec![0u8; 544 << 10], &[])).await.unwrap();
         assert!(cache.peek(name.as_bytes()).is_some(), "{name} was acknowledged as stored");
     }
-    cache.settle();
     assert!(cache.evictions() > 0);
     assert!(cache.bytes() <= 48 << 20, "{} bytes are charged", cache.bytes());
 }
@@ -66,7 +65,7 @@ async fn a_fill_in_flight_during_a_removal_of_its_key_is_not_kept() {
     let cache = cache(1 << 20, WhenFull::Evict);
     let claim = cache.claim();
     purge(&cache, Target::Key(key("k"))).await;
-    let fill = Draft { claim: Some(claim), ..draft("old", &[]) };
+    let fill = Draft { basis: Basis::Claim(claim), ..draft("old", &[]) };
     assert_eq!(set(&cache, "k", fill).await, Err(UpdateError::Fenced));
     assert!(cache.peek(b"k").is_none());
     assert_eq!(cache.stats().refused_fills.get(), 1);

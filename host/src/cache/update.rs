@@ -1,9 +1,13 @@
 //! Items written by clients: one closure decides about the present entry, under the key's stripe.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::entry::{Entry, Handle};
-use super::fence::{Claim, FenceFull, Marks};
+use super::bits::Bits;
+use super::entry::{Entry, Making};
+use super::fence::{Cell, Claim, FenceFull, Marks, Verdict, cells_of};
+use super::read::{Life, Sight, is_plain};
 use super::store::Slot;
 use super::tier::{BoxFuture, TierError};
 use super::{Cache, Shared, budget};
@@ -21,9 +25,68 @@ pub struct Draft {
     pub expires: Expiry,
     /// Its tags.
     pub tags: Vec<Tag>,
-    /// What the data is known to include: the claim of the miss before it, or `None` for data that
-    /// counts as read now.
-    pub claim: Option<Claim>,
+    /// How new its data is.
+    pub basis: Basis,
+    /// The CAS unique it gets.
+    pub cas: Cas,
+    /// What clients of the meta protocol are to see beside the value.
+    pub bits: Bits,
+}
+
+impl Draft {
+    /// A value that counts as read now and never expires; change what is different.
+    pub fn new(body: Bytes) -> Self {
+        Self {
+            body,
+            flags: 0,
+            expires: Expiry::NEVER,
+            tags: Vec::new(),
+            basis: Basis::Now,
+            cas: Cas::Next,
+            bits: Bits::NONE,
+        }
+    }
+}
+
+/// What the data of a client's value is known to include.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Everything: it counts as read now.
+    Now,
+    /// What was applied when its miss was decided.
+    Claim(Claim),
+    /// What its client has read with the present entry (a lease, `cas`): while that entry is fresh
+    /// so is this value, as far as it depends on the same targets. What it depends on in addition
+    /// must not have been invalidated since that entry's birth. Of a stale entry it takes over the
+    /// birth, and is stale, too.
+    Present,
+}
+
+/// The CAS unique of a changed entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cas {
+    /// One that was never used.
+    #[default]
+    Next,
+    /// The present entry's; that of a new one as [`Cas::Next`].
+    Same,
+    /// The client's own (`E` of the meta protocol).
+    Given(u64),
+}
+
+/// How the present entry is to be changed. What is `None` stays, and so do birth and tags.
+#[derive(Debug, Clone, Default)]
+pub struct Revision {
+    /// Another value, computed from what is there.
+    pub body: Option<Bytes>,
+    /// Other client flags.
+    pub flags: Option<u32>,
+    /// Another expiry.
+    pub expires: Option<Expiry>,
+    /// The CAS unique.
+    pub cas: Cas,
+    /// Other bits.
+    pub bits: Option<Bits>,
 }
 
 /// What the closure of [`Cache::update`] wants done.
@@ -33,10 +96,9 @@ pub enum Change {
     Keep,
     /// Store this in place of what is there.
     Put(Draft),
-    /// Store this, computed from what is there: its birth and tags stay.
-    Derive(Bytes),
-    /// Give the present entry this expiry; value and CAS stay.
-    Retime(Expiry),
+    /// Change the present entry in some respects. A page is left as it is: what it says and how
+    /// long it is good is for its origin to say.
+    Revise(Revision),
     /// Take it out.
     Remove,
 }
@@ -65,7 +127,7 @@ pub enum UpdateError {
 }
 
 /// What the closure tells, and the entry stored.
-type Outcome<R> = Result<(R, Option<Handle>), UpdateError>;
+type Outcome<R> = Result<(R, Option<Entry>), UpdateError>;
 
 /// Ends when the tier holds nothing older.
 type Durable = BoxFuture<Result<(), TierError>>;
@@ -74,17 +136,27 @@ impl Cache {
     /// Decides about the entry of a key and carries the decision out as one step.
     ///
     /// `decide` sees the live entry (also a page's, as [`Cache::get`] shows it) and returns what to
-    /// do and what to tell its caller; the handle is that of the entry stored, if one was. With a
+    /// do and what to tell its caller; the entry is the one stored, if one was. With a
     /// tier, the future ends when the tier holds nothing older than the change.
     pub async fn update<R>(
         &self,
         key: &Key,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
-    ) -> Result<(R, Option<Handle>), UpdateError> {
-        if self.shared.tier.is_some() && self.peek(key.as_bytes()).is_none() {
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>), UpdateError> {
+        self.update_as_seen(key, Sight::Fresh, decide).await
+    }
+
+    /// Like [`Cache::update`], for clients that can be shown stale items.
+    pub async fn update_as_seen<R>(
+        &self,
+        key: &Key,
+        sight: Sight,
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>), UpdateError> {
+        if self.shared.tier.is_some() && self.peek_as_seen(key.as_bytes(), sight).is_none() {
             self.load(key.as_bytes()).await;
         }
-        let (outcome, durable) = self.update_memory(key, decide);
+        let (outcome, durable) = self.update_memory(key, sight, decide);
         if let Some(durable) = durable {
             durable.await.inspect_err(|_| {
                 self.shared.stats.tier_errors.inc();
@@ -98,12 +170,13 @@ impl Cache {
     fn update_memory<R>(
         &self,
         key: &Key,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
+        sight: Sight,
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
     ) -> (Outcome<R>, Option<Durable>) {
         // Looks before it takes the stripe: burying what is over takes the stripe itself.
-        let _ = self.peek(key.as_bytes());
+        let _ = self.peek_as_seen(key.as_bytes(), sight);
         let _stripe = self.shared.stripe(key.as_bytes());
-        let outcome = self.change_memory(key, decide);
+        let outcome = self.change_memory(key, sight, decide);
         let is_changed = match &outcome {
             Ok((_, _, is_changed)) => *is_changed,
             Err(error) => *error == UpdateError::Full,
@@ -119,52 +192,36 @@ impl Cache {
     fn change_memory<R>(
         &self,
         key: &Key,
-        decide: impl FnOnce(Option<&Handle>) -> (Change, R),
-    ) -> Result<(R, Option<Handle>, bool), UpdateError> {
+        sight: Sight,
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>, bool), UpdateError> {
         let shared = &self.shared;
         let now_ms = shared.clock.now_ms();
         // Before the present entry is judged: what replaces it is no newer than that judgement.
         let born = Claim::at(shared.fence.applied());
         let present = shared.store.get(key.as_bytes());
-        let current = present.as_ref().and_then(|slot| shared.plain(key, slot, now_ms));
+        let current = present.as_ref().and_then(|slot| shared.plain(key, slot, now_ms, sight));
         let (change, told) = decide(current);
         let stored = match (change, current) {
-            (Change::Keep, _) | (Change::Derive(_) | Change::Retime(_), None) => {
-                return Ok((told, None, false));
-            }
-            // How long a page is good is for HTTP to say, and what it says for its origin.
-            (Change::Derive(_) | Change::Retime(_), Some(old)) if old.page().is_some() => {
+            (Change::Keep, _) | (Change::Revise(_), None) => return Ok((told, None, false)),
+            (Change::Revise(_), Some(old)) if old.page().is_some() => {
                 return Ok((told, None, false));
             }
             (Change::Remove, _) => {
                 shared.store.remove(key.as_bytes());
                 None
             }
-            (Change::Put(draft), _) => Some(shared.entry_of(key, draft, born, now_ms)?),
-            (Change::Derive(body), Some(old)) => {
-                let content = Content {
-                    body,
-                    kind: Kind::Item { flags: old.flags() },
-                    ..old.content().clone()
-                };
-                let marks = Marks::new(old.birth(), old.marks.cells());
-                Some(Entry::new(content, shared.next_cas(), now_ms, marks))
-            }
-            (Change::Retime(expires), Some(old)) => {
-                let content = Content { expires, ..old.content().clone() };
-                let marks = Marks::new(old.birth(), old.marks.cells());
-                Some(Entry::new(content, old.cas(), old.stored_ms(), marks))
-            }
+            (Change::Put(draft), _) => Some(shared.entry_of(key, draft, current, born)?),
+            (Change::Revise(revision), Some(old)) => Some(shared.revised(old, revision)),
         };
-        let stored = stored.map(Handle::new);
         if let Some(entry) = &stored {
-            let slot = Slot::Item(Handle::clone(entry));
-            if !shared.has_room(key, &slot) {
+            let slot = Slot::Item(entry.clone());
+            if !shared.has_room(&slot) {
                 // The client means the old value to be gone, as in memcached.
                 shared.store.remove(key.as_bytes());
                 return Err(UpdateError::Full);
             }
-            shared.store.put(key.clone(), slot);
+            shared.store.put(slot);
             shared.stats.stores.inc();
         }
         Ok((told, stored, true))
@@ -173,20 +230,31 @@ impl Cache {
 
 impl Shared {
     /// The entry of a slot that clients without HTTP see.
-    fn plain<'slot>(&self, key: &Key, slot: &'slot Slot, now_ms: u64) -> Option<&'slot Handle> {
-        slot.entries().iter().find(|entry| self.is_readable(key.as_bytes(), entry, now_ms))
+    fn plain<'slot>(
+        &self,
+        key: &Key,
+        slot: &'slot Slot,
+        now_ms: u64,
+        sight: Sight,
+    ) -> Option<&'slot Entry> {
+        let is_seen = |entry: &&Entry| match self.life(key.as_bytes(), entry) {
+            Life::Good(verdict) => is_plain(entry, verdict, now_ms, sight),
+            Life::Over => false,
+        };
+        slot.entries().iter().find(is_seen)
     }
 
     fn entry_of(
         &self,
         key: &Key,
         draft: Draft,
+        present: Option<&Entry>,
         born: Claim,
-        now_ms: u64,
     ) -> Result<Entry, UpdateError> {
         if draft.tags.len() > TAGS_PER_ENTRY_MAX {
             return Err(UpdateError::TooManyTags { tags: draft.tags.len() });
         }
+        let cas = self.cas_of(draft.cas, present);
         let content = Content {
             body: draft.body,
             kind: Kind::Item { flags: draft.flags },
@@ -194,29 +262,80 @@ impl Shared {
             tags: draft.tags,
         };
         let cells = self.fence.intern(Self::targets(&content))?;
-        let claim = draft.claim.unwrap_or(born);
-        if draft.claim.is_some() && !self.fence.admits(key, claim, &cells) {
+        let all = cells_of(&cells);
+        let (birth, is_admitted) = match (draft.basis, present) {
+            (Basis::Now, _) | (Basis::Present, None) => (born.birth, true),
+            (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, all)),
+            (Basis::Present, Some(present)) => {
+                let is_fresh = self.fence.judge(key.as_bytes(), present.marks()) == Verdict::Fresh;
+                match added(all, present.marks()) {
+                    added if added.is_empty() && is_fresh => (born.birth, true),
+                    added => {
+                        let birth = present.birth();
+                        let claim = Claim { birth, since: born.since };
+                        (birth, added.is_empty() || self.fence.admits(key, claim, &added))
+                    }
+                }
+            }
+        };
+        if !is_admitted {
             self.stats.refused_fills.inc();
             return Err(UpdateError::Fenced);
         }
-        Ok(Entry::new(content, self.next_cas(), now_ms, Marks::new(claim.birth, cells)))
+        let now_ms = self.clock.now_ms();
+        let making = Making::new(Marks::new(birth, cells), cas, now_ms);
+        Ok(Entry::new(key.as_bytes(), content, Making { bits: draft.bits, ..making }))
+    }
+
+    fn revised(&self, old: &Entry, revision: Revision) -> Entry {
+        let is_new_value = revision.body.is_some();
+        let content = Content {
+            body: revision.body.unwrap_or_else(|| old.body_bytes()),
+            kind: Kind::Item { flags: revision.flags.unwrap_or(old.flags()) },
+            expires: revision.expires.unwrap_or(old.expires()),
+            tags: old.tags().to_vec(),
+        };
+        let stored_ms = if is_new_value { self.clock.now_ms() } else { old.stored_ms() };
+        let making = Making {
+            marks: Marks::new(old.birth(), old.marks().cell_set()),
+            cas: self.cas_of(revision.cas, Some(old)),
+            stored_ms,
+            accessed_s: old.accessed_s(),
+            bits: revision.bits.unwrap_or(old.bits()),
+        };
+        Entry::new(old.key(), content, making)
+    }
+
+    /// An item that may be shown as stale from now on. What was read with it is not stored by its
+    /// unique any more, and one client may win the right to recache it.
+    pub(super) fn outdated(&self, old: &Entry) -> Entry {
+        let bits = old.bits().with(Bits::STALE).without(Bits::WON);
+        self.revised(old, Revision { bits: Some(bits), ..Revision::default() })
+    }
+
+    fn cas_of(&self, cas: Cas, present: Option<&Entry>) -> u64 {
+        match (cas, present) {
+            (Cas::Given(unique), _) => unique,
+            (Cas::Same, Some(present)) => present.cas(),
+            (Cas::Next, _) | (Cas::Same, None) => self.next_cas(),
+        }
     }
 
     /// Whether a newcomer may be stored: always, unless memory is full and eviction is off.
-    pub(super) fn has_room(&self, key: &Key, slot: &Slot) -> bool {
+    pub(super) fn has_room(&self, slot: &Slot) -> bool {
         if self.config.when_full == super::WhenFull::Evict {
             return true;
         }
-        let bytes = budget::slot_bytes(key, slot);
-        let fits = || self.store.bytes() + bytes <= self.config.memory_bytes;
-        if fits() {
-            return true;
-        }
-        self.store.settle();
-        let is_room = fits();
+        let is_room = self.store.bytes() + budget::slot_bytes(slot) <= self.memory_bytes();
         if !is_room {
             self.stats.refused_full.inc();
         }
         is_room
     }
+}
+
+/// The cells that an entry of these marks does not have.
+fn added(cells: &[Arc<Cell>], marks: &Marks) -> Vec<Arc<Cell>> {
+    let is_new = |cell: &&Arc<Cell>| !marks.cells().iter().any(|old| Arc::ptr_eq(old, cell));
+    cells.iter().filter(is_new).cloned().collect()
 }

@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
-use crate::cache::{Cache, Change, Claim, Draft, InvalidateError};
+use crate::cache::{Basis, Cache, Change, Claim, Draft, InvalidateError};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX};
 use crate::model::{Action, Cause, Event, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
@@ -225,9 +225,9 @@ impl Shared {
         // might be the older one; then the key stays invalid, which is always right.
         let is_alone = arrival.since.next() == applied.sequence;
         if is_alone && self.order.is_newest(&source, place) {
-            let claim = Claim::at(applied.sequence);
+            let basis = Basis::Claim(Claim::at(applied.sequence));
             for (key, draft) in plan.puts {
-                let draft = Draft { claim: Some(claim), ..draft };
+                let draft = Draft { basis, ..draft };
                 if let Err(error) = self.cache.update(&key, |_| (Change::Put(draft), ())).await {
                     tracing::info!(%error, "value of an event not written");
                 }

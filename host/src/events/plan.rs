@@ -80,7 +80,7 @@ fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
 fn draft(value: Vec<u8>, ttl_s: Option<u32>, tags: Vec<Tag>, now_ms: u64) -> Draft {
     let expires =
         ttl_s.map_or(Expiry::NEVER, |ttl_s| Expiry::at_ms(now_ms + u64::from(ttl_s) * 1000));
-    Draft { body: Bytes::from(value), flags: 0, expires, tags, claim: None }
+    Draft { expires, tags, ..Draft::new(Bytes::from(value)) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! memcached 1.6).
 //!
 //! Read in this order: `server` accepts; `connection` turns bytes into requests by `parse` and has
-//! each carried out by its file in `cmd`; `reply` gathers what is sent back.
+//! each carried out by its file in `cmd`, by what `ops` can do to the cache; `reply` gathers what
+//! is sent back.
 //!
 //! # Invariants
 //! - A bad request never ends a connection: it is answered, its data is swallowed, and the next
@@ -23,6 +24,7 @@ mod flush;
 mod item_policy;
 mod metrics;
 mod misses;
+mod ops;
 mod parse;
 mod reply;
 mod server;

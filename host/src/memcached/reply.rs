@@ -62,11 +62,12 @@ impl Output {
             self.push_number(entry.cas());
         }
         self.push(b"\r\n");
-        if body.len() <= COPIED_BYTES_MAX {
-            self.push(body);
-        } else {
-            self.shared_bytes += body.len();
-            self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
+        match entry.shared_body().filter(|body| body.len() > COPIED_BYTES_MAX) {
+            None => self.push(body),
+            Some(body) => {
+                self.shared_bytes += body.len();
+                self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
+            }
         }
         self.push(b"\r\n");
     }

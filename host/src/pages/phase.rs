@@ -127,7 +127,7 @@ impl Pages {
     fn hit(&self, ask: &Ask, page: &Handle, outcome: Outcome) -> Answer {
         match page.page() {
             Some(head) => {
-                let page = Page { head, body: page.body() };
+                let page = Page { head, body: &page.body_bytes() };
                 respond::from_memory(ask, page, outcome, self.now_ms())
             }
             // `find` returns pages only.

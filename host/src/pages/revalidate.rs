@@ -88,7 +88,7 @@ impl Fill {
         let (head, reason) = match plan {
             Ok(plan) => {
                 let head = plan.head(&old.url, old.status, &headers, now_ms, plugin);
-                match self.keep(head.clone(), &plan, base.body().clone()) {
+                match self.keep(head.clone(), &plan, base.body_bytes()) {
                     Ok(_) => {
                         self.land(Landing::Stored);
                         (head, None)
@@ -104,7 +104,7 @@ impl Fill {
                 (PageHead { initial_age_ms, ..head }, Some(reason))
             }
         };
-        let page = Page { head: &head, body: base.body() };
+        let page = Page { head: &head, body: &base.body_bytes() };
         let answer = respond::from_memory(&self.ask, page, Outcome::Revalidated, now_ms);
         Some(Answer { reason, ..answer })
     }

@@ -62,11 +62,9 @@ impl Server {
 
     async fn set(&self, key: &str, value: &str, tags: &[&str]) -> Result<(), UpdateError> {
         let draft = Draft {
-            body: Bytes::copy_from_slice(value.as_bytes()),
             flags: 7,
-            expires: Expiry::NEVER,
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
-            claim: None,
+            ..Draft::new(Bytes::copy_from_slice(value.as_bytes()))
         };
         self.cache.update(&named(key), |_| (Change::Put(draft), ())).await.map(|_| ())
     }

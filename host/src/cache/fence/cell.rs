@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use std::hash::BuildHasher;
+use triomphe::ThinArc;
 
 use super::level::Level;
 use crate::limits::FENCE_CELLS_MAX;
@@ -22,22 +23,26 @@ pub(crate) struct Cell {
     live: AtomicU64,
 }
 
+/// The cells of an entry, shared by what is derived from it.
+pub(crate) type CellSet = Option<ThinArc<(), Arc<Cell>>>;
+
 /// What an entry keeps for the rule.
 #[derive(Debug)]
 pub(crate) struct Marks {
     pub(super) birth: Birth,
-    pub(super) cells: Box<[Arc<Cell>]>,
     /// The watermark at which it was last found fresh.
     pub(super) checked_at: AtomicU64,
+    cells: CellSet,
 }
 
 impl Marks {
     /// Counts the entry as live in each of its cells until the marks are dropped.
-    pub(crate) fn new(birth: Birth, cells: Box<[Arc<Cell>]>) -> Self {
-        for cell in &cells {
+    pub(crate) fn new(birth: Birth, cells: CellSet) -> Self {
+        let marks = Self { birth, checked_at: AtomicU64::new(u64::MAX), cells };
+        for cell in marks.cells() {
             cell.live.fetch_add(1, Ordering::Relaxed);
         }
-        Self { birth, cells, checked_at: AtomicU64::new(u64::MAX) }
+        marks
     }
 
     /// The birth of the entry's data.
@@ -45,15 +50,30 @@ impl Marks {
         self.birth
     }
 
+    /// What the entry depends on.
+    pub(crate) fn cells(&self) -> &[Arc<Cell>] {
+        cells_of(&self.cells)
+    }
+
     /// The same dependencies for an entry that is derived from this one.
-    pub(crate) fn cells(&self) -> Box<[Arc<Cell>]> {
+    pub(crate) fn cell_set(&self) -> CellSet {
         self.cells.clone()
     }
+
+    /// Resident bytes of the list of cells; the cells themselves are the fence's.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.cells.as_ref().map_or(0, |cells| 32 + size_of_val(&cells.slice))
+    }
+}
+
+/// The cells in a set.
+pub(crate) fn cells_of(set: &CellSet) -> &[Arc<Cell>] {
+    set.as_ref().map_or(&[], |cells| &cells.slice)
 }
 
 impl Drop for Marks {
     fn drop(&mut self) {
-        for cell in &self.cells {
+        for cell in cells_of(&self.cells) {
             // An invalidation has already taken the entries born before it out of the count.
             if self.birth.includes(cell.level.hard()) {
                 let _ = cell

@@ -26,10 +26,12 @@ mod prefixes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use triomphe::ThinArc;
+
 use crate::model::{Birth, Key, Mode, Sequence, Target};
 
 pub use cell::FenceFull;
-pub(crate) use cell::{Cell, Marks};
+pub(crate) use cell::{Cell, CellSet, Marks, cells_of};
 use cell::{Cells, Raised};
 use keys::KeyRows;
 use level::Level;
@@ -95,8 +97,13 @@ impl Fence {
     }
 
     /// Cells for the targets that an entry is to be stored with.
-    pub(crate) fn intern(&self, targets: Vec<Target>) -> Result<Box<[Arc<Cell>]>, FenceFull> {
-        targets.into_iter().map(|target| self.cells.intern(target)).collect()
+    pub(crate) fn intern(&self, targets: Vec<Target>) -> Result<CellSet, FenceFull> {
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        let cells: Result<Vec<_>, _> =
+            targets.into_iter().map(|target| self.cells.intern(target)).collect();
+        Ok(Some(ThinArc::from_header_and_iter((), cells?.into_iter())))
     }
 
     /// Raises one target to `sequence`; takes effect for readers with [`Fence::publish`].
@@ -140,7 +147,7 @@ impl Fence {
         if marks.checked_at.load(Ordering::Relaxed) == applied {
             return Verdict::Fresh;
         }
-        let verdict = self.examine(key, marks.birth, &marks.cells);
+        let verdict = self.examine(key, marks.birth, marks.cells());
         if verdict == Verdict::Fresh {
             marks.checked_at.store(applied, Ordering::Relaxed);
         }
@@ -162,7 +169,7 @@ impl Fence {
     /// The latest sequence that makes data of this birth wrong, for `explain`.
     pub(crate) fn killer(&self, key: &[u8], marks: &Marks) -> Option<Sequence> {
         let mut last = Sequence::ZERO;
-        self.each_level(key, &marks.cells, |hard, soft| last = last.max(hard).max(soft));
+        self.each_level(key, marks.cells(), |hard, soft| last = last.max(hard).max(soft));
         (!marks.birth.includes(last)).then_some(last)
     }
 

@@ -60,8 +60,8 @@ fn tags_learnt_after_the_invalidation_refuse_the_fill_that_began_before_it() {
     let before = Claim::at(fence.applied());
     raise(&fence, &tag("a"), Mode::Hard);
     let cells = fence.intern(vec![tag("a")]).unwrap();
-    assert!(!fence.admits(&key("k"), before, &cells));
-    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), &cells));
+    assert!(!fence.admits(&key("k"), before, cells_of(&cells)));
+    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), cells_of(&cells)));
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn dropped_rows_of_tags_and_prefixes_leave_a_floor_for_older_fills() {
     fence.collect(fence.applied());
     assert_eq!(fence.rows(), 0);
     let cells = fence.intern(vec![tag("a")]).unwrap();
-    assert!(!fence.admits(&key("x"), before, &cells));
+    assert!(!fence.admits(&key("x"), before, cells_of(&cells)));
     assert!(!fence.admits(&key("p/x"), before, &[]));
-    assert!(fence.admits(&key("p/x"), Claim::at(fence.applied()), &cells));
+    assert!(fence.admits(&key("p/x"), Claim::at(fence.applied()), cells_of(&cells)));
 }
 
 #[test]

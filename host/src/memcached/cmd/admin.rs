@@ -2,11 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::memcached::exptime::{Exptime, exptime};
-use crate::memcached::flush::{flush_at, flush_now};
-use crate::memcached::metrics::Count;
+use crate::memcached::ops::{self, FlushOutcome};
 use crate::memcached::parse::Answer;
-use crate::memcached::server::{FlushAll, Shutdown};
+use crate::memcached::server::Shutdown;
 use crate::memcached::session::Session;
 
 const NOT_ALLOWED: &[u8] = b"CLIENT_ERROR flush_all not allowed\r\n";
@@ -14,25 +12,11 @@ const NOT_ENABLED: &[u8] = b"SERVER_ERROR: shutdown not enabled\r\n";
 
 /// Makes everything invalid, now or at a moment to come.
 pub(super) async fn flush_all(session: &mut Session, delay: Option<i64>, answer: Answer) {
-    if session.door.settings().flush_all == FlushAll::Forbidden {
-        return session.answer(answer, NOT_ALLOWED);
+    match ops::flush(session, delay).await {
+        FlushOutcome::Flushed => session.answer(answer, b"OK\r\n"),
+        FlushOutcome::Forbidden => session.answer(answer, NOT_ALLOWED),
+        FlushOutcome::NotDurable(error) => session.server_error(answer, &error),
     }
-    session.tally.inc(Count::CmdFlush);
-    let now_ms = session.door.cache().clock().now_ms();
-    // No delay and a delay of 0 are the same, and what is past is now.
-    let due_ms = match delay.filter(|seconds| *seconds != 0).map(|delay| exptime(delay, now_ms)) {
-        None | Some(Exptime::Past) => None,
-        Some(Exptime::Until(moment)) => moment.as_ms(),
-    };
-    match due_ms {
-        Some(due_ms) => flush_at(&session.door, due_ms),
-        None => {
-            if let Err(error) = flush_now(&session.door).await {
-                return session.server_error(answer, &error);
-            }
-        }
-    }
-    session.answer(answer, b"OK\r\n");
 }
 
 /// Says which memcached this server behaves like.

@@ -2,25 +2,9 @@
 
 use super::words::Words;
 use super::{Answer, BAD_EXPTIME, BAD_LINE, Fault, Request, UNKNOWN, number, signed_number};
+use crate::memcached::ops::StatsTopic;
 
 const BAD_SHUTDOWN: &[u8] = b"CLIENT_ERROR invalid shutdown mode\r\n";
-
-/// What `stats` is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::memcached) enum StatsTopic {
-    /// `stats`
-    General,
-    /// `stats settings`
-    Settings,
-    /// `stats reset`
-    Reset,
-    /// `stats slabs`
-    Slabs,
-    /// `stats sizes`
-    Sizes,
-    /// `stats items`, `stats conns`: known to memcached, and there is nothing to list.
-    Empty,
-}
 
 /// How `shutdown` is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +42,10 @@ pub(super) fn verbosity(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
 /// without an answer that ends, and `ERROR` is one.
 pub(super) fn stats(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
     let topic = match words.next() {
-        None => StatsTopic::General,
-        Some(b"settings") => StatsTopic::Settings,
-        Some(b"reset") => StatsTopic::Reset,
-        Some(b"slabs") => StatsTopic::Slabs,
-        Some(b"sizes") => StatsTopic::Sizes,
-        Some(b"items" | b"conns") => StatsTopic::Empty,
-        Some(_) => return Err(Fault::new(UNKNOWN, Answer::Wanted)),
+        None => Some(StatsTopic::General),
+        Some(name) => StatsTopic::named(name),
     };
-    Ok(Request::Stats(topic))
+    topic.map(Request::Stats).ok_or(Fault::new(UNKNOWN, Answer::Wanted))
 }
 
 /// Reads `[graceful]`.

@@ -20,13 +20,14 @@ mod words;
 
 use memchr::memchr;
 
+use super::ops::{Direction, StatsTopic, Verb};
 use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_RETRIEVAL_LINE_BYTES_MAX};
 
-pub(super) use admin::{ShutdownMode, StatsTopic};
+pub(super) use admin::ShutdownMode;
 pub(super) use numeric::{number, signed_number};
 pub(super) use retrieval::{Cas, Retrieve};
-pub(super) use single_key::{Arithmetic, Delete, Direction, Touch};
-pub(super) use storage::{Store, Verb};
+pub(super) use single_key::{Arithmetic, Delete, Touch};
+pub(super) use storage::Store;
 use words::Words;
 
 /// What memcached says to a line that it knows but can't read.

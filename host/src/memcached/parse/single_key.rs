@@ -3,19 +3,11 @@
 use super::retrieval::is_key;
 use super::words::Words;
 use super::{Answer, BAD_EXPTIME, BAD_LINE, Fault, number, signed_number};
+use crate::memcached::ops::Direction;
 
 const BAD_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
 const BAD_DELETE: &[u8] =
     b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
-
-/// Which way to count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::memcached) enum Direction {
-    /// `incr`
-    Up,
-    /// `decr`
-    Down,
-}
 
 /// `incr <key> <delta> [noreply]` or `decr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,26 +3,10 @@
 use super::retrieval::is_key;
 use super::words::Words;
 use super::{Answer, BAD_LINE, Fault, number, signed_number};
+use crate::memcached::ops::Verb;
 
 /// Largest length that memcached can announce; beyond it, the line is not a storage command.
 const VALUE_BYTES_MAX: u64 = i32::MAX as u64 - 2;
-
-/// When to store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::memcached) enum Verb {
-    /// Always.
-    Set,
-    /// Only where nothing is.
-    Add,
-    /// Only where something is.
-    Replace,
-    /// Behind what is there.
-    Append,
-    /// Before what is there.
-    Prepend,
-    /// Only if what is there still has this CAS unique.
-    Cas(u64),
-}
 
 /// A storage command whose data block is to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +19,8 @@ pub(in crate::memcached) struct Store<'a> {
     pub(in crate::memcached) flags: u32,
     /// The expiry time as sent.
     pub(in crate::memcached) exptime: i64,
+    /// The CAS unique that what is there must still have.
+    pub(in crate::memcached) unique: Option<u64>,
     /// Length of the value, without the line end behind it.
     pub(in crate::memcached) value_bytes: usize,
     /// Whether to answer.
@@ -43,17 +29,18 @@ pub(in crate::memcached) struct Store<'a> {
 
 /// Reads `<key> <flags> <exptime> <bytes> [noreply]`.
 pub(super) fn store(words: Words<'_>, verb: Verb) -> Result<Store<'_>, Fault> {
-    fields(words, |_| Some(verb))
+    fields(words, verb, |_| Some(None))
 }
 
 /// Reads `<key> <flags> <exptime> <bytes> <cas unique> [noreply]`.
 pub(super) fn cas(words: Words<'_>) -> Result<Store<'_>, Fault> {
-    fields(words, |words| words.next().and_then(number).map(Verb::Cas))
+    fields(words, Verb::Set, |words| words.next().and_then(number).map(Some))
 }
 
 fn fields<'a>(
     mut words: Words<'a>,
-    verb: impl FnOnce(&mut Words<'a>) -> Option<Verb>,
+    verb: Verb,
+    unique: impl FnOnce(&mut Words<'a>) -> Option<Option<u64>>,
 ) -> Result<Store<'a>, Fault> {
     let answer = words.answer();
     let (key, flags) = (words.next(), words.next());
@@ -62,14 +49,15 @@ fn fields<'a>(
         .and_then(number)
         .filter(|bytes| *bytes <= VALUE_BYTES_MAX)
         .and_then(|bytes| usize::try_from(bytes).ok());
-    let verb = verb(&mut words);
+    let unique = unique(&mut words);
     let store = || {
         Some(Store {
-            verb: verb?,
+            verb,
             key: key.filter(|key| is_key(key))?,
             // memcached takes 2^32 and above, too, and keeps the low 32 bits.
             flags: flags.and_then(number)? as u32,
             exptime: exptime.and_then(signed_number)?,
+            unique: unique?,
             value_bytes: value_bytes?,
             answer,
         })

@@ -30,7 +30,7 @@ fn line_without_an_end_is_incomplete_at_every_length() {
 #[test]
 fn storage_line_is_read_field_by_field() {
     let Request::Store(store) = request("cas key 7 -1 30 99 noreply\r\n") else { panic!("store") };
-    assert_eq!(store.verb, Verb::Cas(99));
+    assert_eq!((store.verb, store.unique), (Verb::Set, Some(99)));
     assert_eq!((store.key, store.flags, store.exptime), (&b"key"[..], 7, -1));
     assert_eq!((store.value_bytes, store.answer), (30, Answer::Unwanted));
 }

@@ -2,7 +2,7 @@
 
 use super::{Client, Server, settings};
 use crate::cache::{Cache, Change, Draft};
-use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
+use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
 
 async fn invalidate(cache: &Cache, target: Target) {
     let targets = vec![(target, Mode::Hard)];
@@ -72,13 +72,7 @@ async fn a_miss_of_a_tagged_entry_that_died_does_not_forbid_a_newer_value() {
     let server = Server::start(settings()).await;
     let mut client = server.connect().await;
     let tag = Tag::new("users").unwrap();
-    let draft = Draft {
-        body: "old".into(),
-        flags: 0,
-        expires: Expiry::NEVER,
-        tags: vec![tag.clone()],
-        claim: None,
-    };
+    let draft = Draft { tags: vec![tag.clone()], ..Draft::new("old".into()) };
     let stored = server.cache.update(&key("a"), |_| (Change::Put(draft), ())).await;
     assert!(stored.is_ok());
     client.send(b"get a\r\n").await;

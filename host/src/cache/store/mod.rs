@@ -1,0 +1,206 @@
+//! Concurrent look-up and eviction within a byte budget.
+//!
+//! # Invariants
+//! - What was put is readable at once, and is the last of its shard to be evicted for what is put
+//!   after it, unless everything else is used more.
+//! - The budget charges the resident cost of an entry (`budget`), not only its value, and is kept
+//!   by every put before it returns.
+//! - A lock is held for one look-up or one change, never while an entry is dropped.
+//!
+//! # Not here
+//! Freshness and expiry; and that changes of one key happen one after another (`Shared::stripe`).
+
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use super::budget;
+use super::entry::Entry;
+use shard::Shard;
+
+/// Most shards; a look-up locks one of them for some tens of nanoseconds.
+const SHARDS_MAX: u64 = 1024;
+
+/// Fewest shards.
+const SHARDS_MIN: u64 = 16;
+
+/// A shard holds so much at least: among few slots, the least used ones are hard to tell.
+const SHARD_BYTES_MIN: u64 = 64 * 1024;
+
+/// What is stored under one key.
+#[derive(Debug, Clone)]
+pub(crate) enum Slot {
+    /// An item.
+    Item(Entry),
+    /// The variants of a page, oldest first; never none.
+    Pages(Arc<Vec<Entry>>),
+}
+
+impl Slot {
+    /// Every entry in it.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match self {
+            Self::Item(entry) => std::slice::from_ref(entry),
+            Self::Pages(entries) => entries,
+        }
+    }
+
+    /// The key it is stored under.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.entries().first().map(Entry::key).unwrap_or_default()
+    }
+}
+
+/// Entries by key, within a byte budget.
+pub(crate) struct Store {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    bytes_max: AtomicU64,
+    bytes: AtomicU64,
+    len: AtomicU64,
+    evictions: AtomicU64,
+}
+
+impl Store {
+    /// An empty store of at most `bytes_max` resident bytes.
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        let shards = (bytes_max / SHARD_BYTES_MIN).clamp(SHARDS_MIN, SHARDS_MAX);
+        Self {
+            shards: (0..shards.next_power_of_two()).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::default(),
+            bytes_max: AtomicU64::new(bytes_max),
+            bytes: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    /// What is stored under `key`, valid or not; counts as a use of it.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Slot> {
+        let hash = self.hasher.hash_one(key);
+        self.shard(hash).lock().get(hash, key)
+    }
+
+    /// Replaces what is stored under the slot's key, and evicts what there is no room for.
+    pub(crate) fn put(&self, slot: Slot) {
+        let hash = self.hasher.hash_one(slot.key());
+        let bytes = budget::slot_bytes(&slot);
+        // Dropped when the lock is free again.
+        let mut out = Vec::new();
+        {
+            let mut shard = self.shard(hash).lock();
+            let old = shard.remove(hash, slot.key());
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            match &old {
+                Some(old) => {
+                    self.bytes.fetch_sub(budget::slot_bytes(old), Ordering::Relaxed);
+                }
+                None => {
+                    self.len.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            out.extend(old);
+            // Before it is put, so that it does not make room for itself.
+            self.evict(&mut shard, &mut out);
+            shard.insert(hash, slot, &self.hasher);
+        }
+        if self.is_over() {
+            self.evict_elsewhere(hash, &mut out);
+        }
+    }
+
+    /// Removes and returns what is stored under `key`.
+    pub(crate) fn remove(&self, key: &[u8]) -> Option<Slot> {
+        let hash = self.hasher.hash_one(key);
+        let removed = self.shard(hash).lock().remove(hash, key)?;
+        self.bytes.fetch_sub(budget::slot_bytes(&removed), Ordering::Relaxed);
+        self.len.fetch_sub(1, Ordering::Relaxed);
+        Some(removed)
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Everything stored in one of the shards.
+    pub(crate) fn shard_slots(&self, number: usize) -> Vec<Slot> {
+        self.shards.get(number).map(|shard| shard.lock().slots()).unwrap_or_default()
+    }
+
+    /// Everything stored; sees what was there throughout and may or may not see the rest.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+        (0..self.shards()).flat_map(|number| self.shard_slots(number))
+    }
+
+    /// Number of keys.
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Resident bytes charged.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The budget.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Changes the budget, and evicts down to it.
+    pub(crate) fn set_bytes_max(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.evict_elsewhere(0, &mut Vec::new());
+    }
+
+    /// Slots evicted for want of room.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "the number is below that of the shards")]
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        &self.shards[self.number_of(hash)]
+    }
+
+    /// The shard of a hash: by bits that the index within a shard does not look at.
+    fn number_of(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.shards.len() - 1)
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes() > self.bytes_max()
+    }
+
+    fn evict(&self, shard: &mut Shard, out: &mut Vec<Slot>) {
+        while self.is_over() {
+            let Some(evicted) = shard.evict(&self.hasher) else { return };
+            self.bytes.fetch_sub(budget::slot_bytes(&evicted), Ordering::Relaxed);
+            self.len.fetch_sub(1, Ordering::Relaxed);
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            out.push(evicted);
+        }
+    }
+
+    /// Evicts from the shards behind that of a hash, once around without it.
+    fn evict_elsewhere(&self, hash: u64, out: &mut Vec<Slot>) {
+        let (before, behind) = self.shards.split_at(self.number_of(hash));
+        for shard in behind.iter().skip(1).chain(before) {
+            if !self.is_over() {
+                return;
+            }
+            self.evict(&mut shard.lock(), out);
+        }
+    }
+}
+
+/// What the store itself takes for a slot.
+pub(super) const SLOT_BYTES: usize = shard::PLACE_BYTES;

@@ -1,0 +1,86 @@
+//! Looking up and touching.
+
+use crate::cache::{Cas, Change, Handle, Revision, Sight, UpdateError};
+use crate::memcached::exptime::{Exptime, exptime};
+use crate::memcached::metrics::Count;
+use crate::memcached::session::Session;
+use crate::model::Key;
+
+/// Looks a key up for a client that reads its value. A miss is noted for the store that may follow
+/// on this connection.
+pub(in crate::memcached) async fn look_up(session: &mut Session, key: &[u8]) -> Option<Handle> {
+    let found = find(session, key, Sight::Fresh).await;
+    if let Some(entry) = &found {
+        entry.note_read(session.door.cache().clock().now_ms());
+    }
+    found
+}
+
+/// Like [`look_up`], but leaves it to the caller to call [`crate::cache::Entry::note_read`].
+pub(in crate::memcached) async fn find(
+    session: &mut Session,
+    key: &[u8],
+    sight: Sight,
+) -> Option<Handle> {
+    let cache = session.door.cache();
+    // Before the look-up: what the client reads from its database because of a miss is newer.
+    let claim = cache.claim();
+    let found = match cache.peek_as_seen(key, sight) {
+        None if session.door.has_tier() => cache.get_as_seen(key, sight).await,
+        found => found,
+    };
+    session.tally.inc(Count::CmdGet);
+    if found.is_some() {
+        session.tally.inc(Count::GetHits);
+    } else {
+        session.tally.inc(Count::GetMisses);
+        session.misses.note(key, claim);
+    }
+    found
+}
+
+/// Looks a key up and gives its entry a new expiry time, `seconds` as the client sent them. Returns
+/// the entry as it was.
+pub(in crate::memcached) async fn look_up_and_touch(
+    session: &mut Session,
+    key: &Key,
+    seconds: i64,
+) -> Result<Option<Handle>, UpdateError> {
+    let claim = session.door.cache().claim();
+    session.tally.inc(Count::CmdGet);
+    let found = touch(session, key, seconds).await?;
+    if found.is_none() {
+        session.tally.inc(Count::GetMisses);
+        session.misses.note(key.as_bytes(), claim);
+    }
+    Ok(found)
+}
+
+/// Gives the entry of a key a new expiry time. Returns the entry as it was, if there was one.
+pub(in crate::memcached) async fn touch(
+    session: &mut Session,
+    key: &Key,
+    seconds: i64,
+) -> Result<Option<Handle>, UpdateError> {
+    session.tally.inc(Count::CmdTouch);
+    let cache = session.door.cache();
+    let now_ms = cache.clock().now_ms();
+    let outcome = cache.update(key, |current| {
+        let change = match exptime(seconds, now_ms) {
+            _ if current.is_none() => Change::Keep,
+            Exptime::Until(expiry) => Change::Revise(Revision {
+                expires: Some(expiry),
+                cas: Cas::Same,
+                ..Revision::default()
+            }),
+            Exptime::Past => Change::Remove,
+        };
+        (change, current.cloned())
+    });
+    let (found, _) = outcome.await?;
+    session.tally.inc(match found {
+        Some(_) => Count::TouchHits,
+        None => Count::TouchMisses,
+    });
+    Ok(found)
+}
