@@ -14,10 +14,11 @@
     reason = "a harness reports by panicking in the test that called it"
 )]
 
+pub mod clients;
 pub mod http;
 pub mod memcached;
 pub mod origin;
-pub mod python;
+
 pub mod random;
 pub mod reference;
 pub mod server;

@@ -1,0 +1,106 @@
+//! Debian's libmemcached-tools and memcached's own tool.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wasmcached_tests::{Reference, Server, clients};
+
+/// memcached's tool, as Debian's package of memcached has it.
+const MEMCACHED_TOOL: &str = "/usr/share/memcached/scripts/memcached-tool";
+
+/// The tests of libmemcached that pass with a server.
+#[track_caller]
+fn passing(protocol: &str, address: &str) -> BTreeSet<String> {
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let arguments = ["-h", host, "-p", port, "-t", "30", protocol];
+    let output = clients::run("memccapable", &arguments, Path::new("/"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().filter_map(|line| line.strip_suffix("[pass]"));
+    lines.map(|name| name.trim().to_owned()).collect()
+}
+
+/// What passes with memcached passes here.
+#[track_caller]
+fn passes_what_memcached_passes(protocol: &str) {
+    let (reference, server) = (Reference::start(&[]), super::server());
+    let expected = passing(protocol, reference.address());
+    assert!(expected.len() > 20, "memcached itself passes {expected:?}");
+    let seen = passing(protocol, server.address("memcached"));
+    let missing: Vec<_> = expected.difference(&seen).collect();
+    assert!(missing.is_empty(), "memccapable {protocol}: {missing:?} don't pass");
+}
+
+#[test]
+fn memccapable_passes_in_text_as_with_memcached() {
+    passes_what_memcached_passes("-a");
+}
+
+#[test]
+fn memccapable_passes_in_binary_as_with_memcached() {
+    passes_what_memcached_passes("-b");
+}
+
+/// Copies, reads, dates, lists and removes a file; `protocol` is the option that chooses it.
+#[track_caller]
+fn tools_work(server: &Server, protocol: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("greeting"), "hello").unwrap();
+    let servers = format!("--servers={}", server.address("memcached"));
+    let arguments = |more: &[&'static str]| -> Vec<String> {
+        let all = std::iter::once(servers.as_str()).chain(protocol.iter().copied());
+        all.chain(more.iter().copied()).map(str::to_owned).collect()
+    };
+    let run = |tool: &str, more: &[&'static str]| {
+        let owned = arguments(more);
+        let output =
+            clients::run(tool, &Vec::from_iter(owned.iter().map(String::as_str)), dir.path());
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(run("memcping", &[]).0, "memcping");
+    assert!(run("memccp", &["greeting"]).0, "memccp");
+    assert_eq!(run("memccat", &["greeting"]), (true, "hello\n".to_owned()), "memccat");
+    assert!(run("memcexist", &["greeting"]).0, "memcexist of a present key");
+    assert!(!run("memcexist", &["absent"]).0, "memcexist of an absent key");
+    assert!(run("memctouch", &["--expire=100", "greeting"]).0, "memctouch");
+    assert!(run("memcrm", &["greeting"]).0, "memcrm");
+    assert!(!run("memccat", &["greeting"]).0, "memccat of a removed key");
+    assert!(run("memccp", &["greeting"]).0, "memccp again");
+    assert!(run("memcflush", &[]).0, "memcflush");
+    assert!(!run("memccat", &["greeting"]).0, "memccat of a flushed key");
+}
+
+#[test]
+fn libmemcached_tools_copy_read_touch_and_remove_in_text() {
+    tools_work(&super::server(), &[]);
+}
+
+#[test]
+fn libmemcached_tools_copy_read_touch_and_remove_in_binary() {
+    tools_work(&super::server(), &["--binary"]);
+}
+
+#[test]
+fn memcdump_lists_keys_and_memcstat_tells_statistics() {
+    let server = super::server();
+    server.memcached().set("listed", "hello");
+    let servers = format!("--servers={}", server.address("memcached"));
+    let keys = clients::printed("memcdump", &[&servers], server.dir());
+    assert_eq!(keys.lines().collect::<Vec<_>>(), ["listed"]);
+    let stats = clients::printed("memcstat", &[&servers], server.dir());
+    assert!(stats.contains("\t curr_items: 1\n"), "{stats}");
+}
+
+#[test]
+fn memcached_tool_displays_tells_statistics_and_dumps() {
+    let server = super::server();
+    server.memcached().set("dumped", "hello");
+    let address = server.address("memcached");
+    let told = |mode| clients::printed(MEMCACHED_TOOL, &[address, mode], server.dir());
+    let classes = told("display");
+    let counts: Vec<_> = classes.lines().skip(1).map(|l| l.split_whitespace().nth(4)).collect();
+    assert!(counts.contains(&Some("1")), "{classes}");
+    assert!(told("stats").lines().any(|line| line.split_whitespace().eq(["curr_items", "1"])));
+    assert!(told("settings").contains("item_size_max"));
+    let dump = told("dump");
+    assert_eq!(dump.trim_end(), "add dumped 0 0 5\r\nhello".replace('\r', ""), "{dump}");
+}
