@@ -18,6 +18,7 @@ pub mod model;
 pub mod net;
 pub mod pages;
 pub mod plugins;
+mod sync;
 pub mod tasks;
 pub mod telemetry;
 pub mod tier;

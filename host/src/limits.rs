@@ -16,15 +16,19 @@ pub const MEMCACHED_LINE_BYTES_MAX: usize = 2048;
 /// Longest line of `get`, `gets`, `gat` and `gats`: some 20 000 keys, as libraries ask for at once.
 pub const MEMCACHED_RETRIEVAL_LINE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most words of a meta command: memcached's own limit.
+pub const MEMCACHED_META_WORDS_MAX: usize = 20;
+
+/// Longest token of a meta command that is sent back as it came (protocol.txt says 32, of which
+/// memcached counts one for the flag).
+pub const MEMCACHED_OPAQUE_BYTES_MAX: usize = 31;
+
 /// Keys whose misses a memcached connection remembers for the stores that follow: more than a usual
 /// multi-get has, at some 50 bytes each.
 pub const MEMCACHED_MISSES_MAX: usize = 1_024;
 
 /// Reply bytes gathered for one memcached client before it must take them.
 pub const MEMCACHED_OUTPUT_BYTES_MAX: usize = 256 * 1024;
-
-/// For how long a memcached client may take nothing of a reply before it is disconnected.
-pub const MEMCACHED_STALL_MS_MAX: u64 = 60_000;
 
 /// Longest tag; a `Surrogate-Key` of 64 such tags is as long as the header block may be.
 pub const TAG_BYTES_MAX: usize = 256;
@@ -85,3 +89,9 @@ pub const API_BODY_MS_MAX: u64 = 30_000;
 
 /// A client that takes nothing of what it asked for during this time is disconnected.
 pub const WRITE_STALL_MS_MAX: u64 = 60_000;
+
+/// Time for a TLS handshake: three turns on a slow network.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+
+/// Connections over the limit that are being told so at once; more are closed without a word.
+pub const REFUSALS_MAX: usize = 64;

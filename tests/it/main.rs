@@ -13,6 +13,8 @@ mod demo;
 mod differential;
 mod events;
 mod freshness;
+mod limits;
+mod listeners;
 mod memcached;
 mod pages;
 mod restart;

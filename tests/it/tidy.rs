@@ -17,12 +17,13 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("limits", &[]),
     ("clock", &[]),
     ("tasks", &[]),
+    ("sync", &[]),
     ("client", &[]),
     ("model", &["limits"]),
     ("net", &["tasks", "limits"]),
-    ("config", &["model", "limits"]),
+    ("config", &["model", "limits", "net"]),
     ("telemetry", &["config", "limits"]),
-    ("cache", &["model", "clock", "limits", "tasks"]),
+    ("cache", &["model", "clock", "limits", "sync", "tasks"]),
     ("plugins", &["model", "clock", "limits", "tasks"]),
     ("tier", &["cache", "model", "clock", "limits", "tasks"]),
     ("memcached", DOOR),
@@ -59,11 +60,12 @@ const LAYERS: [(&str, &[&str]); 18] = [
 const DOOR: &[&str] = &["plugins", "cache", "model", "clock", "limits", "tasks", "net", "config"];
 
 /// Libraries that only some files of the host may name.
-const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("hashbrown::", &["cache/store/"]),
     ("sqlx::", &["tier/", "demo/site/"]),
     ("wasmtime::", &["plugins/"]),
     ("wasmtime_wasi::", &["plugins/"]),
+    ("rustls::", &["net/"]),
 ];
 
 struct Source {

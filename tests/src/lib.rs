@@ -23,6 +23,7 @@ pub mod random;
 pub mod reference;
 pub mod server;
 pub mod settings;
+pub mod tls;
 pub mod transcript;
 pub mod wait;
 pub mod webhook;

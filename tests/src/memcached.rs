@@ -5,11 +5,13 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use crate::tls::TlsStream;
 use crate::wait::LIMIT;
 
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 /// A connection.
@@ -37,12 +39,18 @@ impl Memcached {
         Self { socket: Socket::Unix(socket), unread: Vec::new() }
     }
 
+    /// Over TLS.
+    pub fn tls(stream: TlsStream) -> Self {
+        Self { socket: Socket::Tls(Box::new(stream)), unread: Vec::new() }
+    }
+
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
         let sent = match &mut self.socket {
             Socket::Tcp(socket) => socket.write_all(bytes),
             Socket::Unix(socket) => socket.write_all(bytes),
+            Socket::Tls(socket) => socket.write_all(bytes),
         };
         sent.expect("send");
     }
@@ -54,6 +62,7 @@ impl Memcached {
         let read = match &mut self.socket {
             Socket::Tcp(socket) => socket.read(&mut chunk),
             Socket::Unix(socket) => socket.read(&mut chunk),
+            Socket::Tls(socket) => socket.read(&mut chunk),
         };
         let bytes = match read {
             Ok(bytes) => bytes,

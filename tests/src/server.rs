@@ -4,6 +4,7 @@
 //! - A dropped server is killed by its id and waited for.
 //! - A restart keeps the addresses, because pages' keys begin with them.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ pub struct Server {
     child: Option<Child>,
     printed: Vec<String>,
     settings: String,
+    /// A program that runs the binary, which follows with its arguments; may be empty.
+    by: Vec<String>,
     dir: TempDir,
 }
 
@@ -67,9 +70,19 @@ impl Server {
     /// Writes the configuration, starts the server, and waits until it is ready.
     #[track_caller]
     pub fn start(settings: &str) -> Self {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        let mut server =
-            Self { child: None, printed: Vec::new(), settings: settings.to_owned(), dir };
+        Self::start_by(&[], settings)
+    }
+
+    /// The same by a program that is given the binary and its arguments, and becomes it.
+    #[track_caller]
+    pub fn start_by(program: &[&str], settings: &str) -> Self {
+        let mut server = Self {
+            child: None,
+            printed: Vec::new(),
+            settings: settings.to_owned(),
+            by: program.iter().map(|word| (*word).to_owned()).collect(),
+            dir: tempfile::tempdir().expect("temporary folder"),
+        };
         server.launch();
         server
     }
@@ -78,7 +91,10 @@ impl Server {
     fn launch(&mut self) {
         let config = write_config(self.dir.path(), &self.settings);
         let log = File::options().create(true).append(true).open(self.log_path());
-        let mut child = Command::new(binary())
+        let binary = binary();
+        let mut words = self.by.iter().map(OsStr::new).chain([binary.as_os_str()]);
+        let mut child = Command::new(words.next().expect("the binary"))
+            .args(words)
             .args(["serve", "--config"])
             .arg(config)
             .stdin(Stdio::null())
@@ -157,6 +173,33 @@ impl Server {
     #[track_caller]
     pub fn memcached(&self) -> Memcached {
         Memcached::tcp(self.address("memcached"))
+    }
+
+    /// SIGHUP; returns at once.
+    #[track_caller]
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(self.child()), Signal::HUP).expect("send a signal");
+    }
+
+    /// Resident bytes of the process.
+    #[track_caller]
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child().id());
+        let status = std::fs::read_to_string(path).expect("status of the process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * kilobytes.and_then(|text| text.parse::<u64>().ok()).expect("resident memory")
+    }
+
+    /// What the kernel allows the process (proc_pid_limits(5)).
+    #[track_caller]
+    pub fn limits(&self) -> String {
+        let path = format!("/proc/{}/limits", self.child().id());
+        std::fs::read_to_string(path).expect("limits of the process")
+    }
+
+    fn child(&self) -> &Child {
+        self.child.as_ref().expect("it has ended already")
     }
 
     /// SIGTERM; returns when it has drained. Panics unless it exits with code 0.

@@ -8,12 +8,14 @@
 //! What the parts do.
 
 mod api_server;
+mod descriptors;
 mod gauges;
 mod item_policy;
+mod listeners;
 mod page_policy;
 mod parts;
+mod reload;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +26,14 @@ use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
 use crate::clock::Clock;
 use crate::config::{Config, Permission};
 use crate::model::Target;
-use crate::net::Listener;
+use crate::net::Tls;
 use crate::pages::ExplainError;
 use crate::plugins::Plugins;
 use crate::tasks::Tasks;
 use crate::{api, events, memcached, pages};
+
+use listeners::Listeners;
+use reload::Reload;
 
 pub use parts::{Checked, StartError, check};
 
@@ -54,29 +59,30 @@ pub struct App {
     signals: Signals,
 }
 
-struct Listeners {
-    memcached: Listener,
-    memcached_unix: Option<Listener>,
-    api: Listener,
-    pages: Option<Listener>,
-}
-
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins } = checked;
-        // Before anybody can know that there is something to stop.
+        let Checked { config, sources, plugins, tls } = checked;
+        // Before anybody can know that there is something to stop or to reload.
         let signals = Signals::new().map_err(StartError::Signal)?;
+        let mut reload = Reload::new().map_err(StartError::Signal)?;
+        descriptors::raise(&config);
         let clock = Clock::system();
         let background = Tasks::default();
         let (tier, recovered) = parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
-        let listeners = bind(&config).await?;
+        let listeners = Listeners::bind(&config, &tls).await?;
         let doors = Tasks::default();
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
+        tls.register(&mut registry);
+        for (door, tls) in tls.each() {
+            let tls = tls.clone();
+            reload.register(format!("{door} certificate"), move || tls.reload());
+        }
 
-        let memcached = memcached_door(&config, &cache, &doors, &plugins, &mut registry);
+        let memcached =
+            memcached_door(&config, &cache, &doors, &plugins, tls.memcached, &mut registry);
         let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
@@ -94,15 +100,15 @@ impl App {
         };
         let router = api::complete(api::router(api).merge(events::router(events)));
 
-        announce(&listeners).map_err(StartError::Announce)?;
-        doors.spawn(memcached::serve(listeners.memcached, memcached.clone()));
-        if let Some(listener) = listeners.memcached_unix {
+        listeners.announce().map_err(StartError::Announce)?;
+        for listener in listeners.memcached {
             doors.spawn(memcached::serve(listener, memcached.clone()));
         }
         doors.spawn(api_server::serve(listeners.api, router, doors.clone()));
         if let (Some(listener), Some(pages)) = (listeners.pages, pages) {
             doors.spawn(pages::serve(listener, pages));
         }
+        background.spawn_until_stop(reload.run_forever());
         let swept = cache.clone();
         background.spawn_until_stop(async move { swept.sweep_forever().await });
         Ok(Self { cache, doors, background, memcached, signals })
@@ -148,40 +154,12 @@ fn new_cache(
     Cache::new(cache_config, clock.clone(), tier, recovered)
 }
 
-async fn bind(config: &Config) -> Result<Listeners, StartError> {
-    let memcached = Listener::tcp(config.memcached.listen).await?;
-    let memcached_unix = match &config.memcached.unix {
-        Some(path) => Some(Listener::unix(path.clone()).await?),
-        None => None,
-    };
-    let api = Listener::tcp(config.api.listen).await?;
-    let pages = match &config.pages {
-        Some(pages) => Some(Listener::tcp(pages.listen).await?),
-        None => None,
-    };
-    Ok(Listeners { memcached, memcached_unix, api, pages })
-}
-
-/// Scripts wait for these lines.
-fn announce(listeners: &Listeners) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "memcached listening on {}", listeners.memcached.bound())?;
-    if let Some(unix) = &listeners.memcached_unix {
-        writeln!(out, "memcached listening on {}", unix.bound())?;
-    }
-    writeln!(out, "api listening on {}", listeners.api.bound())?;
-    if let Some(pages) = &listeners.pages {
-        writeln!(out, "pages listening on {}", pages.bound())?;
-    }
-    writeln!(out, "ready")?;
-    out.flush()
-}
-
 fn memcached_door(
     config: &Config,
     cache: &Cache,
     doors: &Tasks,
     plugins: &Plugins,
+    tls: Option<Tls>,
     registry: &mut Registry,
 ) -> memcached::Door {
     let settings = memcached::Settings {
@@ -196,6 +174,7 @@ fn memcached_door(
             Permission::Forbidden => memcached::Shutdown::Forbidden,
         },
         threads: config.threads,
+        tls,
         items: item_policy::of(plugins),
         version: MEMCACHED_VERSION.to_owned(),
     };

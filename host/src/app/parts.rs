@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use super::descriptors;
+use super::listeners::TlsOfDoors;
 use crate::cache::{Recovered, tier};
 use crate::clock::Clock;
 use crate::config::{
@@ -21,11 +23,12 @@ use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, 
 use crate::tasks::Tasks;
 use crate::tier::{self as database, OpenError, SqliteTier};
 
-/// A configuration with nothing left to be parsed, and the plugins that it names.
+/// A configuration with nothing left to be parsed, and the plugins and certificates that it names.
 pub struct Checked {
     pub(super) config: Config,
     pub(super) sources: events::Sources,
     pub(super) plugins: Plugins,
+    pub(super) tls: TlsOfDoors,
 }
 
 impl Checked {
@@ -35,8 +38,8 @@ impl Checked {
     }
 }
 
-/// Checks the configuration, parses what only its users may look into, and loads the plugins.
-/// Blocking: it compiles them.
+/// Checks the configuration, parses what only its users may look into, reads certificates, and
+/// loads the plugins. Blocking: it compiles them.
 ///
 /// # Errors
 /// Every mistake.
@@ -51,9 +54,11 @@ pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
         mistakes.extend(more);
         events::Sources::default()
     });
+    let tls = TlsOfDoors::load(&config, &mut mistakes);
+    mistakes.extend(descriptors::check(&config));
     let plugins = load_plugins(&config.plugins, &mut mistakes);
     if mistakes.is_empty() {
-        Ok(Checked { config, sources, plugins })
+        Ok(Checked { config, sources, plugins, tls })
     } else {
         Err(ConfigErrors(mistakes))
     }

@@ -1,6 +1,6 @@
 //! Facts about an item that clients of memcached's meta protocol see beside its value.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, Ordering};
 
 /// A set of such facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

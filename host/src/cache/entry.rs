@@ -5,8 +5,8 @@
 //! - Key and value of a small item lie behind the head in one allocation; a larger value and a
 //!   page's body are [`Bytes`], so that they go out without being copied.
 
+use crate::sync::{AtomicU32, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use smallvec::SmallVec;

@@ -5,12 +5,12 @@
 //! - Nothing is handed over here: a waiter looks the entry up itself, and so the freshness rule is
 //!   asked at hand-over as at any read.
 
+use crate::sync::{AtomicBool, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::model::Key;

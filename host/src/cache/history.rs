@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 use crate::limits::{REMEMBERED_DEATHS_MAX, REMEMBERED_EVENTS_MAX};
 use crate::model::{Invalidation, Key, Sequence};

@@ -1,14 +1,14 @@
 //! Looking in from outside: listings, and why something is cached or not.
 
+use crate::sync::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::entry::Entry;
 use super::fence::Verdict;
 use super::store::Slot;
 use super::tier::{Row, Source};
-use super::{Cache, Shared, WhenFull};
+use super::{Cache, Shared, WhenFull, budget};
 use crate::model::{Expiry, Invalidation, Key, Sequence, Tag};
 
 /// One key of a listing.
@@ -121,6 +121,11 @@ impl Cache {
     /// Resident bytes charged to the budget.
     pub fn bytes(&self) -> u64 {
         self.shared.store.bytes()
+    }
+
+    /// Resident bytes of what memory holds under a key, valid or not.
+    pub fn bytes_of(&self, key: &[u8]) -> u64 {
+        self.shared.store.get(key).as_ref().map_or(0, budget::slot_bytes)
     }
 
     /// The budget: resident bytes that entries may take.

@@ -34,12 +34,12 @@ mod race_test;
 #[cfg(test)]
 mod tests;
 
+use crate::sync::{AtomicU64, Ordering};
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::{Mutex, MutexGuard};
 use foldhash::fast::RandomState;
-use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;

@@ -42,6 +42,11 @@ impl Cache {
             || self.shared.fence.judge(key, entry.marks()) != Verdict::Fresh
     }
 
+    /// What the rule says about an entry, apart from what it is marked with.
+    pub fn verdict(&self, key: &[u8], entry: &Entry) -> Verdict {
+        self.shared.fence.judge(key, entry.marks())
+    }
+
     /// Like [`Cache::get`], from memory alone.
     pub fn peek(&self, key: &[u8]) -> Option<Entry> {
         self.peek_as_seen(key, Sight::Fresh)

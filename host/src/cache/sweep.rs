@@ -47,7 +47,7 @@ impl Cache {
     }
 
     /// Drops rows of the fence up to `horizon`, as far as the tier allows.
-    pub(super) fn collect_fence(&self, horizon: Sequence) {
+    pub(crate) fn collect_fence(&self, horizon: Sequence) {
         let tier_oldest = self.shared.tier.as_ref().map(|tier| tier.oldest_birth());
         self.shared.fence.collect(tier_oldest.map_or(horizon, |oldest| oldest.min(horizon)));
     }

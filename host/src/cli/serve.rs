@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{
-    ConfigErrors, RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, ReadError,
+    ConfigErrors, RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawTls, ReadError,
 };
 
 /// `NAME=FILE` pairs as `--plugin` has them, separated by commas. Read here and not by clap, which
@@ -20,12 +20,19 @@ pub struct ServeArgs {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "WASMCACHED_CONFIG")]
     config: Option<PathBuf>,
-    /// Address of the memcached listener; port 0 takes any free port
-    #[arg(long, value_name = "ADDR:PORT", env = "WASMCACHED_MEMCACHED")]
-    memcached: Option<String>,
-    /// Unix socket of the memcached listener, beside TCP
+    /// Address of a memcached listener; may be given several times; port 0 takes any free port;
+    /// `notls:` before it keeps it without TLS where there is a certificate
+    #[arg(long, value_name = "ADDR:PORT", env = "WASMCACHED_MEMCACHED", value_delimiter = ',')]
+    memcached: Option<Vec<String>>,
+    /// Unix socket of a memcached listener, beside TCP
     #[arg(long, value_name = "PATH", env = "WASMCACHED_MEMCACHED_UNIX")]
     memcached_unix: Option<PathBuf>,
+    /// Mode of that socket, in octal: 0700
+    #[arg(long, value_name = "MODE", env = "WASMCACHED_MEMCACHED_UNIX_MODE")]
+    memcached_unix_mode: Option<String>,
+    /// Owner of that socket
+    #[arg(long, value_name = "USER:GROUP", env = "WASMCACHED_MEMCACHED_UNIX_OWNER")]
+    memcached_unix_owner: Option<String>,
     /// Address of the page cache
     #[arg(long, value_name = "ADDR:PORT", env = "WASMCACHED_PAGES")]
     pages: Option<String>,
@@ -50,10 +57,10 @@ pub struct ServeArgs {
     /// Users of the memcached listener
     #[arg(long, value_name = "FILE", env = "WASMCACHED_MEMCACHED_AUTH_FILE")]
     memcached_auth_file: Option<PathBuf>,
-    /// Certificate of the memcached listener
+    /// Certificate chain of the memcached listeners, PEM; read again on SIGHUP
     #[arg(long, value_name = "FILE", env = "WASMCACHED_MEMCACHED_TLS_CERT")]
     memcached_tls_cert: Option<PathBuf>,
-    /// Private key of the memcached listener
+    /// Private key of the memcached listeners, PEM
     #[arg(long, value_name = "FILE", env = "WASMCACHED_MEMCACHED_TLS_KEY")]
     memcached_tls_key: Option<PathBuf>,
     /// Close a memcached connection that is silent for so long
@@ -121,17 +128,22 @@ impl ServeArgs {
             memcached: RawMemcached {
                 listen: self.memcached,
                 unix: self.memcached_unix,
+                unix_mode: self.memcached_unix_mode,
+                unix_owner: self.memcached_unix_owner,
                 max_connections: self.max_connections,
                 idle_timeout: self.idle_timeout,
                 flush: self.no_flush.map(|is_off| !is_off),
                 shutdown: self.allow_shutdown,
                 auth_file: self.memcached_auth_file,
-                tls_cert: self.memcached_tls_cert,
-                tls_key: self.memcached_tls_key,
+                tls: RawTls {
+                    cert: self.memcached_tls_cert,
+                    key: self.memcached_tls_key,
+                    client_ca: None,
+                },
                 insecure: None,
             },
-            pages: RawPages { listen: self.pages, origin: self.origin, insecure: None },
-            api: RawApi { listen: self.api, insecure: None },
+            pages: RawPages { listen: self.pages, origin: self.origin, ..RawPages::default() },
+            api: RawApi { listen: self.api, ..RawApi::default() },
             plugins: raw_plugins(self.plugin),
             ..RawConfig::default()
         }
@@ -203,6 +215,18 @@ mod tests {
         }
         let file = RawConfig { evict: Some(false), ..RawConfig::default() };
         assert_eq!(file.overlaid_with(raw(&["--no-evict=false"])).evict, Some(true));
+    }
+
+    #[test]
+    fn memcached_listeners_may_be_several_and_replace_those_of_the_file() {
+        let several = raw(&["--memcached", "127.0.0.1:1", "--memcached=notls:[::1]:2,[::1]:3"]);
+        let listen = several.memcached.listen.clone().unwrap();
+        assert_eq!(listen, ["127.0.0.1:1", "notls:[::1]:2", "[::1]:3"]);
+        let mut file = RawConfig::default();
+        file.memcached.listen = Some(vec!["127.0.0.1:9".to_owned()]);
+        let kept = file.clone().overlaid_with(raw(&[])).memcached.listen.unwrap();
+        assert_eq!(kept, ["127.0.0.1:9"]);
+        assert_eq!(file.overlaid_with(several).memcached.listen, Some(listen));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Addresses of the listeners.
 //!
 //! # Invariants
-//! - What is not loopback is refused unless it is allowed by name.
+//! - What is not loopback is refused unless its clients authenticate or it is allowed by name.
 //! - No two listeners want one address; port 0 is any free port, and never the same.
 //!
 //! # Not here
@@ -10,14 +10,33 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::check::Mistakes;
+use super::raw::RawTls;
+use crate::net::TlsFiles;
 
-/// Checks `{section}.listen`.
+/// What keeps strangers from using a listener that is not loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Clients authenticate, or the operator says that nothing is needed.
+    Given,
+    /// Nothing does.
+    Missing,
+}
+
+impl Guard {
+    /// Of a listener: by `insecure = true`, or by client certificates over TLS.
+    pub(super) fn of(insecure: Option<bool>, tls: Option<&TlsFiles>) -> Self {
+        let asks_clients = tls.is_some_and(|tls| tls.client_ca.is_some());
+        if insecure == Some(true) || asks_clients { Self::Given } else { Self::Missing }
+    }
+}
+
+/// Checks an address of `{section}.listen`.
 pub(super) fn listen(
     m: &mut Mistakes,
     section: &str,
-    text: Option<String>,
+    text: Option<&str>,
     default_port: u16,
-    insecure: Option<bool>,
+    guard: Guard,
 ) -> SocketAddr {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, default_port));
     let key = format!("{section}.listen");
@@ -27,16 +46,36 @@ pub(super) fn listen(
         // In nobody's way, so that one mistake is not told as two.
         return SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     };
-    if !address.ip().is_loopback() && insecure != Some(true) {
+    if !address.ip().is_loopback() && guard == Guard::Missing {
         m.add(
             key,
             format!(
-                "`{text}` is not loopback and has no authentication; \
-                 use loopback, or allow it by `{section}.insecure = true`"
+                "`{text}` is not loopback and has no authentication; use loopback, ask for client \
+                 certificates by `{section}.tls.client_ca`, or allow it by \
+                 `{section}.insecure = true`"
             ),
         );
     }
     address
+}
+
+/// Checks `{section}.tls`. Whether the files can be used is found when they are read.
+pub(super) fn tls(m: &mut Mistakes, section: &str, raw: RawTls) -> Option<TlsFiles> {
+    match raw {
+        RawTls { cert: Some(cert), key: Some(key), client_ca } => {
+            Some(TlsFiles { cert, key, client_ca })
+        }
+        RawTls { cert: None, key: None, client_ca: None } => None,
+        RawTls { cert, key, .. } => {
+            for (name, file) in [("cert", cert), ("key", key)] {
+                if file.is_none() {
+                    let key = format!("{section}.tls.{name}");
+                    m.add(key, "is missing; TLS needs a certificate and its key");
+                }
+            }
+            None
+        }
+    }
 }
 
 /// Reports every listener that wants what one before it has.

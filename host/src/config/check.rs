@@ -3,23 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::addresses::{check_distinct, listen};
+use super::addresses::{Guard, check_distinct, listen, tls};
 use super::checked::{
-    Api, Config, ConfigError, Memcached, Pages, PluginFile, PluginSettings, SecretText, Source,
-    Verify,
+    Api, Config, ConfigError, Pages, PluginFile, PluginSettings, SecretText, Source, Verify,
 };
+use super::memcached::check_memcached;
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
-use super::units::{parse_duration, parse_size};
+use super::units::parse_size;
 
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
 const ITEM_BYTES_DEFAULT: u64 = 1 << 20;
 const ITEM_BYTES_MIN: u64 = 1 << 10;
-const CONNECTIONS_DEFAULT: u32 = 1024;
-const CONNECTIONS_MAX: u32 = 100_000;
 const THREADS_MAX: u32 = 256;
 const PLUGIN_MEMORY_BYTES_MIN: u64 = 1 << 20;
 const PLUGIN_MEMORY_BYTES_MAX: u64 = 256 << 20;
@@ -66,10 +63,19 @@ impl RawConfig {
             m.add("pages.listen", "needs an origin: `pages.origin` or a `[[sites]]` entry");
         }
         let memcached = check_memcached(m, self.memcached);
-        let api = Api { listen: listen(m, "api", self.api.listen, 8081, self.api.insecure) };
-        let pages = has_site
-            .then(|| Pages { listen: listen(m, "pages", pages_listen, 8080, self.pages.insecure) });
-        let mut listeners = vec![("memcached", memcached.listen), ("api", api.listen)];
+        let api = {
+            let tls = tls(m, "api", self.api.tls);
+            let guard = Guard::of(self.api.insecure, tls.as_ref());
+            Api { listen: listen(m, "api", self.api.listen.as_deref(), 8081, guard), tls }
+        };
+        let pages_tls = tls(m, "pages", self.pages.tls);
+        let pages = has_site.then(|| {
+            let guard = Guard::of(self.pages.insecure, pages_tls.as_ref());
+            let listen = listen(m, "pages", pages_listen.as_deref(), 8080, guard);
+            Pages { listen, tls: pages_tls }
+        });
+        let of_memcached = memcached.listen.iter().map(|one| ("memcached", one.address));
+        let mut listeners: Vec<_> = of_memcached.chain([("api", api.listen)]).collect();
         listeners.extend(pages.iter().map(|pages| ("pages", pages.listen)));
         check_distinct(m, &listeners);
         let config = Config {
@@ -86,43 +92,6 @@ impl RawConfig {
             plugins,
         };
         (config, mistakes.0)
-    }
-}
-
-fn check_memcached(m: &mut Mistakes, raw: super::raw::RawMemcached) -> Memcached {
-    let not_yet = [
-        ("memcached.auth_file", raw.auth_file.is_some()),
-        ("memcached.tls_cert", raw.tls_cert.is_some()),
-        ("memcached.tls_key", raw.tls_key.is_some()),
-    ];
-    for (key, _) in not_yet.into_iter().filter(|(_, is_set)| *is_set) {
-        m.add(key, "not available yet");
-    }
-    let idle_timeout = raw.idle_timeout.and_then(|text| match parse_duration(&text) {
-        Some(Duration::ZERO) => None,
-        Some(timeout) => Some(timeout),
-        None => {
-            m.add(
-                "memcached.idle_timeout",
-                format!("`{text}` is not a duration such as `30s` or `5m`"),
-            );
-            None
-        }
-    });
-    let connections = count(
-        m,
-        "memcached.max_connections",
-        raw.max_connections,
-        CONNECTIONS_DEFAULT,
-        CONNECTIONS_MAX,
-    );
-    Memcached {
-        listen: listen(m, "memcached", raw.listen, 11211, raw.insecure),
-        unix: raw.unix,
-        connections_max: connections as usize,
-        idle_timeout,
-        flush: raw.flush.unwrap_or(true).into(),
-        shutdown: raw.shutdown.unwrap_or(false).into(),
     }
 }
 
@@ -239,7 +208,13 @@ fn size(
     default
 }
 
-fn count(m: &mut Mistakes, key: &str, value: Option<u32>, default: u32, max: u32) -> u32 {
+pub(super) fn count(
+    m: &mut Mistakes,
+    key: &str,
+    value: Option<u32>,
+    default: u32,
+    max: u32,
+) -> u32 {
     match value {
         None => default,
         Some(value) if (1..=max).contains(&value) => value,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 
+use crate::net::{TlsFiles, UnixAccess};
+
 /// What the server runs with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,7 +22,7 @@ pub struct Config {
     pub evict: Permission,
     /// The database tier's address.
     pub database: Option<SecretText>,
-    /// The memcached listener.
+    /// The memcached listeners.
     pub memcached: Memcached,
     /// The page cache's listener, where there is a site.
     pub pages: Option<Pages>,
@@ -49,13 +51,15 @@ impl From<bool> for Permission {
     }
 }
 
-/// The memcached listener.
+/// The memcached listeners; there is at least one.
 #[derive(Debug, Clone)]
 pub struct Memcached {
-    /// Address and port.
-    pub listen: SocketAddr,
-    /// Path of a unix socket beside it.
-    pub unix: Option<PathBuf>,
+    /// On TCP.
+    pub listen: Vec<MemcachedListen>,
+    /// On a unix socket.
+    pub unix: Option<UnixListen>,
+    /// What those with TLS present.
+    pub tls: Option<TlsFiles>,
     /// Most connections at once.
     pub connections_max: usize,
     /// When a silent connection is closed.
@@ -66,11 +70,40 @@ pub struct Memcached {
     pub shutdown: Permission,
 }
 
+/// A memcached listener on TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemcachedListen {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// What its connections begin with.
+    pub transport: Transport,
+}
+
+/// What stands between a protocol and TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Nothing.
+    Plain,
+    /// TLS.
+    Tls,
+}
+
+/// A listener on a unix socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixListen {
+    /// The socket's file.
+    pub path: PathBuf,
+    /// Who may connect.
+    pub access: UnixAccess,
+}
+
 /// The page cache's listener.
 #[derive(Debug, Clone)]
 pub struct Pages {
     /// Address and port.
     pub listen: SocketAddr,
+    /// TLS, where there is a certificate.
+    pub tls: Option<TlsFiles>,
 }
 
 /// The API listener.
@@ -78,6 +111,8 @@ pub struct Pages {
 pub struct Api {
     /// Address and port.
     pub listen: SocketAddr,
+    /// TLS, where there is a certificate.
+    pub tls: Option<TlsFiles>,
 }
 
 /// A site.

@@ -5,23 +5,24 @@
 //!
 //! # Invariants
 //! - Every mistake is reported at once, each with the key, the value and the allowed range.
-//! - Nothing is bound, opened or created here.
+//! - Nothing is bound or created here, and nothing opened but files of secrets and of users' names.
 //! - A `Config` holds no text that still has to be parsed, but for secrets and database addresses,
 //!   which only their users may look into.
 
 mod addresses;
 mod check;
 mod checked;
+mod memcached;
 mod raw;
 mod sites;
 mod units;
 
 pub use checked::{
-    Api, Config, ConfigError, ConfigErrors, Memcached, Pages, Permission, PluginFile,
-    PluginSettings, SecretText, Site, Source, Verify,
+    Api, Config, ConfigError, ConfigErrors, Memcached, MemcachedListen, Pages, Permission,
+    PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify,
 };
 pub use raw::{
-    RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, ReadError,
+    RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
 
 #[cfg(test)]

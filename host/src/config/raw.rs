@@ -1,9 +1,11 @@
 //! What was written: every value optional and unchecked, unknown keys refused by name.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The TOML file, or what flags and environment say in its shape.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,10 +39,15 @@ pub struct RawConfig {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMemcached {
-    /// Address and port.
-    pub listen: Option<String>,
-    /// Path of a unix socket, beside the TCP listener.
+    /// Addresses and ports, one or a list; `notls:` before one keeps it without TLS.
+    #[serde(deserialize_with = "one_or_many")]
+    pub listen: Option<Vec<String>>,
+    /// Path of a unix socket, beside the TCP listeners.
     pub unix: Option<PathBuf>,
+    /// Its mode: `0700`.
+    pub unix_mode: Option<String>,
+    /// Its owner: `user:group`.
+    pub unix_owner: Option<String>,
     /// Most connections at once.
     pub max_connections: Option<u32>,
     /// A connection that is silent for so long is closed; `0s` never.
@@ -51,12 +58,22 @@ pub struct RawMemcached {
     pub shutdown: Option<bool>,
     /// Users, as `user:password` lines.
     pub auth_file: Option<PathBuf>,
-    /// Certificate chain.
-    pub tls_cert: Option<PathBuf>,
-    /// Private key.
-    pub tls_key: Option<PathBuf>,
+    /// TLS of the TCP listeners.
+    pub tls: RawTls,
     /// Allow an address that is not loopback without authentication.
     pub insecure: Option<bool>,
+}
+
+/// `[memcached.tls]`, `[pages.tls]`, `[api.tls]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTls {
+    /// Certificate chain.
+    pub cert: Option<PathBuf>,
+    /// Private key.
+    pub key: Option<PathBuf>,
+    /// Authorities of clients: a client without a certificate of theirs is refused.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[pages]`.
@@ -69,6 +86,8 @@ pub struct RawPages {
     pub origin: Option<String>,
     /// Allow an address that is not loopback: pages are meant for the public.
     pub insecure: Option<bool>,
+    /// TLS of the listener.
+    pub tls: RawTls,
 }
 
 /// `[api]`.
@@ -79,6 +98,8 @@ pub struct RawApi {
     pub listen: Option<String>,
     /// Allow an address that is not loopback without authentication.
     pub insecure: Option<bool>,
+    /// TLS of the listener.
+    pub tls: RawTls,
 }
 
 /// `[[sites]]`.
@@ -111,8 +132,8 @@ pub struct RawSource {
     pub plugin: Option<String>,
 }
 
-impl std::fmt::Debug for RawSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for RawSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawSource").field("name", &self.name).finish_non_exhaustive()
     }
 }
@@ -171,6 +192,33 @@ impl ReadError {
     }
 }
 
+/// A text, or a list of such.
+fn one_or_many<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Vec<String>>, D::Error> {
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an address or a list of addresses")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(text) = list.next_element()? {
+                texts.push(text);
+            }
+            Ok(texts)
+        }
+    }
+
+    value.deserialize_any(OneOrMany).map(Some)
+}
+
 /// The message with `***` for every value that is text; serde writes one as `string "…"`, escaped
 /// as Rust does.
 fn masked(message: &str) -> String {
@@ -217,30 +265,49 @@ impl RawConfig {
             threads: over.threads.or(self.threads),
             evict: over.evict.or(self.evict),
             database: over.database.or(self.database),
-            memcached: RawMemcached {
-                listen: over.memcached.listen.or(self.memcached.listen),
-                unix: over.memcached.unix.or(self.memcached.unix),
-                max_connections: over.memcached.max_connections.or(self.memcached.max_connections),
-                idle_timeout: over.memcached.idle_timeout.or(self.memcached.idle_timeout),
-                flush: over.memcached.flush.or(self.memcached.flush),
-                shutdown: over.memcached.shutdown.or(self.memcached.shutdown),
-                auth_file: over.memcached.auth_file.or(self.memcached.auth_file),
-                tls_cert: over.memcached.tls_cert.or(self.memcached.tls_cert),
-                tls_key: over.memcached.tls_key.or(self.memcached.tls_key),
-                insecure: over.memcached.insecure.or(self.memcached.insecure),
-            },
+            memcached: self.memcached.overlaid_with(over.memcached),
             pages: RawPages {
                 listen: over.pages.listen.or(self.pages.listen),
                 origin: over.pages.origin.or(self.pages.origin),
                 insecure: over.pages.insecure.or(self.pages.insecure),
+                tls: self.pages.tls.overlaid_with(over.pages.tls),
             },
             api: RawApi {
                 listen: over.api.listen.or(self.api.listen),
                 insecure: over.api.insecure.or(self.api.insecure),
+                tls: self.api.tls.overlaid_with(over.api.tls),
             },
             sites: if over.sites.is_empty() { self.sites } else { over.sites },
             sources: if over.sources.is_empty() { self.sources } else { over.sources },
             plugins: self.plugins,
+        }
+    }
+}
+
+impl RawMemcached {
+    fn overlaid_with(self, over: Self) -> Self {
+        Self {
+            listen: over.listen.or(self.listen),
+            unix: over.unix.or(self.unix),
+            unix_mode: over.unix_mode.or(self.unix_mode),
+            unix_owner: over.unix_owner.or(self.unix_owner),
+            max_connections: over.max_connections.or(self.max_connections),
+            idle_timeout: over.idle_timeout.or(self.idle_timeout),
+            flush: over.flush.or(self.flush),
+            shutdown: over.shutdown.or(self.shutdown),
+            auth_file: over.auth_file.or(self.auth_file),
+            tls: self.tls.overlaid_with(over.tls),
+            insecure: over.insecure.or(self.insecure),
+        }
+    }
+}
+
+impl RawTls {
+    fn overlaid_with(self, over: Self) -> Self {
+        Self {
+            cert: over.cert.or(self.cert),
+            key: over.key.or(self.key),
+            client_ca: over.client_ca.or(self.client_ca),
         }
     }
 }

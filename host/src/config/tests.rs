@@ -22,7 +22,7 @@ fn without_anything_there_are_defaults() {
     let config = right(RawConfig::default());
     assert_eq!(config.memory_bytes, 64 << 20);
     assert_eq!(config.item_bytes_max, 1 << 20);
-    assert_eq!(config.memcached.listen.to_string(), "127.0.0.1:11211");
+    assert_eq!(config.memcached.listen[0].address.to_string(), "127.0.0.1:11211");
     assert_eq!(config.api.listen.to_string(), "127.0.0.1:8081");
     assert!(config.pages.is_none() && config.database.is_none());
 }

@@ -1,15 +1,14 @@
 //! What has been read from a client and not yet been understood.
 //!
 //! # Invariants
-//! - An idle connection keeps at most [`KEPT_BYTES_MAX`] of capacity.
+//! - A connection that waits for its client holds the beginning of a command and no more: its
+//!   memory is lent only while there is something to read.
 //! - Bytes known to hold no line end are not searched again.
 
-/// Capacity at the beginning: some pipelined commands.
-const FIRST_BYTES: usize = 2 * 1024;
+use super::lend::{LENT_BYTES, give_back, lend};
 
-/// Capacity up to which the buffer grows to save reads, and that an idle connection may keep; only
-/// a long line makes it larger for a while.
-const KEPT_BYTES_MAX: usize = 8 * 1024;
+/// Up to so many bytes of a command are kept in memory of their own while the rest is awaited.
+const SET_ASIDE_BYTES_MAX: usize = LENT_BYTES / 4;
 
 /// A read buffer.
 #[derive(Debug, Default)]
@@ -33,22 +32,33 @@ impl Buffer {
         self.scanned = 0;
     }
 
-    /// Room to read into; what is unread stays in front of it.
+    /// Room to read into; what is unread stays in front of it. Only a long line makes it larger
+    /// than what is lent.
     pub(super) fn room(&mut self) -> &mut Vec<u8> {
-        let capacity = self.bytes.capacity();
-        let was_full = self.bytes.len() == capacity;
-        if self.start == self.bytes.len() {
-            self.bytes.clear();
+        let unread = self.bytes.len().saturating_sub(self.start);
+        if self.bytes.capacity() < LENT_BYTES || (unread == 0 && self.bytes.capacity() > LENT_BYTES)
+        {
+            let mut bytes = lend();
+            bytes.extend_from_slice(self.unread());
+            self.bytes = bytes;
         } else {
             self.bytes.drain(..self.start);
+            if self.bytes.len() == self.bytes.capacity() {
+                self.bytes.reserve_exact(self.bytes.capacity());
+            }
         }
         self.start = 0;
-        if capacity == 0 || (self.bytes.is_empty() && capacity > KEPT_BYTES_MAX) {
-            self.bytes = Vec::with_capacity(FIRST_BYTES);
-        } else if self.bytes.len() == capacity || (was_full && capacity < KEPT_BYTES_MAX) {
-            self.bytes.reserve_exact(capacity * 2 - self.bytes.len());
-        }
         &mut self.bytes
+    }
+
+    /// Gives back what was lent, while there is nothing to read.
+    pub(super) fn set_aside(&mut self) {
+        if self.bytes.capacity() < LENT_BYTES || self.unread().len() > SET_ASIDE_BYTES_MAX {
+            return;
+        }
+        let unread = self.unread().to_vec();
+        give_back(std::mem::replace(&mut self.bytes, unread));
+        self.start = 0;
     }
 }
 
@@ -57,29 +67,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_reads_grow_the_buffer_and_a_long_line_does_not_keep_it_large() {
+    fn long_line_makes_the_buffer_large_for_as_long_as_it_takes() {
         let mut buffer = Buffer::default();
         for _ in 0..5 {
             let room = buffer.room();
             room.resize(room.capacity(), b'x');
-            buffer.consume(usize::MAX);
         }
-        assert_eq!(buffer.room().capacity(), KEPT_BYTES_MAX);
-        for _ in 0..5 {
-            let room = buffer.room();
-            room.resize(room.capacity(), b'x');
-        }
-        assert!(buffer.room().capacity() > KEPT_BYTES_MAX);
+        assert!(buffer.room().capacity() > LENT_BYTES);
+        buffer.set_aside();
+        assert!(buffer.unread().len() > LENT_BYTES);
         buffer.consume(usize::MAX);
-        assert_eq!(buffer.room().capacity(), FIRST_BYTES);
+        assert_eq!(buffer.room().capacity(), LENT_BYTES);
     }
 
     #[test]
-    fn unread_bytes_survive_making_room() {
+    fn unread_bytes_survive_making_room_and_being_set_aside() {
         let mut buffer = Buffer::default();
         buffer.room().extend_from_slice(b"get a\r\nget");
         buffer.consume(7);
-        buffer.room().extend_from_slice(b" b\r\n");
-        assert_eq!(buffer.unread(), b"get b\r\n");
+        buffer.set_aside();
+        assert_eq!(buffer.bytes.capacity(), 3);
+        buffer.room().extend_from_slice(b" b\r\nge");
+        assert_eq!(buffer.unread(), b"get b\r\nge");
+        buffer.consume(7);
+        buffer.room().extend_from_slice(b"t c\r\n");
+        assert_eq!(buffer.unread(), b"get c\r\n");
+    }
+
+    #[test]
+    fn nothing_is_held_where_everything_was_understood() {
+        let mut buffer = Buffer::default();
+        buffer.room().extend_from_slice(b"get a\r\n");
+        buffer.consume(7);
+        buffer.set_aside();
+        assert_eq!(buffer.bytes.capacity(), 0);
+        assert_eq!(buffer.room().capacity(), LENT_BYTES);
     }
 }

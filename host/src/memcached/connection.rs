@@ -18,7 +18,7 @@ use super::cmd;
 use super::cmd::storage::Pending;
 use super::flush;
 use super::metrics::Count;
-use super::parse::{Parse, Request, Store, parse};
+use super::parse::{Parse, Request, parse};
 use super::server::Door;
 use super::session::Session;
 use super::watch::{Watch, Woken};
@@ -94,7 +94,7 @@ where
                 return self.watch.read(&mut self.stream, &mut value.limit(missing)).await;
             }
         }
-        self.watch.read(&mut self.stream, self.buffer.room()).await
+        self.watch.read_commands(&mut self.stream, &mut self.buffer).await
     }
 
     /// Carries out what is buffered, to the last whole command.
@@ -139,7 +139,13 @@ where
             }
             Parse::Parsed(Request::Store(store), consumed) => {
                 let behind = unread.get(consumed..).unwrap_or_default();
-                consumed + begin_store(session, expect, &store, behind).await
+                let pending = cmd::storage::expect(session, &store).await;
+                consumed + begin_store(session, expect, pending, store.value_bytes, behind).await
+            }
+            Parse::Parsed(Request::MetaSet(set), consumed) => {
+                let behind = unread.get(consumed..).unwrap_or_default();
+                let pending = cmd::meta::set::expect(session, &set).await;
+                consumed + begin_store(session, expect, pending, set.value_bytes, behind).await
             }
             Parse::Parsed(request, consumed) => {
                 if cmd::carry_out(session, stream, request).await?.is_break() {
@@ -186,21 +192,22 @@ where
     }
 }
 
-/// Stores a value if all of it lies `behind` its line, else says what to expect. Returns how many
-/// bytes behind the line were taken.
+/// Stores a value if all of it lies `behind` its line, else says what to expect; a value that is
+/// not pending is not wanted. Returns how many bytes behind the line were taken.
 async fn begin_store(
     session: &mut Session,
     expect: &mut Expect,
-    store: &Store<'_>,
+    pending: Option<Pending>,
+    value_bytes: usize,
     behind: &[u8],
 ) -> usize {
-    let bytes = store.value_bytes + LINE_END_BYTES;
-    let Some(pending) = cmd::storage::expect(session, store).await else {
+    let bytes = value_bytes + LINE_END_BYTES;
+    let Some(pending) = pending else {
         *expect = Expect::Unwanted(bytes);
         return 0;
     };
-    let Some((value, end)) = whole_value(behind, store) else {
-        *expect = Expect::Value(pending, Vec::with_capacity(store.value_bytes));
+    let Some((value, end)) = whole_value(behind, value_bytes) else {
+        *expect = Expect::Value(pending, Vec::with_capacity(value_bytes));
         return 0;
     };
     store_value(session, pending, end, || Bytes::copy_from_slice(value)).await;
@@ -208,8 +215,8 @@ async fn begin_store(
 }
 
 /// The value of a storage command and the two bytes behind it, if all of it is there.
-fn whole_value<'a>(bytes: &'a [u8], store: &Store<'_>) -> Option<(&'a [u8], [u8; LINE_END_BYTES])> {
-    let (value, rest) = bytes.split_at_checked(store.value_bytes)?;
+fn whole_value(bytes: &[u8], value_bytes: usize) -> Option<(&[u8], [u8; LINE_END_BYTES])> {
+    let (value, rest) = bytes.split_at_checked(value_bytes)?;
     Some((value, *rest.first_chunk::<LINE_END_BYTES>()?))
 }
 

@@ -93,9 +93,22 @@ pub(super) fn is_pending(door: &Door) -> bool {
 
 /// Invalidates one target in the name of a memcached client.
 pub(super) async fn invalidate(door: &Door, target: Target) -> Result<Applied, InvalidateError> {
+    invalidate_as(door, target, Mode::Hard).await
+}
+
+/// Makes one target stale in the name of a memcached client.
+pub(super) async fn soften(door: &Door, target: Target) -> Result<Applied, InvalidateError> {
+    invalidate_as(door, target, Mode::Soft).await
+}
+
+async fn invalidate_as(
+    door: &Door,
+    target: Target,
+    mode: Mode,
+) -> Result<Applied, InvalidateError> {
     let at_ms = door.cache().clock().now_ms();
     let cause = Cause { source: "memcached".to_owned(), event_id: None, at_ms };
-    door.cache().invalidate(Invalidation { targets: vec![(target, Mode::Hard)], cause }).await
+    door.cache().invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
 }
 
 /// The timer: sleeps until the moment, or until there is another one.

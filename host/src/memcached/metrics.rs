@@ -46,6 +46,7 @@ counts! {
     CmdSet "cmd_set" "Storage commands with whole data"
     CmdFlush "cmd_flush" "flush_all commands"
     CmdTouch "cmd_touch" "Keys touched by touch, gat and gats"
+    CmdMeta "cmd_meta" "me commands"
     GetHits "get_hits" "Keys found by get and gets"
     GetMisses "get_misses" "Keys not found by get and gets"
     DeleteMisses "delete_misses" "Deletes of what was not there"

@@ -28,6 +28,8 @@ struct Miss {
     newest: Sequence,
     /// How many; as many stores may follow.
     outstanding: u32,
+    /// The CAS unique of the lease that the last of them came with.
+    lease: Option<u64>,
 }
 
 /// The recent misses of one connection.
@@ -54,8 +56,34 @@ impl Misses {
             }
         }
         self.order.push_back(hash);
-        let miss = Miss { oldest: claim.since, newest: claim.since, outstanding: 1 };
+        let miss = Miss { oldest: claim.since, newest: claim.since, outstanding: 1, lease: None };
         self.by_hash.insert(hash, miss);
+    }
+
+    /// Notes that a client was told to recache what has this CAS unique, or that it is stale, by a
+    /// claim that was taken before the look-up.
+    pub(super) fn note_lease(&mut self, key: &[u8], claim: Claim, unique: u64) {
+        self.note(key, claim);
+        if let Some(miss) = self.by_hash.get_mut(&self.hasher.hash_one(key)) {
+            miss.lease = Some(unique);
+        }
+    }
+
+    /// Whether a lease with this CAS unique was the last thing noted of this key.
+    pub(super) fn has_lease(&self, key: &[u8], unique: u64) -> bool {
+        let miss = self.by_hash.get(&self.hasher.hash_one(key));
+        miss.is_some_and(|miss| miss.lease == Some(unique))
+    }
+
+    /// Notes that a store named the CAS unique of its lease: it needs no claim, as what is there
+    /// tells how old its data may be.
+    pub(super) fn settle_lease(&mut self, key: &[u8], unique: u64) {
+        if self.has_lease(key, unique) {
+            self.settle(key, Outcome::Accepted);
+            if let Some(miss) = self.by_hash.get_mut(&self.hasher.hash_one(key)) {
+                miss.lease = None;
+            }
+        }
     }
 
     /// The claim of a store of this key; `None` where no miss led to it. To be followed by
@@ -131,6 +159,20 @@ mod tests {
         assert_eq!(misses.claim(b"k"), Some(claim(2)));
         misses.settle(b"k", Outcome::Refused);
         assert_eq!(misses.claim(b"k"), None);
+    }
+
+    #[test]
+    fn a_store_that_names_its_lease_leaves_the_other_misses() {
+        let mut misses = Misses::default();
+        misses.note(b"k", claim(1));
+        misses.note_lease(b"k", claim(2), 7);
+        misses.settle_lease(b"k", 6);
+        assert!(misses.has_lease(b"k", 7));
+        misses.settle_lease(b"k", 7);
+        assert!(!misses.has_lease(b"k", 7));
+        assert_eq!(misses.claim(b"k"), Some(claim(1)));
+        misses.settle_lease(b"k", 7);
+        assert_eq!(misses.claim(b"k"), Some(claim(1)));
     }
 
     #[test]

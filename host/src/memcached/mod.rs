@@ -22,6 +22,7 @@ mod connection;
 mod exptime;
 mod flush;
 mod item_policy;
+mod lend;
 mod metrics;
 mod misses;
 mod ops;
@@ -35,4 +36,4 @@ mod watch;
 
 pub use item_policy::ItemPolicy;
 pub use metrics::Metrics;
-pub use server::{Door, FlushAll, Settings, Shutdown, serve};
+pub use server::{Door, FlushAll, RefreshError, Settings, Shutdown, serve};

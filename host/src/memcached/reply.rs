@@ -2,22 +2,20 @@
 //!
 //! # Invariants
 //! - Small values are copied, larger ones are shared with the cache and never copied.
-//! - An idle connection keeps at most [`KEPT_BYTES_MAX`] of capacity.
+//! - A connection whose replies were sent holds no memory for them.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
+use super::lend::{give_back, lend};
 use super::parse::Cas;
 use crate::cache::Entry;
 use crate::limits::MEMCACHED_OUTPUT_BYTES_MAX;
 
 /// Up to this length, copying is cheaper than a segment of its own.
 const COPIED_BYTES_MAX: usize = 1024;
-
-/// Capacity that is kept between batches.
-const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// A large value between copied bytes.
 #[derive(Debug)]
@@ -40,6 +38,9 @@ pub(super) struct Output {
 impl Output {
     /// Appends a reply line, line end included.
     pub(super) fn push(&mut self, line: &[u8]) {
+        if self.copied.capacity() == 0 {
+            self.copied = lend();
+        }
         self.copied.extend_from_slice(line);
     }
 
@@ -62,8 +63,13 @@ impl Output {
             self.push_number(entry.cas());
         }
         self.push(b"\r\n");
+        self.push_body(entry);
+    }
+
+    /// Appends the value and the line end behind it.
+    pub(super) fn push_body(&mut self, entry: &Entry) {
         match entry.shared_body().filter(|body| body.len() > COPIED_BYTES_MAX) {
-            None => self.push(body),
+            None => self.push(entry.body()),
             Some(body) => {
                 self.shared_bytes += body.len();
                 self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
@@ -82,11 +88,10 @@ impl Output {
         self.shared.is_empty()
     }
 
-    /// Makes room for the next batch; everything has been sent.
+    /// Gives back what the batch was gathered in; everything has been sent.
     pub(super) fn clear(&mut self) {
         debug_assert!(!self.has_remaining(), "nothing is dropped");
-        self.copied.clear();
-        self.copied.shrink_to(KEPT_BYTES_MAX);
+        give_back(std::mem::take(&mut self.copied));
         self.sent = 0;
     }
 

@@ -19,7 +19,7 @@ use super::flush::PendingFlush;
 use super::item_policy::ItemPolicy;
 use super::metrics::{Count, Metrics};
 use crate::cache::Cache;
-use crate::net::{Accept, Listener, Stream, accept_forever};
+use crate::net::{Accept, Listener, Stream, Tls, TlsError, accept_forever};
 use crate::tasks::Tasks;
 
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
@@ -57,10 +57,23 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// Worker threads, as `stats` shows them.
     pub threads: usize,
+    /// What the TLS listeners of the door present, where there are any.
+    pub tls: Option<Tls>,
     /// Decides tags and times of items, where a plugin does.
     pub items: Option<Arc<dyn ItemPolicy>>,
     /// What `version` answers; clients compare it with memcached's.
     pub version: String,
+}
+
+/// Why certificates were not refreshed.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// There are none.
+    #[error("no listener has tls")]
+    NoTls,
+    /// They can't be used.
+    #[error(transparent)]
+    Files(#[from] TlsError),
 }
 
 /// The front door: what all its listeners and connections share. Clones are the same door.
@@ -110,6 +123,16 @@ impl Door {
         self.shared.shutdown.notified().await;
     }
 
+    /// Reads the certificate and the key of the TLS listeners again, for new connections
+    /// (`refresh_certs`, protocol.txt "Refreshing certificates"). Blocking.
+    ///
+    /// # Errors
+    /// What is wrong with the files; what was in use stays in use.
+    pub fn refresh_certificates(&self) -> Result<(), RefreshError> {
+        let tls = self.shared.settings.tls.as_ref().ok_or(RefreshError::NoTls)?;
+        Ok(tls.reload()?)
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
@@ -150,22 +173,28 @@ impl Door {
 /// Serves a listener until the door's tasks are told to stop.
 pub async fn serve(listener: Listener, door: Door) {
     let (tasks, permits) = (door.tasks().clone(), Arc::clone(&door.shared.permits));
-    accept_forever(listener, tasks, permits, |accept| admit(door.clone(), accept)).await;
+    accept_forever(listener, tasks, permits, move |accept| admit(door.clone(), accept)).await;
 }
 
 async fn admit(door: Door, accept: Accept) {
     match accept {
-        Accept::Serve(stream, permit) => {
-            connection::run(stream, door).await;
+        Accept::Serve(mut stream, permit) => {
+            connection::run(&mut stream, door).await;
+            stream.close().await;
             drop(permit);
         }
         Accept::Refuse(stream) => refuse(stream, door).await,
     }
 }
 
-async fn refuse(mut stream: Stream, door: Door) {
+async fn refuse(stream: Option<Stream>, door: Door) {
     door.metrics().inc(Count::RejectedConnections);
+    let Some(mut stream) = stream else { return };
     // A client that is gone already needs no word.
-    let _ = stream.write_all(TOO_MANY).await;
-    let _ = stream.shutdown().await;
+    let told = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.flush().await
+    };
+    let _ = told.await;
+    stream.close().await;
 }

@@ -5,11 +5,7 @@
 //! - A client that takes none of its replies is disconnected; until then it holds one batch at
 //!   most.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Buf;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -19,7 +15,6 @@ use super::misses::Misses;
 use super::parse::Answer;
 use super::reply::Output;
 use super::server::Door;
-use crate::limits::MEMCACHED_STALL_MS_MAX;
 
 /// One client's state: its replies, its misses and its counts.
 #[derive(Debug)]
@@ -57,53 +52,45 @@ impl Session {
     /// Hands over the counts and sends the replies.
     ///
     /// Nothing more is read from a client meanwhile, so that what it makes the server hold is
-    /// bounded; one that takes nothing for [`MEMCACHED_STALL_MS_MAX`] is disconnected.
+    /// bounded: a batch of [`crate::limits::MEMCACHED_OUTPUT_BYTES_MAX`], and the value that made
+    /// it full. One that takes nothing of it for as long as the stream allows is disconnected.
     pub(super) async fn flush<S>(&mut self, stream: &mut S) -> io::Result<()>
     where
         S: AsyncWrite + Unpin,
     {
         self.tally.add(Count::BytesWritten, self.out.remaining() as u64);
         self.door.metrics().take(&mut self.tally);
-        while self.out.has_remaining() {
-            let written = match self.out.is_one_slice() {
-                true => send_slice(stream, &mut self.out).await,
-                false => unless_stalled(stream.write_buf(&mut self.out)).await,
-            };
-            match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => {}
-                Err(error) => {
-                    if error.kind() == io::ErrorKind::TimedOut {
-                        self.tally.inc(Count::StalledKicks);
-                    }
-                    return Err(error);
-                }
-            }
+        let sent = send(stream, &mut self.out).await;
+        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            self.tally.inc(Count::StalledKicks);
         }
+        sent?;
         self.out.clear();
         Ok(())
     }
 }
 
-/// Sends what is one slice without setting up a vector.
-async fn send_slice<S>(stream: &mut S, out: &mut Output) -> io::Result<usize>
+async fn send<S>(stream: &mut S, out: &mut Output) -> io::Result<()>
 where
     S: AsyncWrite + Unpin,
 {
-    let sent = unless_stalled(stream.write(out.chunk())).await?;
-    out.advance(sent);
-    Ok(sent)
-}
-
-/// Waits for a write, but not for ever. No timer is set up for a write that ends at once.
-async fn unless_stalled(write: impl Future<Output = io::Result<usize>>) -> io::Result<usize> {
-    let mut write = pin!(write);
-    if let Poll::Ready(written) = poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await {
-        return written;
+    if !out.has_remaining() {
+        return Ok(());
     }
-    let limit = Duration::from_millis(MEMCACHED_STALL_MS_MAX);
-    match tokio::time::timeout(limit, write).await {
-        Ok(written) => written,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    while out.has_remaining() {
+        // What is one slice is sent without setting up a vector.
+        let sent = match out.is_one_slice() {
+            true => {
+                let sent = stream.write(out.chunk()).await?;
+                out.advance(sent);
+                sent
+            }
+            false => stream.write_buf(out).await?,
+        };
+        if sent == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
     }
+    // TLS keeps records back until then.
+    stream.flush().await
 }

@@ -1,6 +1,7 @@
 //! The front door as its clients see it, on real sockets and on split streams.
 
 mod freshness;
+mod leases;
 mod limits;
 mod split;
 mod transcript;
@@ -30,6 +31,7 @@ fn settings() -> Settings {
         flush_all: FlushAll::Allowed,
         shutdown: Shutdown::Forbidden,
         threads: 1,
+        tls: None,
         items: None,
         version: "1.6.45".to_owned(),
     }

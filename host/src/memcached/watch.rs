@@ -15,6 +15,7 @@ use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Sleep, sleep};
 
+use super::buffer::Buffer;
 use crate::tasks::Tasks;
 
 /// Idleness is looked at so many times per timeout.
@@ -38,6 +39,13 @@ pub(super) struct Watch {
     is_armed: bool,
 }
 
+/// Which attempt of a read it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Polls {
+    First,
+    Later,
+}
+
 struct Idle {
     tick: Duration,
     timer: Pin<Box<Sleep>>,
@@ -54,29 +62,60 @@ impl Watch {
         Self { stopping: Box::pin(tasks.stopping()), idle, is_armed: false }
     }
 
-    /// Reads into `buffer`, or says why there is nothing to wait for any more.
-    pub(super) async fn read<S, B>(&mut self, stream: &mut S, buffer: &mut B) -> io::Result<Woken>
+    /// Reads to where a value is collected, or says why there is nothing to wait for any more.
+    pub(super) async fn read<S, B>(&mut self, stream: &mut S, value: &mut B) -> io::Result<Woken>
     where
         S: AsyncRead + Unpin,
         B: BufMut,
     {
-        let mut read = pin!(stream.read_buf(buffer));
-        let mut is_first_poll = true;
-        let woken = poll_fn(|cx| {
-            if let Poll::Ready(read) = read.as_mut().poll(cx) {
-                return Poll::Ready(read.map(Woken::Read));
-            }
-            if std::mem::take(&mut is_first_poll) && self.is_armed {
-                return Poll::Pending;
-            }
-            self.is_armed = true;
-            self.poll_others(cx).map(Ok)
+        let mut read = pin!(stream.read_buf(value));
+        let mut polls = Polls::First;
+        poll_fn(|cx| {
+            let read = read.as_mut().poll(cx);
+            self.unless_woken(read, &mut polls, cx)
         })
-        .await?;
-        if let Some(idle) = &mut self.idle {
-            idle.quiet_ticks = 0;
+        .await
+    }
+
+    /// Reads commands. The buffer is set aside while there is nothing to read.
+    pub(super) async fn read_commands<S>(
+        &mut self,
+        stream: &mut S,
+        buffer: &mut Buffer,
+    ) -> io::Result<Woken>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let mut polls = Polls::First;
+        poll_fn(|cx| {
+            // A read that did not happen leaves nothing behind but the waker.
+            let read = pin!(stream.read_buf(buffer.room())).poll(cx);
+            if read.is_pending() {
+                buffer.set_aside();
+            }
+            self.unless_woken(read, &mut polls, cx)
+        })
+        .await
+    }
+
+    /// The outcome of an attempt to read, or what else the connection was woken by.
+    fn unless_woken(
+        &mut self,
+        read: Poll<io::Result<usize>>,
+        polls: &mut Polls,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Woken>> {
+        if let Poll::Ready(read) = read {
+            if let Some(idle) = &mut self.idle {
+                idle.quiet_ticks = 0;
+            }
+            return Poll::Ready(read.map(Woken::Read));
         }
-        Ok(woken)
+        if std::mem::replace(polls, Polls::Later) == Polls::First && self.is_armed {
+            return Poll::Pending;
+        }
+        self.is_armed = true;
+        self.poll_others(cx).map(Ok)
     }
 
     fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {

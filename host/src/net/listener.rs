@@ -1,18 +1,17 @@
 //! Bound sockets.
 
 use std::fmt;
-use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixSocket};
 
-use super::Stream;
+use super::{Stream, Tls, UnixAccess};
 
-/// Read and write for the owner; connecting needs both.
-const UNIX_SOCKET_MODE: u32 = 0o700;
+/// Clients that may wait to be accepted: as many as tokio lets wait on TCP.
+const BACKLOG: u32 = 1024;
 
 /// Where a listener is bound, as printed at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Socket {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Tls>),
     Unix(UnixListener),
 }
 
@@ -62,35 +61,22 @@ impl Listener {
         let failed = |source| BindError { bound: Bound::Tcp(address), source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let bound = Bound::Tcp(socket.local_addr().map_err(failed)?);
-        Ok(Self { socket: Socket::Tcp(socket), bound })
+        Ok(Self { socket: Socket::Tcp(socket, None), bound })
     }
 
-    /// Binds a unix socket, for its owner alone as memcached does. A socket that nobody listens on
-    /// any more is replaced; a file of any other kind is left alone.
-    pub async fn unix(path: PathBuf) -> Result<Self, BindError> {
-        let bind = async |path: &PathBuf| match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if !tokio::fs::symlink_metadata(path).await?.file_type().is_socket() {
-                    return Err(io::Error::other("the file exists and is not a socket"));
-                }
-                match tokio::net::UnixStream::connect(path).await {
-                    Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
-                        tokio::fs::remove_file(path).await?;
-                        UnixListener::bind(path)
-                    }
-                    _ => Err(error),
-                }
-            }
-            bound => bound,
-        };
-        let bound = match bind(&path).await {
-            Ok(socket) => {
-                let for_owner = Permissions::from_mode(UNIX_SOCKET_MODE);
-                tokio::fs::set_permissions(&path, for_owner).await.map(|()| socket)
-            }
-            Err(error) => Err(error),
-        };
-        match bound {
+    /// Has connections begin with a TLS handshake; only TCP listeners take it.
+    #[must_use]
+    pub fn with_tls(mut self, with: Option<Tls>) -> Self {
+        if let Socket::Tcp(_, tls) = &mut self.socket {
+            *tls = with;
+        }
+        self
+    }
+
+    /// Binds a unix socket. A socket that nobody listens on any more is replaced; a file of any
+    /// other kind is left alone.
+    pub async fn unix(path: PathBuf, access: UnixAccess) -> Result<Self, BindError> {
+        match bind_unix(&path, &access).await {
             Ok(socket) => Ok(Self { socket: Socket::Unix(socket), bound: Bound::Unix(path) }),
             Err(source) => Err(BindError { bound: Bound::Unix(path), source }),
         }
@@ -101,9 +87,18 @@ impl Listener {
         &self.bound
     }
 
+    /// What connections begin with, where it is TLS.
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.socket {
+            Socket::Tcp(_, tls) => tls.as_ref(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// The next connection, before any handshake.
     pub(super) async fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
-            Socket::Tcp(socket) => {
+            Socket::Tcp(socket, _) => {
                 let (stream, peer) = socket.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok(Stream::tcp(stream, peer))
@@ -114,6 +109,34 @@ impl Listener {
             }
         }
     }
+}
+
+/// Nobody can connect before the socket is its owner's and has its mode: only then it listens.
+async fn bind_unix(path: &Path, access: &UnixAccess) -> io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    if let Err(error) = socket.bind(path) {
+        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+        if is_taken && !tokio::fs::symlink_metadata(path).await?.file_type().is_socket() {
+            return Err(io::Error::other("the file exists and is not a socket"));
+        }
+        if !is_taken || !is_deserted(path).await {
+            return Err(error);
+        }
+        tokio::fs::remove_file(path).await?;
+        socket.bind(path)?;
+    }
+    let listening = access.grant(path).and_then(|()| socket.listen(BACKLOG));
+    if listening.is_err() {
+        // Of no use to anybody, and in the way of the next start.
+        let _ = std::fs::remove_file(path);
+    }
+    listening
+}
+
+/// Whether nobody listens on a socket any more.
+async fn is_deserted(path: &Path) -> bool {
+    let connected = tokio::net::UnixStream::connect(path).await;
+    connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 impl Drop for Listener {
@@ -127,14 +150,21 @@ impl Drop for Listener {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
+    use crate::net::Owner;
+
+    fn mode_of(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
 
     #[tokio::test]
     async fn a_file_that_is_no_socket_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("precious");
         std::fs::write(&path, "kept").unwrap();
-        let error = Listener::unix(path.clone()).await.unwrap_err();
+        let error = Listener::unix(path.clone(), UnixAccess::default()).await.unwrap_err();
         assert_eq!(error.source.to_string(), "the file exists and is not a socket");
         assert_eq!(std::fs::read(&path).unwrap(), b"kept");
     }
@@ -144,10 +174,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::unix(path.clone()).await.unwrap();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, UNIX_SOCKET_MODE);
-        assert!(Listener::unix(path.clone()).await.is_err());
+        let listener = Listener::unix(path.clone(), UnixAccess::default()).await.unwrap();
+        assert_eq!(mode_of(&path), 0o700);
+        assert!(Listener::unix(path.clone(), UnixAccess::default()).await.is_err());
+        assert!(path.exists(), "the socket in use is left alone");
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn socket_has_the_mode_and_the_owner_that_were_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().metadata().unwrap();
+        let owner = Owner::parse(&format!("{}:{}", own.uid(), own.gid())).unwrap();
+        let access = UnixAccess { mode: 0o660, owner: Some(owner) };
+        let path = dir.path().join("socket");
+        let _listener = Listener::unix(path.clone(), access).await.unwrap();
+        assert_eq!(mode_of(&path), 0o660);
+        let socket = path.metadata().unwrap();
+        assert_eq!((socket.uid(), socket.gid()), (own.uid(), own.gid()));
     }
 }

@@ -71,8 +71,9 @@ async fn converse(stream: Stream, pages: Pages) {
     }
 }
 
-async fn refuse(mut stream: Stream, pages: &Pages) {
+async fn refuse(stream: Option<Stream>, pages: &Pages) {
     pages.shared.metrics.refused_connections.inc();
+    let Some(mut stream) = stream else { return };
     let told = async {
         stream.write_all(BUSY).await?;
         stream.shutdown().await

@@ -1,11 +1,11 @@
 //! Tags and URLs, interned: an entry holds its cells, so that a hit hashes no string.
 
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 use std::hash::BuildHasher;
 use triomphe::ThinArc;
 

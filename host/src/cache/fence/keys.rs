@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 use crate::limits::FENCE_KEY_ROWS_MAX;
 use crate::model::{Key, Sequence};

@@ -1,6 +1,6 @@
 //! The two sequences that every target has: up to which it is gone, up to which it is stale.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 use crate::model::{Mode, Sequence};
 

@@ -23,8 +23,8 @@ mod keys;
 mod level;
 mod prefixes;
 
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use triomphe::ThinArc;
 

@@ -3,11 +3,11 @@
 //! A read asks one hash table per distinct *length* of prefix, so its cost does not grow with the
 //! number of prefixes; with none, it is one load.
 
+use crate::sync::{AtomicUsize, Ordering};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::sync::RwLock;
 use foldhash::fast::RandomState;
-use parking_lot::RwLock;
 
 use super::level::Level;
 use crate::limits::FENCE_PREFIXES_MAX;

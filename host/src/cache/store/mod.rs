@@ -14,12 +14,12 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+use crate::sync::{AtomicU64, Ordering};
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sync::Mutex;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 use super::budget;
 use super::entry::Entry;

@@ -3,6 +3,7 @@
 mod admin;
 mod arithmetic;
 mod delete_touch;
+pub(super) mod meta;
 mod retrieval;
 mod stats;
 pub(super) mod storage;
@@ -27,10 +28,12 @@ where
     match request {
         Request::Retrieve(retrieve) => retrieval::carry_out(session, stream, retrieve).await?,
         // Storage commands come with their data, from the connection.
-        Request::Store(_) => {}
+        Request::Store(_) | Request::MetaSet(_) => {}
         Request::Arithmetic(arithmetic) => arithmetic::carry_out(session, arithmetic).await,
         Request::Delete(delete) => delete_touch::delete(session, delete).await,
         Request::Touch(touch) => delete_touch::touch(session, touch).await,
+        Request::Meta(verb, meta) => meta::carry_out(session, verb, &meta).await,
+        Request::MetaNoOp => session.out.push(b"MN\r\n"),
         Request::FlushAll(delay, answer) => admin::flush_all(session, delay, answer).await,
         Request::Version => admin::version(session),
         Request::Verbosity(answer) => session.answer(answer, b"OK\r\n"),

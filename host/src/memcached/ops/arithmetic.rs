@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::store::{NotKept, item_decision, put_until, settlement, wants_decision};
-use crate::cache::{Basis, Cache, Cas, Change, Claim, Draft, Handle, Revision, UpdateError};
+use crate::cache::{
+    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError,
+};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
@@ -37,13 +39,27 @@ pub(in crate::memcached) struct Arithmetic {
     pub(in crate::memcached) exptime: Option<i64>,
     /// The CAS unique of the result.
     pub(in crate::memcached) cas: Cas,
+    /// Whether what is there counts also when it is stale, which it then remains.
+    pub(in crate::memcached) sight: Sight,
+    /// What an initial number is marked with.
+    pub(in crate::memcached) bits: Bits,
 }
 
 impl Arithmetic {
     /// Counts what is there, without conditions; change what is different.
     pub(in crate::memcached) fn new(key: Key, direction: Direction, delta: u64) -> Self {
         let (initial, unique, exptime) = (None, None, None);
-        Self { key, direction, delta, initial, unique, exptime, cas: Cas::Next }
+        Self {
+            key,
+            direction,
+            delta,
+            initial,
+            unique,
+            exptime,
+            cas: Cas::Next,
+            sight: Sight::Fresh,
+            bits: Bits::NONE,
+        }
     }
 }
 
@@ -63,7 +79,7 @@ pub(in crate::memcached) enum CountOutcome {
     To(
         u64,
         #[allow(dead_code, reason = "told by the protocols that tell the CAS unique")]
-        Option<Handle>,
+        Option<Entry>,
     ),
     /// There is nothing.
     NotFound,
@@ -131,7 +147,7 @@ pub(in crate::memcached) async fn count(
 fn tell(
     session: &mut Session,
     direction: Direction,
-    outcome: Result<(Decided, Option<Handle>), UpdateError>,
+    outcome: Result<(Decided, Option<Entry>), UpdateError>,
 ) -> CountOutcome {
     let (hits, misses) = match direction {
         Direction::Up => (Count::IncrHits, Count::IncrMisses),
@@ -175,18 +191,19 @@ async fn attempt(
     session: &Session,
     arithmetic: &Arithmetic,
     terms: &Terms,
-) -> Result<(Decided, Option<Handle>), UpdateError> {
+) -> Result<(Decided, Option<Entry>), UpdateError> {
     let cache = session.door.cache();
-    cache.update(&arithmetic.key, |current| decide(cache, arithmetic, terms, current)).await
+    let Arithmetic { key, sight, .. } = arithmetic;
+    cache.update_as_seen(key, *sight, |current| decide(cache, arithmetic, terms, current)).await
 }
 
 fn decide(
     cache: &Cache,
     arithmetic: &Arithmetic,
     terms: &Terms,
-    current: Option<&Handle>,
+    current: Option<&Entry>,
 ) -> (Change, Decided) {
-    let Arithmetic { direction, delta, cas, .. } = *arithmetic;
+    let Arithmetic { direction, delta, cas, bits, .. } = *arithmetic;
     let entry = match (current, arithmetic.initial) {
         // A page is its origin's; a client can replace it, not compute with it.
         (Some(entry), _) if entry.page().is_some() => return (Change::Keep, Decided::Missing),
@@ -195,7 +212,7 @@ fn decide(
         (None, Some(_)) if !terms.is_decided => return (Change::Keep, Decided::Undecided),
         (None, Some(Initial { value, exptime })) => {
             let basis = terms.claim.map_or(Basis::Now, Basis::Claim);
-            let draft = Draft { basis, cas, ..Draft::new(digits(value, 0)) };
+            let draft = Draft { basis, cas, bits, ..Draft::new(digits(value, 0)) };
             let change = put_until(cache, draft, exptime, terms.decision.clone());
             return (change, Decided::To(value, Presence::Created));
         }

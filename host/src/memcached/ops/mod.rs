@@ -11,13 +11,17 @@
 //! Words, numbers and order of any protocol's answers.
 
 mod arithmetic;
+mod lease;
+mod outdate;
 mod removal;
 mod retrieval;
 mod stats;
 mod store;
 
-pub(super) use arithmetic::{Arithmetic, CountOutcome, Direction, count};
+pub(super) use arithmetic::{Arithmetic, CountOutcome, Direction, Initial, count};
+pub(super) use lease::{LookUp, Reading, Recaching, Seen, Step, look_up_leased};
+pub(super) use outdate::{Outdating, Remnant, outdate};
 pub(super) use removal::{DeleteOutcome, FlushOutcome, delete, flush};
-pub(super) use retrieval::{look_up, look_up_and_touch, touch};
+pub(super) use retrieval::{inspect, look_up, look_up_and_touch, touch};
 pub(super) use stats::{StatsTopic, stats};
-pub(super) use store::{StoreOutcome, Storing, Verb, refuse_too_large, store};
+pub(super) use store::{Outrun, StoreOutcome, Storing, Verb, refuse_too_large, store};

@@ -1,6 +1,6 @@
 //! Deleting a key, and flushing everything.
 
-use crate::cache::{Change, InvalidateError, UpdateError};
+use crate::cache::{Change, InvalidateError, Sight, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::flush::{flush_at, flush_now, invalidate};
 use crate::memcached::metrics::Count;
@@ -36,8 +36,8 @@ pub(in crate::memcached) async fn delete(
     };
     match deleted {
         DeleteOutcome::Deleted => session.tally.inc(Count::DeleteHits),
-        DeleteOutcome::NotFound => session.tally.inc(Count::DeleteMisses),
-        DeleteOutcome::Exists | DeleteOutcome::NotDurable(_) | DeleteOutcome::Failed(_) => {}
+        DeleteOutcome::NotFound | DeleteOutcome::Exists => session.tally.inc(Count::DeleteMisses),
+        DeleteOutcome::NotDurable(_) | DeleteOutcome::Failed(_) => {}
     }
     deleted
 }
@@ -56,7 +56,9 @@ async fn delete_any(session: &Session, key: &Key) -> DeleteOutcome {
 }
 
 async fn delete_compared(session: &Session, key: &Key, unique: u64) -> DeleteOutcome {
-    let outcome = session.door.cache().update(key, |current| match current {
+    // Also if it is stale: the client may have read it before.
+    let cache = session.door.cache();
+    let outcome = cache.update_as_seen(key, Sight::WithStale, |current| match current {
         None => (Change::Keep, DeleteOutcome::NotFound),
         Some(entry) if entry.cas() != unique => (Change::Keep, DeleteOutcome::Exists),
         Some(_) => (Change::Remove, DeleteOutcome::Deleted),

@@ -1,6 +1,6 @@
 //! Looking up and touching.
 
-use crate::cache::{Cas, Change, Handle, Revision, Sight, UpdateError};
+use crate::cache::{Cas, Change, Entry, Revision, Sight, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::session::Session;
@@ -8,7 +8,7 @@ use crate::model::Key;
 
 /// Looks a key up for a client that reads its value. A miss is noted for the store that may follow
 /// on this connection.
-pub(in crate::memcached) async fn look_up(session: &mut Session, key: &[u8]) -> Option<Handle> {
+pub(in crate::memcached) async fn look_up(session: &mut Session, key: &[u8]) -> Option<Entry> {
     let found = find(session, key, Sight::Fresh).await;
     if let Some(entry) = &found {
         entry.note_read(session.door.cache().clock().now_ms());
@@ -21,7 +21,7 @@ pub(in crate::memcached) async fn find(
     session: &mut Session,
     key: &[u8],
     sight: Sight,
-) -> Option<Handle> {
+) -> Option<Entry> {
     let cache = session.door.cache();
     // Before the look-up: what the client reads from its database because of a miss is newer.
     let claim = cache.claim();
@@ -39,13 +39,19 @@ pub(in crate::memcached) async fn find(
     found
 }
 
+/// The entry of a key, also a stale one, without a trace of having been looked at.
+pub(in crate::memcached) async fn inspect(session: &mut Session, key: &[u8]) -> Option<Entry> {
+    session.tally.inc(Count::CmdMeta);
+    session.door.cache().get_as_seen(key, Sight::WithStale).await
+}
+
 /// Looks a key up and gives its entry a new expiry time, `seconds` as the client sent them. Returns
 /// the entry as it was.
 pub(in crate::memcached) async fn look_up_and_touch(
     session: &mut Session,
     key: &Key,
     seconds: i64,
-) -> Result<Option<Handle>, UpdateError> {
+) -> Result<Option<Entry>, UpdateError> {
     let claim = session.door.cache().claim();
     session.tally.inc(Count::CmdGet);
     let found = touch(session, key, seconds).await?;
@@ -61,7 +67,7 @@ pub(in crate::memcached) async fn touch(
     session: &mut Session,
     key: &Key,
     seconds: i64,
-) -> Result<Option<Handle>, UpdateError> {
+) -> Result<Option<Entry>, UpdateError> {
     session.tally.inc(Count::CmdTouch);
     let cache = session.door.cache();
     let now_ms = cache.clock().now_ms();

@@ -2,17 +2,19 @@
 //!
 //! # Invariants
 //! - A value that may have been read before an invalidation is refused, and what it was to replace
-//!   is gone: the client may mean it to be outdated, and does not try again.
+//!   is gone, or stale: the client may mean it to be outdated, and does not try again.
 //! - Where a plugin decides about a key, nothing is stored under it without its decision.
 
 use bytes::Bytes;
 
-use crate::cache::{Basis, Cache, Change, Claim, Draft, Handle, Revision, UpdateError};
+use crate::cache::{
+    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError,
+};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
 use crate::memcached::session::Session;
-use crate::model::{Expiry, Key, StoreDecision};
+use crate::model::{Expiry, Key, StoreDecision, Tag};
 
 /// When to store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,54 @@ pub(in crate::memcached) struct Storing {
     pub(in crate::memcached) exptime: i64,
     /// Only if what is there still has this CAS unique; [`Verb::Add`] has nothing to compare.
     pub(in crate::memcached) unique: Option<u64>,
+    /// What is done where what is there has a higher one.
+    pub(in crate::memcached) outrun: Outrun,
+    /// Whether what is there counts also when it is stale.
+    pub(in crate::memcached) sight: Sight,
+    /// The CAS unique of the result.
+    pub(in crate::memcached) cas: Cas,
+    /// Its tags; a plugin may add to them.
+    pub(in crate::memcached) tags: Vec<Tag>,
+    /// What it is marked with.
+    pub(in crate::memcached) bits: Bits,
+    /// The expiry time, as sent, of what [`Verb::Append`] or [`Verb::Prepend`] is to create where
+    /// nothing is; else they don't.
+    pub(in crate::memcached) create_exptime: Option<i64>,
+}
+
+/// What is done with a value whose CAS unique is lower than that of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memcached) enum Outrun {
+    /// It is not stored.
+    Refused,
+    /// It is stored, and is stale.
+    KeptStale,
 }
 
 impl Storing {
+    /// A value without flags that never expires, stored without conditions; change what is
+    /// different.
+    pub(in crate::memcached) fn new(verb: Verb, key: Key) -> Self {
+        Self {
+            verb,
+            key,
+            flags: 0,
+            exptime: 0,
+            unique: None,
+            outrun: Outrun::Refused,
+            sight: Sight::Fresh,
+            cas: Cas::Next,
+            tags: Vec::new(),
+            bits: Bits::NONE,
+            create_exptime: None,
+        }
+    }
+
+    /// Whether it can become an entry without a predecessor's tags and times.
+    fn is_creating(&self) -> bool {
+        !self.verb.is_joining() || self.create_exptime.is_some()
+    }
+
     /// What must be there with which unique; a `set` or `replace` with one is a `cas`.
     fn compared(&self) -> Option<u64> {
         self.unique.filter(|_| self.verb != Verb::Add)
@@ -60,13 +107,23 @@ impl Storing {
     fn is_cas(&self) -> bool {
         !self.verb.is_joining() && self.compared().is_some()
     }
+
+    /// Whether it is older than what is there, and is to be kept as stale for that.
+    fn is_outrun(&self, unique: u64, present: &Entry) -> bool {
+        self.outrun == Outrun::KeptStale && self.is_cas() && unique < present.cas()
+    }
 }
 
 /// What became of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::memcached) enum StoreOutcome {
-    /// It is stored; its CAS unique, 0 where it expired at once.
-    Stored(u64),
+    /// It is stored.
+    Stored {
+        /// Its CAS unique, 0 where it expired at once.
+        unique: u64,
+        /// How long it is, with what it was added to.
+        value_bytes: usize,
+    },
     /// The verb's condition does not hold, or the value may be older than an invalidation.
     NotStored,
     /// What is there has another CAS unique.
@@ -89,8 +146,8 @@ enum Decided {
     Missing,
 }
 
-/// Notes that a value is over the limit for items, before it is there. Tells [`StoreOutcome::TooLarge`],
-/// or that the older value could not be removed.
+/// Notes that a value is over the limit for items, before it is there. Tells
+/// [`StoreOutcome::TooLarge`], or that the older value could not be removed.
 pub(in crate::memcached) async fn refuse_too_large(
     session: &mut Session,
     storing: &Storing,
@@ -109,13 +166,16 @@ pub(in crate::memcached) async fn store(
     value: Bytes,
 ) -> StoreOutcome {
     session.tally.inc(Count::CmdSet);
-    let Storing { verb, key, .. } = storing;
+    let (key, value_bytes) = (&storing.key, value.len());
+    if let Some(unique) = storing.unique {
+        session.misses.settle_lease(key.as_bytes(), unique);
+    }
     let arrival = session.door.cache().claim();
     // Else what is there says how old the result is; and a unique was read with the value, so that
     // an invalidation since then has taken away what it names.
-    let needs_claim = !verb.is_joining() && !storing.is_cas();
+    let needs_claim = storing.is_creating() && !storing.is_cas();
     let missed = session.misses.claim(key.as_bytes()).filter(|_| needs_claim);
-    let decision = match decision_on(session, storing, value.len()).await {
+    let decision = match decision_on(session, storing, value_bytes).await {
         Ok(decision) => decision,
         Err(NotKept) => {
             session.misses.settle(key.as_bytes(), Outcome::Accepted);
@@ -125,14 +185,19 @@ pub(in crate::memcached) async fn store(
     // While a plugin was asked, the data has grown no newer than it was when it came.
     let claim = missed.or(decision.as_ref().map(|_| arrival));
     let cache = session.door.cache();
-    let outcome = cache
-        .update(key, |current| decide(cache, storing, value, Terms { claim, decision }, current));
+    let terms = Terms { claim, decision };
+    let outcome = cache.update_as_seen(key, storing.sight, |current| {
+        decide(cache, storing, value, terms, current)
+    });
     let outcome = outcome.await;
     if missed.is_some() {
         session.misses.settle(key.as_bytes(), settlement(&outcome));
     }
     let told = match outcome {
-        Ok((Decided::Store, entry)) => StoreOutcome::Stored(entry.map_or(0, |entry| entry.cas())),
+        Ok((Decided::Store, entry)) => StoreOutcome::Stored {
+            unique: entry.as_ref().map_or(0, |entry| entry.cas()),
+            value_bytes: entry.map_or(value_bytes, |entry| entry.body().len()),
+        },
         Ok((Decided::Refuse, _)) => StoreOutcome::NotStored,
         Ok((Decided::Differs, _)) => StoreOutcome::Exists,
         Ok((Decided::Missing, _)) => StoreOutcome::NotFound,
@@ -164,8 +229,25 @@ pub(super) fn settlement<R>(outcome: &Result<R, UpdateError>) -> Outcome {
 async fn refuse_fenced(session: &mut Session, storing: &Storing) -> StoreOutcome {
     session.tally.inc(Count::StoreFenced);
     match storing.verb {
-        Verb::Set | Verb::Replace => remove(session, &storing.key, StoreOutcome::NotStored).await,
+        Verb::Set | Verb::Replace => outdate(session, storing).await,
         _ => StoreOutcome::NotStored,
+    }
+}
+
+/// Leaves nothing that counts as fresh where a value was refused. What is stale already stays so,
+/// and may be won anew: else all who are shown it would miss at once.
+async fn outdate(session: &Session, storing: &Storing) -> StoreOutcome {
+    let (cache, key) = (session.door.cache(), &storing.key);
+    let outcome = cache.update_as_seen(key, storing.sight, |current| match current {
+        Some(entry) if cache.is_stale(key.as_bytes(), entry) => {
+            let bits = Some(entry.bits().with(Bits::STALE).without(Bits::WON));
+            (Change::Revise(Revision { bits, ..Revision::default() }), ())
+        }
+        _ => (Change::Remove, ()),
+    });
+    match outcome.await {
+        Ok(_) => StoreOutcome::NotStored,
+        Err(error) => StoreOutcome::Failed(error),
     }
 }
 
@@ -186,7 +268,7 @@ async fn decision_on(
     value_bytes: usize,
 ) -> Result<Option<StoreDecision>, NotKept> {
     // What is added to an item leaves its tags and times as they are.
-    if storing.verb.is_joining() {
+    if !storing.is_creating() {
         return Ok(None);
     }
     item_decision(session, &storing.key, storing.flags, value_bytes).await
@@ -232,19 +314,22 @@ fn decide(
     storing: &Storing,
     value: Bytes,
     terms: Terms,
-    current: Option<&Handle>,
+    current: Option<&Entry>,
 ) -> (Change, Decided) {
     let Terms { claim, decision } = terms;
-    let put = |body| {
-        let draft = Draft {
-            flags: storing.flags,
-            basis: match storing.is_cas() {
-                true => Basis::Present,
-                false => claim.map_or(Basis::Now, Basis::Claim),
-            },
-            ..Draft::new(body)
-        };
-        (put_until(cache, draft, storing.exptime, decision), Decided::Store)
+    let draft = |body| Draft {
+        flags: storing.flags,
+        basis: match storing.is_cas() {
+            true => Basis::Present,
+            false => claim.map_or(Basis::Now, Basis::Claim),
+        },
+        tags: storing.tags.clone(),
+        cas: storing.cas,
+        bits: storing.bits,
+        ..Draft::new(body)
+    };
+    let put = |body, exptime, decision| {
+        (put_until(cache, draft(body), exptime, decision), Decided::Store)
     };
     let joined = |first: &[u8], second: &[u8]| {
         if first.len() + second.len() > cache.config().item_bytes_max {
@@ -253,20 +338,31 @@ fn decide(
         let mut body = Vec::with_capacity(first.len() + second.len());
         body.extend_from_slice(first);
         body.extend_from_slice(second);
-        let revision = Revision { body: Some(Bytes::from(body)), ..Revision::default() };
-        (Change::Revise(revision), Decided::Store)
+        let (body, cas) = (Some(Bytes::from(body)), storing.cas);
+        (Change::Revise(Revision { body, cas, ..Revision::default() }), Decided::Store)
     };
     // A page is its origin's; a client can replace it, not add to it.
     let current = current.filter(|entry| !storing.verb.is_joining() || entry.page().is_none());
     match (storing.verb, storing.compared(), current) {
+        (_, Some(unique), Some(entry)) if storing.is_outrun(unique, entry) => {
+            // It is expected to be recached as what was there was, and in the time that had.
+            let bits = storing.bits.with(Bits::STALE);
+            let bits = if entry.bits().has(Bits::WON) { bits.with(Bits::WON) } else { bits };
+            let stale = Draft { bits, expires: entry.expires(), ..draft(value) };
+            (Change::Put(with_tags(stale, decision)), Decided::Store)
+        }
         (_, Some(unique), Some(entry)) if entry.cas() != unique => (Change::Keep, Decided::Differs),
         (Verb::Set | Verb::Replace, Some(_), None) => (Change::Keep, Decided::Missing),
-        (Verb::Set, ..) | (Verb::Add, _, None) | (Verb::Replace, _, Some(_)) => put(value),
-        (Verb::Add, _, Some(_)) | (Verb::Replace | Verb::Append | Verb::Prepend, _, None) => {
-            (Change::Keep, Decided::Refuse)
+        (Verb::Set, ..) | (Verb::Add, _, None) | (Verb::Replace, _, Some(_)) => {
+            put(value, storing.exptime, decision)
         }
         (Verb::Append, _, Some(entry)) => joined(entry.body(), &value),
         (Verb::Prepend, _, Some(entry)) => joined(&value, entry.body()),
+        (Verb::Append | Verb::Prepend, _, None) => match storing.create_exptime {
+            Some(exptime) => put(value, exptime, decision),
+            None => (Change::Keep, Decided::Refuse),
+        },
+        (Verb::Add, _, Some(_)) | (Verb::Replace, _, None) => (Change::Keep, Decided::Refuse),
     }
 }
 
@@ -278,13 +374,23 @@ pub(super) fn put_until(
     decision: Option<StoreDecision>,
 ) -> Change {
     let now_ms = cache.clock().now_ms();
-    let decision = decision.unwrap_or_default();
     match exptime(seconds, now_ms) {
         Exptime::Past => Change::Remove,
         Exptime::Until(expires) => {
-            let by_plugin = decision.ttl_s.map(|s| Expiry::at_ms(now_ms + u64::from(s) * 1000));
+            let ttl_s = decision.as_ref().and_then(|decision| decision.ttl_s);
+            let by_plugin = ttl_s.map(|s| Expiry::at_ms(now_ms + u64::from(s) * 1000));
             let expires = by_plugin.unwrap_or(expires);
-            Change::Put(Draft { expires, tags: decision.tags, ..draft })
+            Change::Put(with_tags(Draft { expires, ..draft }, decision))
         }
     }
+}
+
+/// Adds a plugin's tags to the client's.
+fn with_tags(mut draft: Draft, decision: Option<StoreDecision>) -> Draft {
+    for tag in decision.unwrap_or_default().tags {
+        if !draft.tags.contains(&tag) {
+            draft.tags.push(tag);
+        }
+    }
+    draft
 }

@@ -1,4 +1,4 @@
-//! The classic text protocol as a grammar: bytes in, one request out (protocol.txt).
+//! The text protocol as a grammar: bytes in, one request out (protocol.txt).
 //!
 //! # Invariants
 //! - Pure: no I/O, no clock, no state; keys are borrowed from the buffer.
@@ -10,6 +10,7 @@
 //! collects it.
 
 mod admin;
+mod meta;
 mod numeric;
 mod retrieval;
 mod single_key;
@@ -24,6 +25,7 @@ use super::ops::{Direction, StatsTopic, Verb};
 use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_RETRIEVAL_LINE_BYTES_MAX};
 
 pub(super) use admin::ShutdownMode;
+pub(super) use meta::{Meta, MetaSet, MetaVerb};
 pub(super) use numeric::{number, signed_number};
 pub(super) use retrieval::{Cas, Retrieve};
 pub(super) use single_key::{Arithmetic, Delete, Touch};
@@ -59,6 +61,12 @@ pub(super) enum Request<'a> {
     Delete(Delete<'a>),
     /// `touch`
     Touch(Touch<'a>),
+    /// `mg md ma me`
+    Meta(MetaVerb, Meta<'a>),
+    /// `ms`; the data block follows.
+    MetaSet(MetaSet<'a>),
+    /// `mn`
+    MetaNoOp,
     /// `flush_all`; the delay as sent, see [`super::exptime`].
     FlushAll(Option<i64>, Answer),
     /// `version`
@@ -143,6 +151,12 @@ fn request<'a>(command: &[u8], words: Words<'a>) -> Result<Request<'a>, Fault> {
         b"touch" => single_key::touch(words).map(Request::Touch),
         b"gat" => retrieval::get_and_touch(words, Cas::Hidden).map(Request::Retrieve),
         b"gats" => retrieval::get_and_touch(words, Cas::Shown).map(Request::Retrieve),
+        b"mg" => meta_command(meta::command(words, MetaVerb::Get)),
+        b"md" => meta_command(meta::command(words, MetaVerb::Delete)),
+        b"ma" => meta_command(meta::command(words, MetaVerb::Count(Direction::Up))),
+        b"me" => meta_command(meta::debug(words)),
+        b"ms" => meta::set(words).map(Request::MetaSet),
+        b"mn" => Ok(Request::MetaNoOp),
         b"flush_all" => admin::flush_all(words),
         b"verbosity" => admin::verbosity(words),
         b"stats" => admin::stats(words),
@@ -152,6 +166,10 @@ fn request<'a>(command: &[u8], words: Words<'a>) -> Result<Request<'a>, Fault> {
         // Told in any case: whether an unknown command knows `noreply` is not known either.
         _ => Err(Fault::new(UNKNOWN, Answer::Wanted)),
     }
+}
+
+fn meta_command<'a>(parsed: Result<(MetaVerb, Meta<'a>), Fault>) -> Result<Request<'a>, Fault> {
+    parsed.map(|(verb, meta)| Request::Meta(verb, meta))
 }
 
 /// The longest that a line beginning like this may be, without its end.

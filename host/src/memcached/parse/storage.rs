@@ -6,7 +6,7 @@ use super::{Answer, BAD_LINE, Fault, number, signed_number};
 use crate::memcached::ops::Verb;
 
 /// Largest length that memcached can announce; beyond it, the line is not a storage command.
-const VALUE_BYTES_MAX: u64 = i32::MAX as u64 - 2;
+pub(super) const VALUE_BYTES_MAX: u64 = i32::MAX as u64 - 2;
 
 /// A storage command whose data block is to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

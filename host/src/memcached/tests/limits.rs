@@ -1,10 +1,19 @@
 //! Limits, timeouts and the stop.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{FlushAll, PATIENCE, Server, Shutdown, cache, settings};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::{Door, FlushAll, PATIENCE, Server, Shutdown, cache, settings};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
+use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_OUTPUT_BYTES_MAX};
+use crate::memcached::connection;
+use crate::memcached::lend::LENT_BYTES;
+use crate::tasks::Tasks;
 
 #[tokio::test]
 async fn connection_over_the_limit_is_told_so_and_closed() {
@@ -21,6 +30,91 @@ async fn connection_over_the_limit_is_told_so_and_closed() {
     assert!(stats.contains("STAT rejected_connections 1\r\n"), "{stats}");
     assert!(stats.contains("STAT curr_connections 1\r\n"), "{stats}");
     server.stop().await;
+}
+
+/// Beside its socket and what the runtime keeps of a task, an idle connection is this.
+#[tokio::test]
+async fn idle_connection_is_small() {
+    let (stream, _client) = tokio::io::duplex(1);
+    let door = Door::new(cache(WhenFull::Evict, 1 << 20), Tasks::default(), settings());
+    let future = connection::run(stream, door);
+    assert!(size_of_val(&future) <= 3 * 1024, "{} bytes", size_of_val(&future));
+}
+
+/// A client whose command is read and who takes nothing of the reply for too long.
+struct Stalled(&'static [u8]);
+
+impl AsyncRead for Stalled {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buf.put_slice(std::mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stalled {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn connection_that_takes_none_of_its_replies_is_closed_and_counted() {
+    let server = Server::start(settings()).await;
+    connection::run(Stalled(b"version\r\n"), server.door.clone()).await;
+    let mut other = server.connect().await;
+    other.send(b"stats\r\n").await;
+    let stats = String::from_utf8(other.reply_until(b"END\r\n").await).unwrap();
+    assert!(stats.contains("STAT stalled_kicks 1\r\n"), "{stats}");
+    assert!(stats.contains("STAT curr_connections 1\r\n"), "{stats}");
+    server.stop().await;
+}
+
+/// What such a client makes the server gather is a batch of replies, and no more is read.
+#[tokio::test]
+async fn requests_are_left_unread_while_their_replies_are() {
+    let server = Server::start(settings()).await;
+    let mut setter = server.connect().await;
+    let value = "v".repeat(1_000);
+    setter.ask(&format!("set k 0 0 1000\r\n{value}"), "STORED").await;
+    let (client, stream) = tokio::io::duplex(64 * 1024);
+    let (_unread, mut requests) = tokio::io::split(client);
+    let flood = b"get k\r\n".repeat(1 << 20);
+    let serve = connection::run(stream, server.door.clone());
+    let mut sent = 0;
+    let send = async {
+        while sent < flood.len() {
+            sent += requests.write(&flood[sent..]).await.unwrap();
+        }
+    };
+    tokio::select! {
+        biased;
+        () = send => panic!("everything was read"),
+        () = serve => panic!("the connection ended"),
+        // Nothing can go on: both wait for the other.
+        () = yield_often() => {}
+    }
+    // A pipe that is full, a buffer that was read, and the requests of a batch of replies.
+    assert!(sent <= 64 * 1024 + LENT_BYTES + MEMCACHED_OUTPUT_BYTES_MAX, "{sent}");
+    server.stop().await;
+}
+
+/// Longer than what is ready takes.
+async fn yield_often() {
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -107,7 +201,18 @@ async fn endless_retrieval_line_closes_the_connection() {
     client.send(b"get").await;
     let keys = b" k".repeat(600 * 1024);
     // The server may close before it has taken everything.
-    let _ = tokio::io::AsyncWriteExt::write_all(&mut client.stream, &keys).await;
+    let _ = client.stream.write_all(&keys).await;
+    assert!(client.is_closed().await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn endless_command_line_closes_the_connection_and_one_at_the_limit_does_not() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    let longest = "x".repeat(MEMCACHED_LINE_BYTES_MAX);
+    client.ask(&longest, "ERROR").await;
+    client.send(&b"x".repeat(MEMCACHED_LINE_BYTES_MAX + 2)).await;
     assert!(client.is_closed().await);
     server.stop().await;
 }

@@ -1,0 +1,92 @@
+//! The fence under every order of its memory accesses that the machine may choose: its own sources,
+//! with locks and atomics that go through all of them.
+//!
+//! What is shown is the one pair that relies on weak orderings: rows that are raised, and the
+//! watermark `applied` that publishes them. Had readers noted the last sequence *given out* as
+//! checked, one that reads between the two writes would find the entry valid for ever.
+
+#![allow(unused, missing_docs, unreachable_pub, reason = "the host's sources, used in part")]
+
+#[path = "../../../host/src/cache/fence/mod.rs"]
+mod fence;
+#[path = "../../../host/src/limits.rs"]
+mod limits;
+#[path = "../../../host/src/model/mod.rs"]
+mod model;
+mod sync;
+
+use std::sync::Arc;
+
+use fence::{Claim, Fence, Marks, Verdict};
+use model::{Key, Mode, Sequence, Tag, Target};
+
+fn tag() -> Target {
+    Target::Tag(Tag::new("t").expect("a tag"))
+}
+
+fn start() -> Sequence {
+    Sequence::start_of(1)
+}
+
+/// A reader that saw the watermark finds the entry dead, and after the acknowledgement every reader
+/// does, whatever one noted in between.
+pub fn a_raise_is_seen_with_its_watermark(target: fn() -> Target) {
+    loom::model(move || {
+        let fence = Arc::new(Fence::new(start()));
+        let cells = fence.intern(vec![tag()]).expect("room");
+        let marks = Arc::new(Marks::new(Claim::at(fence.applied()).birth, cells));
+        let sequence = start().next();
+        let writer = {
+            let fence = Arc::clone(&fence);
+            loom::thread::spawn(move || {
+                fence.raise(&target(), Mode::Hard, sequence);
+                fence.publish(sequence);
+            })
+        };
+        let reader = {
+            let (fence, marks) = (Arc::clone(&fence), Arc::clone(&marks));
+            loom::thread::spawn(move || {
+                let applied = fence.applied();
+                let verdict = fence.judge(b"p/k", &marks);
+                assert!(applied < sequence || verdict == Verdict::Dead, "seen, but not dead");
+            })
+        };
+        writer.join().expect("the writer ends");
+        assert_eq!(fence.judge(b"p/k", &marks), Verdict::Dead, "acknowledged, but not dead");
+        reader.join().expect("the reader ends");
+        assert_eq!(fence.judge(b"p/k", &marks), Verdict::Dead, "valid was noted too late");
+    });
+}
+
+/// A fill that began before the acknowledgement is refused after it.
+pub fn a_fill_is_refused_after_the_acknowledgement() {
+    loom::model(|| {
+        let fence = Arc::new(Fence::new(start()));
+        let key = Key::new(b"p/k").expect("a key");
+        let sequence = start().next();
+        let writer = {
+            let fence = Arc::clone(&fence);
+            loom::thread::spawn(move || {
+                fence.raise(&tag(), Mode::Hard, sequence);
+                fence.publish(sequence);
+            })
+        };
+        let claim = Claim::at(fence.applied());
+        let cells = fence.intern(vec![tag()]).expect("room");
+        let was_admitted = fence.admits(&key, claim, fence::cells_of(&cells));
+        let marks = Marks::new(claim.birth, cells);
+        writer.join().expect("the writer ends");
+        let includes = claim.birth.includes(sequence);
+        let verdict = fence.judge(key.as_bytes(), &marks);
+        assert!(
+            includes || verdict == Verdict::Dead,
+            "stored before: {was_admitted}, and not dead"
+        );
+        let late = fence.intern(vec![tag()]).expect("room");
+        assert_eq!(fence.admits(&key, claim, fence::cells_of(&late)), includes);
+    });
+}
+
+/// Targets of the three sorts that readers look up.
+pub const TARGETS: [fn() -> Target; 3] =
+    [tag, || Target::Prefix(Key::new(b"p/").expect("a prefix")), || Target::Everything];

@@ -1,0 +1,17 @@
+//! Every order of the memory accesses of a raise, a publication and a reading.
+
+use wasmcached_orderings::{
+    TARGETS, a_fill_is_refused_after_the_acknowledgement, a_raise_is_seen_with_its_watermark,
+};
+
+#[test]
+fn a_raise_is_seen_with_its_watermark_and_never_forgotten() {
+    for target in TARGETS {
+        a_raise_is_seen_with_its_watermark(target);
+    }
+}
+
+#[test]
+fn a_fill_begun_before_an_invalidation_is_refused_after_it() {
+    a_fill_is_refused_after_the_acknowledgement();
+}
