@@ -13,7 +13,7 @@ const ENDINGS: [&str; 5] = ["rs", "sql", "py", "js", "wit"];
 
 /// Every module of the host and the modules it may use; itself is understood. What is not listed
 /// here does not exist, and nothing points up.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("limits", &[]),
     ("clock", &[]),
     ("tasks", &[]),

@@ -21,7 +21,7 @@ fn passing(protocol: &str, address: &str) -> BTreeSet<String> {
 
 /// What passes with memcached passes here.
 #[track_caller]
-fn passes_what_memcached_passes(protocol: &str) {
+pub(super) fn passes_what_memcached_passes(protocol: &str) {
     let (reference, server) = (Reference::start(&[]), super::server());
     let expected = passing(protocol, reference.address());
     assert!(expected.len() > 20, "memcached itself passes {expected:?}");
@@ -35,14 +35,9 @@ fn memccapable_passes_in_text_as_with_memcached() {
     passes_what_memcached_passes("-a");
 }
 
-#[test]
-fn memccapable_passes_in_binary_as_with_memcached() {
-    passes_what_memcached_passes("-b");
-}
-
 /// Copies, reads, dates, lists and removes a file; `protocol` is the option that chooses it.
 #[track_caller]
-fn tools_work(server: &Server, protocol: &[&str]) {
+pub(super) fn tools_work(server: &Server, protocol: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("greeting"), "hello").unwrap();
     let servers = format!("--servers={}", server.address("memcached"));
@@ -72,11 +67,6 @@ fn tools_work(server: &Server, protocol: &[&str]) {
 #[test]
 fn libmemcached_tools_copy_read_touch_and_remove_in_text() {
     tools_work(&super::server(), &[]);
-}
-
-#[test]
-fn libmemcached_tools_copy_read_touch_and_remove_in_binary() {
-    tools_work(&super::server(), &["--binary"]);
 }
 
 #[test]

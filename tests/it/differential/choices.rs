@@ -18,6 +18,10 @@ pub(super) struct Choices {
     pub(super) random: Random,
     /// What may be sent at all.
     pub(super) dialect: Dialect,
+    /// Whether an item may be stale: the classic commands don't see such items here.
+    pub(super) has_stale: bool,
+    /// Whether an item may be somebody's to recache.
+    pub(super) has_lease: bool,
     /// Keys that may have been missed.
     read: BTreeSet<Key>,
     /// Keys that may have been missed and were invalidated since: a value for them may be refused.
@@ -27,7 +31,14 @@ pub(super) struct Choices {
 impl Choices {
     /// The choices of this seed, of what this memcached knows.
     pub(super) fn new(seed: u64, dialect: Dialect) -> Self {
-        Self { random: Random::new(seed), dialect, read: BTreeSet::new(), fenced: BTreeSet::new() }
+        Self {
+            random: Random::new(seed),
+            dialect,
+            has_stale: false,
+            has_lease: false,
+            read: BTreeSet::new(),
+            fenced: BTreeSet::new(),
+        }
     }
 
     /// Any key of those that a line can hold.
@@ -68,6 +79,11 @@ impl Choices {
         self.fenced = self.read.clone();
     }
 
+    /// Notes that an item may have been marked as stale.
+    pub(super) fn note_stale(&mut self) {
+        self.has_stale = true;
+    }
+
     /// Whether a value may be stored whose reply both servers agree on.
     pub(super) fn may_store(&self, key: &Key) -> bool {
         !self.fenced.contains(key)
@@ -99,12 +115,21 @@ impl Choices {
 
     /// What may be counted with, or just not.
     pub(super) fn number(&mut self) -> String {
-        let numbers = ["0", "1", "7", "10", "99", "007", "18446744073709551615"];
+        let numbers = ["0", "1", "7", "10", "99", "007", self.largest()];
         let odd = ["18446744073709551616", "-1", "5 ", " 5", "1x", "+1", ""];
         match self.random.below(10) {
             0..7 => (self.random.pick(&numbers)).to_owned(),
             7 => self.random.below(1_000_000).to_string(),
             _ => (self.random.pick(&odd)).to_owned(),
+        }
+    }
+
+    /// The largest number that is counted with. In one of 2^63 or more memcached 1.6.18 looks for a
+    /// minus, also in what lies behind the value, so that it may be no number.
+    pub(super) fn largest(&self) -> &'static str {
+        match self.dialect {
+            Dialect::V1_6_18 => "1000000000000",
+            Dialect::V1_6_45 => "18446744073709551615",
         }
     }
 

@@ -78,7 +78,8 @@ fn retrieve(choices: &mut Choices) -> Command {
 fn arithmetic(choices: &mut Choices) -> Command {
     let command = choices.random.pick(&["incr", "incr", "decr"]);
     let key = if choices.random.percent(70) { b"n".to_vec() } else { choices.key() };
-    let delta = choices.random.pick(&["0", "1", "1", "9", "1000", "18446744073709551615"]);
+    let largest = choices.largest();
+    let delta = choices.random.pick(&["0", "1", "1", "9", "1000", largest]);
     let words = [command.as_bytes(), &key, delta.as_bytes()];
     Command::new(line(&words, noreply(choices)))
 }

@@ -60,6 +60,37 @@ const DIFFERENCES: &[Difference] = &[
         reason: "expiry times after 2038 are times, not the past",
     },
     Difference {
+        sent: "mg a t N100",
+        old: "HD t-1 W\r\n",
+        here: "HD t~100 W\r\n",
+        reason: "an item that is created has its lifetime from the start",
+    },
+    Difference {
+        sent: "set n 0 1000 1\r\n1\r\nma n t T100",
+        old: "STORED\r\nHD t~1000\r\n",
+        here: "STORED\r\nHD t~100\r\n",
+        reason: "what is told of a number is told of the new one",
+    },
+    Difference {
+        sent: "set a 0 0 1\r\nx\r\nmd a I\r\nget a",
+        old: "STORED\r\nHD\r\nVALUE a 0 1\r\nx\r\nEND\r\n",
+        here: "STORED\r\nHD\r\nEND\r\n",
+        reason: "only who can see that an item is stale is given it",
+    },
+    Difference {
+        sent: "ms a 1\r\nx\r\nmd a I\r\nms a 1 MA\r\ny\r\nmg a v",
+        old: "HD\r\nHD\r\nHD\r\nVA 2\r\nxy\r\n",
+        here: "HD\r\nHD\r\nHD\r\nVA 2 X W\r\nxy\r\n",
+        reason: "what is added to a stale item makes it no fresher",
+    },
+    Difference {
+        sent: "mg YSBi b k N100",
+        old: "HD ka b W\r\n",
+        here: "HD kYSBi b W\r\n",
+        reason: "a key that is no word is never told as one",
+    },
+    Difference { sent: "ma n q v N100", old: "VA 1\r\n0\r\n", here: "", reason: NEWER },
+    Difference {
         sent: "get a\r\ndelete a\r\nset a 0 0 1\r\nx",
         old: "END\r\nNOT_FOUND\r\nSTORED\r\n",
         here: "END\r\nNOT_FOUND\r\nNOT_STORED\r\n",

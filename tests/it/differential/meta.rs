@@ -7,6 +7,9 @@ use super::run::Dialect;
 /// What a time to live is asked to be below by `R`: far from every time that may be left.
 const RECACHE_S: [&str; 4] = ["R50", "R500", "R3000", "R50000"];
 
+/// Times to live that are over.
+const PAST: [&str; 3] = ["T-", "T1000000000", "T2592001"];
+
 /// The next command or few.
 pub(super) fn commands(choices: &mut Choices) -> Vec<Command> {
     match choices.random.below(100) {
@@ -45,6 +48,27 @@ impl Flags {
         }
     }
 
+    fn has(&self, start: &str) -> bool {
+        self.0.iter().any(|flag| flag.starts_with(start))
+    }
+
+    /// Leaves out what is known to be answered otherwise here: `differences` says why.
+    fn drop_differing(&mut self, command: &str, in_base64: bool, is_marked: bool) {
+        let is_created = self.has("N");
+        let is_retimed = self.has("T") && command == "ma";
+        let is_past = PAST.iter().any(|past| self.has(past));
+        let is_read = command == "mg" || command == "ma";
+        self.0.retain(|flag| match flag.as_str() {
+            "t" => !(is_created || is_retimed || is_past),
+            "k" => !(in_base64 && is_read),
+            "c" => !is_past,
+            _ if flag.starts_with('N') => !(in_base64 && is_read),
+            // What is joined to a stale item, or a lease's, leaves it so here.
+            "MA" | "MP" | "Ma" | "Mp" => !is_marked,
+            _ => true,
+        });
+    }
+
     /// What proxies and pipelining clients add.
     fn add_common(&mut self, choices: &mut Choices) {
         let opaque = choices.random.pick(&["O", "O1", "Oabc", "O0123456789012345678901234567890"]);
@@ -65,13 +89,20 @@ fn explicit_unique(choices: &mut Choices) -> String {
 fn line(choices: &mut Choices, command: &str, key: &Key, length: &str, flags: Flags) -> Vec<u8> {
     let mut flags = flags;
     let is_line_safe = !key.iter().any(|byte| [b' ', b'\r', b'\n', 0].contains(byte));
-    let in_base64 = !is_line_safe || (key.len() < 100 && choices.random.percent(10));
+    // An item that was set so tells its key so, in memcached until it is written anew.
+    let may_be = command != "ms" && key.len() < 100;
+    let in_base64 = !is_line_safe || (may_be && choices.random.percent(10));
     let sent = if in_base64 {
         flags.add(choices, 100, "b");
         base64(key).into_bytes()
     } else {
         key.clone()
     };
+    flags.drop_differing(command, in_base64, choices.has_lease || choices.has_stale);
+    choices.has_lease |= flags.has("N") || flags.has("R");
+    if flags.has("I") {
+        choices.note_stale();
+    }
     let mut line = [command.as_bytes(), b" ", &sent].concat();
     for word in std::iter::once(length.to_owned()).chain(flags.0).filter(|word| !word.is_empty()) {
         line.push(b' ');
@@ -84,7 +115,7 @@ fn line(choices: &mut Choices, command: &str, key: &Key, length: &str, flags: Fl
 fn get(choices: &mut Choices) -> Command {
     let key = choices.binary_key();
     choices.note_read(&key);
-    let mut flags = Flags::some(choices, 30, "cfhlstu");
+    let mut flags = Flags::some(choices, 30, "cflstu");
     flags.add(choices, 60, "v");
     flags.add_common(choices);
     let exptime = choices.exptime();
@@ -140,6 +171,9 @@ fn delete(choices: &mut Choices) -> Command {
 }
 
 fn arithmetic(choices: &mut Choices) -> Command {
+    if choices.has_stale || choices.has_lease {
+        return get(choices);
+    }
     let key = if choices.random.percent(70) { b"n".to_vec() } else { choices.binary_key() };
     let mut flags = Flags::some(choices, 30, "tc");
     flags.add(choices, 60, "v");
@@ -152,10 +186,11 @@ fn arithmetic(choices: &mut Choices) -> Command {
         let created_s = choices.random.pick(&["N0", "N100", "N1000"]);
         flags.add(choices, 30, created_s);
     }
-    let initial = choices.random.pick(&["J0", "J7", "J1234567890123456789"]);
+    let initial = choices.random.pick(&["J0", "J7", "J1234567890123456"]);
     flags.add(choices, 25, initial);
-    let delta = choices.random.pick(&["D0", "D1", "D10", "D18446744073709551615"]);
-    flags.add(choices, 40, delta);
+    let largest = choices.largest();
+    let delta = choices.random.pick(&["0", "1", "10", largest]);
+    flags.add(choices, 40, format!("D{delta}"));
     let mode = choices.random.pick(&["MI", "M+", "MD", "M-", "Mi", "Md"]);
     flags.add(choices, 50, mode);
     Command::new(line(choices, "ma", &key, "", flags))
@@ -167,7 +202,8 @@ fn compare_and_swap(choices: &mut Choices) -> Vec<Command> {
     choices.note_read(&key);
     let read = Flags(vec!["c".to_owned(), "v".to_owned()]);
     let mut commands = vec![Command::new(line(choices, "mg", &key, "", read))];
-    let unique = choices.random.pick(&["C<cas 1>", "C<cas 1>", "C<cas 1>", "C<cas 3>", "C0"]);
+    let unique =
+        choices.random.pick(&["C<cas 1>", "C<cas 1>", "C<cas 1>", "C<cas 3>", "C999999999999"]);
     let mut flags = Flags(vec![unique.to_owned()]);
     flags.add_common(choices);
     let is_storable = choices.may_store(&key);
@@ -184,6 +220,7 @@ fn compare_and_swap(choices: &mut Choices) -> Vec<Command> {
             choices.note_delete(&key);
             Command::new(line(choices, "md", &key, "", flags))
         }
+        _ if choices.has_stale || choices.has_lease => get(choices),
         _ => {
             flags.add(choices, 50, "v");
             Command::new(line(choices, "ma", &key, "", flags))

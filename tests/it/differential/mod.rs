@@ -53,9 +53,11 @@ fn classic_sequence(seed: u64, dialect: Dialect) -> Vec<Command> {
 
 /// A sequence of meta commands, with classic ones among them.
 fn meta_sequence(seed: u64, dialect: Dialect) -> Vec<Command> {
-    sequence(seed, dialect, |choices| match choices.random.percent(25) {
-        true => classic::commands(choices),
-        false => meta::commands(choices),
+    sequence(seed, dialect, |choices| {
+        match choices.random.percent(25) && !choices.has_stale && !choices.has_lease {
+            true => classic::commands(choices),
+            false => meta::commands(choices),
+        }
     })
 }
 
@@ -97,6 +99,13 @@ fn random_classic_commands_are_answered_as_by_memcached() {
     let (reference, server) = (Reference::start(&MEMORY), server());
     let pair = Pair { reference: peer_of(&reference), subject: peer_of_server(&server) };
     compare(pair, SEQUENCES, classic_sequence);
+}
+
+#[test]
+fn random_meta_commands_are_answered_as_by_memcached() {
+    let (reference, server) = (Reference::start(&MEMORY), server());
+    let pair = Pair { reference: peer_of(&reference), subject: peer_of_server(&server) };
+    compare(pair, SEQUENCES, meta_sequence);
 }
 
 /// What is masked is masked alike, whatever else the suite may find.

@@ -55,6 +55,10 @@ fn data_bytes(count: &[u8]) -> usize {
 /// A unique as its place in the order in which this server's uniques were first seen.
 fn order(unique: &[u8], seen: &mut Vec<String>) -> String {
     let unique = String::from_utf8_lossy(unique).into_owned();
+    if unique == "0" {
+        // What was not stored has none.
+        return unique;
+    }
     let index = seen.iter().position(|other| *other == unique).unwrap_or(seen.len());
     if index == seen.len() {
         seen.push(unique);
@@ -82,7 +86,8 @@ fn with_flags(first: &[u8], flags: &[&[u8]], seen: &mut Vec<String>) -> Vec<u8> 
     shown
 }
 
-/// The facts of `me`; how large an item is within a server, and where, is that server's own.
+/// The facts of `me`; how large an item is within a server, where, and what counts as a read of it
+/// is that server's own.
 fn with_facts(key: &[u8], facts: &[&[u8]], seen: &mut Vec<String>) -> Vec<u8> {
     let mut shown = [b"ME ".as_slice(), key].concat();
     for fact in facts {
@@ -97,7 +102,7 @@ fn with_facts(key: &[u8], facts: &[&[u8]], seen: &mut Vec<String>) -> Vec<u8> {
                 shown.extend(time(value.strip_prefix(b"-").unwrap_or(value)).into_bytes());
             }
             b"la=" if is_number(value) => shown.extend(time(value).into_bytes()),
-            b"size=" | b"cls=" => shown.push(b'*'),
+            b"size=" | b"cls=" | b"fetch=" => shown.push(b'*'),
             _ => shown.extend_from_slice(value),
         }
     }
@@ -133,6 +138,6 @@ fn uniques_become_their_order_and_times_what_was_asked_for() {
     assert_eq!(seen, ["77", "78"]);
     let facts = b"ME a exp=-1 la=3 cas=78 fetch=no cls=1 size=60\r\n";
     let masked = mask(facts, &mut seen);
-    let expected = "ME a exp=-1 la=~0 cas=<cas #1> fetch=no cls=* size=*\r\n";
+    let expected = "ME a exp=-1 la=~0 cas=<cas #1> fetch=* cls=* size=*\r\n";
     assert_eq!(String::from_utf8_lossy(&masked), expected);
 }

@@ -217,6 +217,10 @@ fn decide(
             return (change, Decided::To(value, Presence::Created));
         }
     };
+    // As in memcached: an empty value, such as a lease's, is no number whatever its unique is.
+    if entry.body().is_empty() {
+        return (Change::Keep, Decided::NotANumber);
+    }
     if arithmetic.unique.is_some_and(|unique| unique != entry.cas()) {
         return (Change::Keep, Decided::Differs);
     }
