@@ -31,8 +31,8 @@ pub(super) fn flush_all(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
 pub(super) fn verbosity(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
     let answer = words.answer();
     match words.next() {
-        // Not muted: `noreply` stands where the level should.
-        None | Some(b"noreply") => Err(Fault::new(UNKNOWN, Answer::Wanted)),
+        // Muted like any other, though `noreply` stands where the level should.
+        None | Some(b"noreply") => Err(Fault::new(UNKNOWN, answer)),
         Some(level) if number(level).is_some() => Ok(Request::Verbosity(answer)),
         Some(_) => Err(Fault::new(BAD_LINE, answer)),
     }
