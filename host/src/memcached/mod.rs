@@ -21,6 +21,9 @@ mod cmd;
 mod connection;
 mod exptime;
 mod flush;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod item_policy;
 mod lend;
 mod metrics;

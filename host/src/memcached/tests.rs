@@ -1,6 +1,7 @@
 //! The front door as its clients see it, on real sockets and on split streams.
 
 mod freshness;
+mod fuzz;
 mod leases;
 mod limits;
 mod split;
