@@ -1,6 +1,8 @@
 //! Real clients that know nothing of this server. Each script was run against memcached, too.
 
+mod binary;
 mod libmemcached;
+mod listing;
 mod nginx;
 
 use wasmcached_tests::{Server, clients, settings};
