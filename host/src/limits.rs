@@ -30,6 +30,27 @@ pub const MEMCACHED_MISSES_MAX: usize = 1_024;
 /// Reply bytes gathered for one memcached client before it must take them.
 pub const MEMCACHED_OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
+/// Failed attempts to authenticate after which a memcached connection is closed.
+pub const MEMCACHED_AUTH_FAILURES_MAX: u32 = 5;
+
+/// Longest message by which a memcached client authenticates; memcached's own.
+pub const MEMCACHED_TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Users of the memcached listener: the services of a large team, each with a password or two.
+pub const MEMCACHED_USERS_MAX: usize = 10_000;
+
+/// Longest name of a user (RFC 4616 leaves it open; memcached's lines end at 256).
+pub const MEMCACHED_USER_BYTES_MAX: usize = 250;
+
+/// Largest file of users: as many as there may be, with long hashes.
+pub const AUTH_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Memory that verifying one hashed password may take.
+pub const PASSWORD_HASH_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Hashed passwords that are verified at once; each takes memory and a core meanwhile.
+pub const PASSWORD_VERIFICATIONS_MAX: usize = 2;
+
 /// Longest tag; a `Surrogate-Key` of 64 such tags is as long as the header block may be.
 pub const TAG_BYTES_MAX: usize = 256;
 

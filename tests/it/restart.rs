@@ -105,3 +105,38 @@ fn second_server_on_the_same_database_is_refused() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(path.to_str().unwrap()), "{said}");
 }
+
+#[test]
+fn stale_mark_and_soft_purge_survive_kill() {
+    for command in ["md item I", "md item x", "soft purge"] {
+        let mut server = Server::start(&settings::with_tier(&settings::plain()));
+        assert_eq!(server.memcached().ask("ms item 3 Lusers\r\nold"), "HD");
+        server.restart();
+        if command == "soft purge" {
+            let body = json!({"tags": ["users"], "mode": "soft"});
+            assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+            assert_eq!(server.memcached().ask("mg item"), "HD X W");
+        } else {
+            assert_eq!(server.memcached().ask(command), "HD");
+        }
+        server.kill();
+        server.start_again();
+        // What was emptied stays so; what is stale in memory is not kept below it.
+        let left = (command == "md item x").then(Vec::new);
+        assert_eq!(server.memcached().get("item"), left, "{command}");
+    }
+}
+
+#[test]
+fn softly_purged_item_is_won_by_one_client_after_a_restart() {
+    let mut server = Server::start(&settings::with_tier(&settings::plain()));
+    assert_eq!(server.memcached().ask("ms item 3 Lusers\r\nold"), "HD");
+    let body = json!({"tags": ["users"], "mode": "soft"});
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+    server.restart();
+    let (mut first, mut other) = (server.memcached(), server.memcached());
+    assert_eq!(first.ask("mg item s"), "HD s3 X W");
+    assert_eq!(other.ask("mg item s"), "HD s3 Z X");
+    assert_eq!(first.ask("ms item 3 Lusers\r\nnew"), "HD");
+    assert_eq!(other.get("item").unwrap(), b"new");
+}

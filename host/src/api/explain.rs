@@ -80,6 +80,8 @@ fn show(entry: &Entry, verdict: Verdict, now_ms: u64) -> Value {
         shown.insert("vary".into(), json!(vary));
         shown.insert("age_ms".into(), json!(head.age_ms(now_ms)));
         shown.insert("lifetime_ms".into(), json!(head.lifetime_ms));
+        shown.insert("stale_while_revalidate_ms".into(), json!(head.stale_while_revalidate_ms));
+        shown.insert("stale_if_error_ms".into(), json!(head.stale_if_error_ms));
         shown.insert("plugin".into(), json!(head.plugin));
     }
     shown

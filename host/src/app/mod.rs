@@ -29,7 +29,7 @@ use crate::model::Target;
 use crate::net::Tls;
 use crate::pages::ExplainError;
 use crate::plugins::Plugins;
-use crate::tasks::Tasks;
+use crate::tasks::{Lanes, Tasks};
 use crate::{api, events, memcached, pages};
 
 use listeners::Listeners;
@@ -51,6 +51,8 @@ const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
 /// A running server.
 pub struct App {
     cache: Cache,
+    /// The threads that connections run on.
+    lanes: Lanes,
     /// Connections and what they wait for.
     doors: Tasks,
     /// The sweep and refreshes.
@@ -62,7 +64,7 @@ pub struct App {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins, tls } = checked;
+        let Checked { config, sources, plugins, tls, users } = checked;
         // Before anybody can know that there is something to stop or to reload.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let mut reload = Reload::new().map_err(StartError::Signal)?;
@@ -72,7 +74,8 @@ impl App {
         let (tier, recovered) = parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
         let listeners = Listeners::bind(&config, &tls).await?;
-        let doors = Tasks::default();
+        let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
+        let doors = Tasks::default().on(&lanes);
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
         tls.register(&mut registry);
@@ -81,8 +84,17 @@ impl App {
             reload.register(format!("{door} certificate"), move || tls.reload());
         }
 
-        let memcached =
-            memcached_door(&config, &cache, &doors, &plugins, tls.memcached, &mut registry);
+        if let Some(users) = users.clone() {
+            reload.register("memcached users".to_owned(), move || users.reload());
+        }
+        let memcached = memcached_door(
+            &config,
+            &cache,
+            &doors,
+            &plugins,
+            (tls.memcached, users),
+            &mut registry,
+        );
         let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
@@ -104,14 +116,14 @@ impl App {
         for listener in listeners.memcached {
             doors.spawn(memcached::serve(listener, memcached.clone()));
         }
-        doors.spawn(api_server::serve(listeners.api, router, doors.clone()));
+        doors.spawn(api_server::serve(listeners.api, router, doors.clone().off_lanes()));
         if let (Some(listener), Some(pages)) = (listeners.pages, pages) {
             doors.spawn(pages::serve(listener, pages));
         }
         background.spawn_until_stop(reload.run_forever());
         let swept = cache.clone();
         background.spawn_until_stop(async move { swept.sweep_forever().await });
-        Ok(Self { cache, doors, background, memcached, signals })
+        Ok(Self { cache, lanes, doors, background, memcached, signals })
     }
 
     /// Serves until SIGTERM, SIGINT or an allowed `shutdown`, then drains. A second signal ends it
@@ -121,11 +133,13 @@ impl App {
             () = self.signals.next() => {}
             () = self.memcached.shutdown_requested() => {}
         }
-        let Self { cache, doors, background, mut signals, .. } = self;
+        let Self { cache, lanes, doors, background, mut signals, .. } = self;
         tokio::select! {
             () = drain(&cache, &doors, &background) => {}
             () = signals.next() => tracing::warn!("stopped at once by a second signal"),
         }
+        // Joins their threads, which must not be waited for on one of the runtime's.
+        let _ = tokio::task::spawn_blocking(move || drop(lanes)).await;
     }
 }
 
@@ -159,7 +173,7 @@ fn memcached_door(
     cache: &Cache,
     doors: &Tasks,
     plugins: &Plugins,
-    tls: Option<Tls>,
+    (tls, users): (Option<Tls>, Option<memcached::Users>),
     registry: &mut Registry,
 ) -> memcached::Door {
     let settings = memcached::Settings {
@@ -176,6 +190,7 @@ fn memcached_door(
         threads: config.threads,
         tls,
         items: item_policy::of(plugins),
+        users,
         version: MEMCACHED_VERSION.to_owned(),
     };
     let door = memcached::Door::new(cache.clone(), doors.clone(), settings);
@@ -198,6 +213,7 @@ fn page_cache(
         host: site.host.clone(),
         origin: site.origin.clone(),
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
+        rules: site.rules.clone(),
     });
     let settings = pages::Settings::default();
     let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites.collect())?;

@@ -17,6 +17,7 @@ use crate::config::{
     Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
 };
 use crate::events;
+use crate::memcached;
 use crate::net::BindError;
 use crate::pages;
 use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Plugins};
@@ -29,6 +30,7 @@ pub struct Checked {
     pub(super) sources: events::Sources,
     pub(super) plugins: Plugins,
     pub(super) tls: TlsOfDoors,
+    pub(super) users: Option<memcached::Users>,
 }
 
 impl Checked {
@@ -57,11 +59,21 @@ pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
     let tls = TlsOfDoors::load(&config, &mut mistakes);
     mistakes.extend(descriptors::check(&config));
     let plugins = load_plugins(&config.plugins, &mut mistakes);
+    let users = load_users(&config, &mut mistakes);
     if mistakes.is_empty() {
-        Ok(Checked { config, sources, plugins, tls })
+        Ok(Checked { config, sources, plugins, tls, users })
     } else {
         Err(ConfigErrors(mistakes))
     }
+}
+
+fn load_users(config: &Config, mistakes: &mut Vec<ConfigError>) -> Option<memcached::Users> {
+    let loaded = memcached::Users::load(config.memcached.auth_file.as_deref()?);
+    let wrong = |error: memcached::UsersError| {
+        let (key, message) = ("memcached.auth_file".to_owned(), error.to_string());
+        mistakes.push(ConfigError { key, message });
+    };
+    loaded.map_err(wrong).ok()
 }
 
 fn load_plugins(settings: &[PluginSettings], mistakes: &mut Vec<ConfigError>) -> Plugins {
@@ -95,6 +107,9 @@ pub enum StartError {
     /// Signals.
     #[error("signals")]
     Signal(#[source] std::io::Error),
+    /// The threads that connections run on.
+    #[error("cannot start threads for connections")]
+    Lanes(#[source] std::io::Error),
     /// Standard output.
     #[error("printing the addresses")]
     Announce(#[source] std::io::Error),

@@ -238,6 +238,8 @@ impl World {
             initial_age_ms: 0,
             lifetime_ms: ttl_s * 1000,
             stale_while_revalidate_ms: 0,
+            stale_if_error_ms: 0,
+            staleness: crate::model::Staleness::Allowed,
             plugin: None,
         };
         let content = Content {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::rules::Rules;
 use crate::net::{TlsFiles, UnixAccess};
 
 /// What the server runs with.
@@ -60,6 +61,8 @@ pub struct Memcached {
     pub unix: Option<UnixListen>,
     /// What those with TLS present.
     pub tls: Option<TlsFiles>,
+    /// Users who may connect; without it, everybody.
+    pub auth_file: Option<PathBuf>,
     /// Most connections at once.
     pub connections_max: usize,
     /// When a silent connection is closed.
@@ -126,6 +129,8 @@ pub struct Site {
     pub origin: Uri,
     /// Plugin for keys and tags.
     pub plugin: Option<String>,
+    /// What HTTP leaves to the operator.
+    pub rules: Rules,
 }
 
 /// How events of a source are verified.

@@ -26,9 +26,6 @@ const MODE_MAX: u32 = 0o777;
 const NO_TLS: &str = "notls:";
 
 pub(super) fn check_memcached(m: &mut Mistakes, raw: RawMemcached) -> Memcached {
-    if raw.auth_file.is_some() {
-        m.add("memcached.auth_file", "not available yet");
-    }
     let idle_timeout = raw.idle_timeout.and_then(|text| match parse_duration(&text) {
         Some(Duration::ZERO) => None,
         Some(timeout) => Some(timeout),
@@ -67,6 +64,7 @@ pub(super) fn check_memcached(m: &mut Mistakes, raw: RawMemcached) -> Memcached 
         listen,
         unix,
         tls,
+        auth_file: raw.auth_file,
         connections_max: connections as usize,
         idle_timeout,
         flush: raw.flush.unwrap_or(true).into(),

@@ -14,6 +14,7 @@ mod check;
 mod checked;
 mod memcached;
 mod raw;
+mod rules;
 mod sites;
 mod units;
 
@@ -24,6 +25,7 @@ pub use checked::{
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
+pub use rules::{RawRules, Rules};
 
 #[cfg(test)]
 mod tests;

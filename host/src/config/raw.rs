@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::rules::RawRules;
+
 /// The TOML file, or what flags and environment say in its shape.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -114,6 +116,8 @@ pub struct RawSite {
     pub origin: Option<String>,
     /// The plugin that decides keys and tags.
     pub plugin: Option<String>,
+    /// What HTTP leaves to the operator.
+    pub cache: RawRules,
 }
 
 /// `[[sources]]`.

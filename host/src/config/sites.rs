@@ -15,6 +15,7 @@ use http::Uri;
 use super::check::{Mistakes, known_plugin};
 use super::checked::Site;
 use super::raw::RawSite;
+use super::rules::Rules;
 
 /// Checks `[[sites]]` together with `pages.origin`.
 pub(super) fn check_sites(
@@ -33,6 +34,7 @@ pub(super) fn check_sites(
             m.add(format!("{key}.host"), format!("`{host}` has a site already"));
         }
         known_plugin(m, &key, site.plugin.as_deref(), plugins);
+        let rules = Rules::check(m, &format!("{key}.cache"), site.cache);
         let own = site.origin.map(|origin| (format!("{key}.origin"), origin));
         let given = own.or_else(|| {
             let origin = origin_of_any.take_if(|_| host.is_none())?;
@@ -47,7 +49,7 @@ pub(super) fn check_sites(
         };
         let name = site.name.unwrap_or_else(|| host.clone().unwrap_or_else(|| "default".into()));
         let origin = check_origin(m, &origin_key, &origin);
-        sites.extend(origin.map(|origin| Site { name, host, origin, plugin: site.plugin }));
+        sites.extend(origin.map(|origin| Site { name, host, origin, plugin: site.plugin, rules }));
     }
     match origin_of_any {
         Some(_) if hosts.contains(&None) => {
@@ -55,8 +57,13 @@ pub(super) fn check_sites(
         }
         Some(origin) => {
             let origin = check_origin(m, "pages.origin", &origin);
-            let site = |origin| Site { name: "default".into(), host: None, origin, plugin: None };
-            sites.extend(origin.map(site));
+            sites.extend(origin.map(|origin| Site {
+                name: "default".into(),
+                host: None,
+                origin,
+                plugin: None,
+                rules: Rules::default(),
+            }));
         }
         None => {}
     }

@@ -259,3 +259,50 @@ fn keys_that_the_readme_has_commented_out_exist() {
     assert!(raw.database.is_some() && raw.threads.is_some() && raw.memcached.unix.is_some());
     assert!(raw.sources[0].secrets_file.is_some() && raw.plugins["rules"].file.is_some());
 }
+
+#[test]
+fn a_site_says_what_http_leaves_to_it() {
+    let config = right(parse(
+        r"
+        [[sites]]
+        origin = 'http://a:1'
+        [sites.cache]
+        targeted_fields = ['Ours-Cache-Control']
+        default_ttl = '10m'
+        stale_if_error = '0s'
+        store_set_cookie = true
+        cookies = ['lang']
+        private_cookies = ['sessionid']
+        languages = ['en', 'pt-BR']
+        ",
+    ));
+    let rules = &config.sites[0].rules;
+    assert_eq!(rules.targeted, ["ours-cache-control"]);
+    assert_eq!((rules.default_ttl_ms, rules.stale_if_error_ms), (Some(600_000), 0));
+    assert!(rules.stores_set_cookie && !rules.stores_close_delimited);
+    assert_eq!(rules.cookies.as_deref(), Some(&["lang".to_owned()][..]));
+    assert_eq!(rules.languages, ["en", "pt-BR"]);
+}
+
+#[test]
+fn mistakes_in_the_rules_of_a_site_are_named() {
+    let found = mistakes_of(parse(
+        r"
+        [[sites]]
+        origin = 'http://a:1'
+        [sites.cache]
+        targeted_fields = ['a b']
+        default_ttl = 'long'
+        private_cookies = ['a=b']
+        languages = ['en,de']
+        ",
+    ));
+    for wanted in [
+        "sites[0].cache.targeted_fields: `a b` is not the name of a field",
+        "sites[0].cache.default_ttl: `long` is not a duration from `0s` to `8760h`",
+        "sites[0].cache.private_cookies: `a=b` is not the name of a cookie",
+        "sites[0].cache.languages: `en,de` is not a language tag",
+    ] {
+        assert!(found.contains(wanted), "{found}");
+    }
+}

@@ -1,37 +1,95 @@
-//! One client: reads, has every buffered command carried out, sends all replies by one write.
+//! One client: reads, has every buffered request carried out, sends all replies by one write.
 //!
 //! # Invariants
-//! - Commands are carried out and answered in the order in which they came.
+//! - Requests are carried out and answered in the order in which they came.
+//! - The first byte says which protocol is spoken, until the connection ends.
 //! - A value is collected in memory of exactly its size, and only if it is within the item limit;
 //!   a larger one is read past without being kept.
-//! - When the server stops, the commands that were received are answered before the connection
+//! - When the server stops, the requests that were received are answered before the connection
 //!   ends.
 
 use std::io;
 use std::ops::ControlFlow;
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::buffer::Buffer;
-use super::cmd;
-use super::cmd::storage::Pending;
-use super::flush;
 use super::metrics::Count;
-use super::parse::{Parse, Request, parse};
 use super::server::Door;
 use super::session::Session;
 use super::watch::{Watch, Woken};
+use super::{binary, flush, text};
 
-/// The line end behind a value.
-const LINE_END_BYTES: usize = 2;
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Lines.
+    Text,
+    /// Frames.
+    Binary,
+}
+
+/// What is next on a connection.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// A request.
+    Request,
+    /// The value of a request. Boxed, so that a step without one is small.
+    Value(Box<Pending>),
+    /// So many bytes that nobody wants.
+    Unwanted(usize),
+    /// Nothing: it is to be closed when all replies are sent.
+    Close,
+}
+
+/// What a request has taken from the buffer, and what is next.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// How many bytes.
+    pub(super) consumed: usize,
+    /// What is next.
+    pub(super) next: Next,
+}
+
+impl Step {
+    /// The end.
+    pub(super) const CLOSE: Self = Self { consumed: 0, next: Next::Close };
+}
+
+/// A request whose value is on its way.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// In a line.
+    Text(text::Pending),
+    /// In a frame.
+    Binary(binary::Pending),
+}
+
+impl Pending {
+    /// Length of the value.
+    fn value_bytes(&self) -> usize {
+        match self {
+            Self::Text(pending) => pending.value_bytes(),
+            Self::Binary(pending) => pending.value_bytes(),
+        }
+    }
+
+    /// Length of what ends it.
+    fn end_bytes(&self) -> usize {
+        match self {
+            Self::Text(_) => text::LINE_END_BYTES,
+            Self::Binary(_) => 0,
+        }
+    }
+}
 
 /// What the next bytes are.
 enum Expect {
-    /// A command line.
-    Line,
-    /// The rest of a value, and the line end behind it.
-    Value(Pending, Vec<u8>),
+    /// A request.
+    Request,
+    /// The rest of a value, and what ends it.
+    Value(Box<Pending>, Vec<u8>),
     /// So many bytes that nobody wants.
     Unwanted(usize),
 }
@@ -40,6 +98,7 @@ struct Connection<S> {
     stream: S,
     watch: Watch,
     buffer: Buffer,
+    dialect: Option<Dialect>,
     expect: Expect,
     session: Session,
 }
@@ -54,7 +113,8 @@ where
         stream,
         watch: Watch::new(door.tasks(), door.settings().idle_timeout),
         buffer: Buffer::default(),
-        expect: Expect::Line,
+        dialect: None,
+        expect: Expect::Request,
         session: Session::new(door.clone()),
     };
     if let Err(error) = connection.serve().await {
@@ -89,7 +149,7 @@ where
     /// Reads once: the rest of a value straight to where it stays, all else into the buffer.
     async fn fill(&mut self) -> io::Result<Woken> {
         if let Expect::Value(pending, value) = &mut self.expect {
-            let missing = pending.value_bytes - value.len();
+            let missing = pending.value_bytes() - value.len();
             if missing > 0 {
                 return self.watch.read(&mut self.stream, &mut value.limit(missing)).await;
             }
@@ -106,130 +166,77 @@ where
             if self.session.out.is_due() {
                 self.session.flush(&mut self.stream).await?;
             }
-            let is_whole = match &self.expect {
-                Expect::Line => match self.carry_out_line().await? {
-                    ControlFlow::Continue(is_whole) => is_whole,
-                    ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
-                },
+            let next = match &self.expect {
+                Expect::Request => self.carry_out_request().await?,
                 Expect::Value(..) => self.collect_value().await,
                 Expect::Unwanted(_) => self.skip(),
             };
-            if !is_whole {
-                return Ok(ControlFlow::Continue(()));
-            }
+            self.expect = match next {
+                None => return Ok(ControlFlow::Continue(())),
+                Some(Next::Close) => return Ok(ControlFlow::Break(())),
+                Some(Next::Request | Next::Unwanted(0)) => Expect::Request,
+                Some(Next::Unwanted(bytes)) => Expect::Unwanted(bytes),
+                Some(Next::Value(pending)) => {
+                    let value = Vec::with_capacity(pending.value_bytes());
+                    Expect::Value(pending, value)
+                }
+            };
         }
     }
 
-    /// Reads a line and carries it out. Continues with whether there was a whole one.
-    async fn carry_out_line(&mut self) -> io::Result<ControlFlow<(), bool>> {
-        let Self { stream, buffer, session, expect, .. } = self;
+    /// Carries out a request; `None` if there is no whole one.
+    async fn carry_out_request(&mut self) -> io::Result<Option<Next>> {
+        let Self { stream, buffer, session, dialect, .. } = self;
         let unread = buffer.unread();
-        let consumed = match parse(unread, buffer.scanned) {
-            Parse::Incomplete => {
-                buffer.scanned = unread.len();
-                return Ok(ControlFlow::Continue(false));
-            }
-            Parse::Foreign => return Ok(ControlFlow::Break(())),
-            Parse::Invalid(fault, consumed) => {
-                session.answer(fault.answer, fault.text);
-                if fault.swallow_bytes > 0 {
-                    *expect = Expect::Unwanted(fault.swallow_bytes);
-                }
-                consumed
-            }
-            Parse::Parsed(Request::Store(store), consumed) => {
-                let behind = unread.get(consumed..).unwrap_or_default();
-                let pending = cmd::storage::expect(session, &store).await;
-                consumed + begin_store(session, expect, pending, store.value_bytes, behind).await
-            }
-            Parse::Parsed(Request::MetaSet(set), consumed) => {
-                let behind = unread.get(consumed..).unwrap_or_default();
-                let pending = cmd::meta::set::expect(session, &set).await;
-                consumed + begin_store(session, expect, pending, set.value_bytes, behind).await
-            }
-            Parse::Parsed(request, consumed) => {
-                if cmd::carry_out(session, stream, request).await?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-                consumed
-            }
+        let Some(first) = unread.first() else { return Ok(None) };
+        let dialect = *dialect.get_or_insert(match *first {
+            binary::REQUEST_MAGIC => Dialect::Binary,
+            _ => Dialect::Text,
+        });
+        let step = match dialect {
+            Dialect::Text => text::step(session, stream, unread, buffer.scanned).await?,
+            Dialect::Binary => binary::step(session, unread).await,
+        };
+        let Some(Step { consumed, next }) = step else {
+            buffer.scanned = unread.len();
+            return Ok(None);
         };
         buffer.consume(consumed);
-        Ok(ControlFlow::Continue(true))
+        Ok(Some(next))
     }
 
-    /// Takes what is buffered of a value, and stores it when it is whole.
-    async fn collect_value(&mut self) -> bool {
-        let Expect::Value(pending, value) = &mut self.expect else { return false };
+    /// Takes what is buffered of a value; `None` until it is whole.
+    async fn collect_value(&mut self) -> Option<Next> {
+        let Expect::Value(pending, value) = &mut self.expect else { return None };
         let unread = self.buffer.unread();
-        let missing = (pending.value_bytes - value.len()).min(unread.len());
+        let missing = (pending.value_bytes() - value.len()).min(unread.len());
         let (taken, rest) = unread.split_at_checked(missing).unwrap_or_default();
         value.extend_from_slice(taken);
-        let is_whole = value.len() == pending.value_bytes;
-        let Some(end) = rest.first_chunk::<LINE_END_BYTES>().filter(|_| is_whole) else {
+        let is_whole = value.len() == pending.value_bytes();
+        let Some(end) = rest.get(..pending.end_bytes()).filter(|_| is_whole) else {
             self.buffer.consume(missing);
-            return false;
+            return None;
         };
-        let end = *end;
-        self.buffer.consume(missing + LINE_END_BYTES);
-        if let Expect::Value(pending, value) = std::mem::replace(&mut self.expect, Expect::Line) {
-            store_value(&mut self.session, pending, end, || Bytes::from(value)).await;
-        }
-        true
+        let consumed = missing + end.len();
+        let Expect::Value(pending, value) = std::mem::replace(&mut self.expect, Expect::Request)
+        else {
+            return None;
+        };
+        let next = match *pending {
+            Pending::Text(pending) => text::finish(&mut self.session, pending, value, end).await,
+            Pending::Binary(pending) => binary::finish(&mut self.session, pending, value).await,
+        };
+        self.buffer.consume(consumed);
+        Some(next)
     }
 
-    /// Reads past what nobody wants. Returns whether that is done.
-    fn skip(&mut self) -> bool {
-        let Expect::Unwanted(left) = &mut self.expect else { return false };
+    /// Reads past what nobody wants; `None` until that is done.
+    fn skip(&mut self) -> Option<Next> {
+        let Expect::Unwanted(left) = &mut self.expect else { return None };
         let skipped = (*left).min(self.buffer.unread().len());
         *left -= skipped;
         let is_done = *left == 0;
         self.buffer.consume(skipped);
-        if is_done {
-            self.expect = Expect::Line;
-        }
-        is_done
-    }
-}
-
-/// Stores a value if all of it lies `behind` its line, else says what to expect; a value that is
-/// not pending is not wanted. Returns how many bytes behind the line were taken.
-async fn begin_store(
-    session: &mut Session,
-    expect: &mut Expect,
-    pending: Option<Pending>,
-    value_bytes: usize,
-    behind: &[u8],
-) -> usize {
-    let bytes = value_bytes + LINE_END_BYTES;
-    let Some(pending) = pending else {
-        *expect = Expect::Unwanted(bytes);
-        return 0;
-    };
-    let Some((value, end)) = whole_value(behind, value_bytes) else {
-        *expect = Expect::Value(pending, Vec::with_capacity(value_bytes));
-        return 0;
-    };
-    store_value(session, pending, end, || Bytes::copy_from_slice(value)).await;
-    bytes
-}
-
-/// The value of a storage command and the two bytes behind it, if all of it is there.
-fn whole_value(bytes: &[u8], value_bytes: usize) -> Option<(&[u8], [u8; LINE_END_BYTES])> {
-    let (value, rest) = bytes.split_at_checked(value_bytes)?;
-    Some((value, *rest.first_chunk::<LINE_END_BYTES>()?))
-}
-
-/// Stores a whole value, if what follows it is a line end.
-async fn store_value(
-    session: &mut Session,
-    pending: Pending,
-    end: [u8; LINE_END_BYTES],
-    value: impl FnOnce() -> Bytes,
-) {
-    if end == *b"\r\n" {
-        cmd::storage::carry_out(session, pending, value()).await;
-    } else {
-        cmd::storage::refuse_bad_data(session, &pending);
+        is_done.then_some(Next::Request)
     }
 }

@@ -33,3 +33,11 @@ pub fn text(input: &[u8]) {
         rest = after;
     }
 }
+
+/// Reads requests of the binary protocol to the end of `input`.
+///
+/// # Panics
+/// Where an outcome depends on how the bytes were split.
+pub fn binary(input: &[u8]) {
+    super::binary::fuzz::requests(input);
+}

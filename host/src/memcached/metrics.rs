@@ -63,6 +63,8 @@ counts! {
     StoreTooLarge "store_too_large" "Values over the item size limit"
     StoreNoMemory "store_no_memory" "Values refused because memory is full"
     StoreFenced "store_fenced" "Values refused because they were invalidated since the miss"
+    AuthCmds "auth_cmds" "Attempts to authenticate"
+    AuthErrors "auth_errors" "Attempts to authenticate that failed"
     BytesRead "bytes_read" "Bytes received"
     BytesWritten "bytes_written" "Bytes sent"
 }

@@ -1,5 +1,5 @@
-//! The memcached front door: the classic text protocol over one shared cache (protocol.txt of
-//! memcached 1.6).
+//! The memcached front door: the text and the binary protocol over one shared cache (protocol.txt
+//! and protocol-binary of memcached 1.6).
 //!
 //! Read in this order: `server` accepts; `connection` turns bytes into requests by `parse` and has
 //! each carried out by its file in `cmd`, by what `ops` can do to the cache; `reply` gathers what
@@ -16,6 +16,8 @@
 //! Freshness, expiry and eviction are the cache's; who may connect is decided where listeners are
 //! configured.
 
+mod auth;
+mod binary;
 mod buffer;
 mod cmd;
 mod connection;
@@ -35,8 +37,10 @@ mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod text;
 mod watch;
 
+pub use auth::{Users, UsersError};
 pub use item_policy::ItemPolicy;
 pub use metrics::Metrics;
 pub use server::{Door, FlushAll, RefreshError, Settings, Shutdown, serve};

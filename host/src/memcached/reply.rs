@@ -36,7 +36,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Appends a reply line, line end included.
+    /// Appends a reply line, line end included, or bytes of a frame.
     pub(super) fn push(&mut self, line: &[u8]) {
         if self.copied.capacity() == 0 {
             self.copied = lend();
@@ -63,10 +63,16 @@ impl Output {
             self.push_number(entry.cas());
         }
         self.push(b"\r\n");
-        self.push_body(entry);
+        self.push_data_block(entry);
     }
 
     /// Appends the value and the line end behind it.
+    pub(super) fn push_data_block(&mut self, entry: &Entry) {
+        self.push_body(entry);
+        self.push(b"\r\n");
+    }
+
+    /// Appends the value as it is.
     pub(super) fn push_body(&mut self, entry: &Entry) {
         match entry.shared_body().filter(|body| body.len() > COPIED_BYTES_MAX) {
             None => self.push(entry.body()),
@@ -75,7 +81,6 @@ impl Output {
                 self.shared.push_back(Shared { at: self.copied.len(), body: body.clone() });
             }
         }
-        self.push(b"\r\n");
     }
 
     /// Whether so much waits that it must be sent before more is gathered.

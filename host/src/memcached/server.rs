@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, Semaphore};
 
+use super::auth::Users;
 use super::connection;
 use super::flush::PendingFlush;
 use super::item_policy::ItemPolicy;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Decides tags and times of items, where a plugin does.
     pub items: Option<Arc<dyn ItemPolicy>>,
+    /// Who may use the door; without users, everybody who can connect.
+    pub users: Option<Users>,
     /// What `version` answers; clients compare it with memcached's.
     pub version: String,
 }

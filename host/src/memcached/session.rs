@@ -10,25 +10,28 @@ use std::io;
 use bytes::Buf;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::auth::Standing;
 use super::metrics::{Count, Tally};
 use super::misses::Misses;
 use super::parse::Answer;
 use super::reply::Output;
 use super::server::Door;
 
-/// One client's state: its replies, its misses and its counts.
+/// One client's state: its replies, its misses, its counts and its standing.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) door: Door,
     pub(super) out: Output,
     pub(super) misses: Misses,
     pub(super) tally: Tally,
+    pub(super) standing: Standing,
 }
 
 impl Session {
     pub(super) fn new(door: Door) -> Self {
         let tally = door.metrics().tally();
-        Self { door, out: Output::default(), misses: Misses::default(), tally }
+        let standing = Standing::new(door.settings().users.as_ref());
+        Self { door, out: Output::default(), misses: Misses::default(), tally, standing }
     }
 
     /// Appends a reply line if the client waits for one.

@@ -1,5 +1,9 @@
 //! The front door as its clients see it, on real sockets and on split streams.
 
+mod auth;
+mod binary;
+mod binary_freshness;
+mod frames;
 mod freshness;
 mod fuzz;
 mod leases;
@@ -34,6 +38,7 @@ fn settings() -> Settings {
         threads: 1,
         tls: None,
         items: None,
+        users: None,
         version: "1.6.45".to_owned(),
     }
 }

@@ -4,6 +4,8 @@
 //! - The stop and the idle timer are polled once to leave a waker behind and again only when the
 //!   task was woken without anything to read: both take locks that all connections share. A task's
 //!   waker stays the same, so the one left behind stays good.
+//! - It is gone when it was used: what wakes a task together with something to read is seen by a
+//!   look that takes no lock.
 
 use std::future::poll_fn;
 use std::io;
@@ -37,6 +39,7 @@ pub(super) struct Watch {
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     idle: Option<Idle>,
     is_armed: bool,
+    tasks: Tasks,
 }
 
 /// Which attempt of a read it is.
@@ -59,7 +62,8 @@ impl Watch {
             let tick = timeout / TICKS_PER_TIMEOUT;
             Idle { tick, timer: Box::pin(sleep(tick)), quiet_ticks: 0 }
         });
-        Self { stopping: Box::pin(tasks.stopping()), idle, is_armed: false }
+        let stopping = Box::pin(tasks.stopping());
+        Self { stopping, idle, is_armed: false, tasks: tasks.clone() }
     }
 
     /// Reads to where a value is collected, or says why there is nothing to wait for any more.
@@ -111,11 +115,18 @@ impl Watch {
             }
             return Poll::Ready(read.map(Woken::Read));
         }
-        if std::mem::replace(polls, Polls::Later) == Polls::First && self.is_armed {
+        let is_first = std::mem::replace(polls, Polls::Later) == Polls::First;
+        if is_first && self.is_armed && !self.has_been_woken() {
             return Poll::Pending;
         }
         self.is_armed = true;
         self.poll_others(cx).map(Ok)
+    }
+
+    /// Whether the waker that was left behind may have been used.
+    fn has_been_woken(&self) -> bool {
+        let is_tick = self.idle.as_ref().is_some_and(|idle| idle.timer.is_elapsed());
+        is_tick || self.tasks.is_stopping()
     }
 
     fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
@@ -132,5 +143,31 @@ impl Watch {
             idle.timer.set(sleep(idle.tick));
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn stop_that_comes_together_with_a_command_is_seen_behind_it() {
+        let tasks = Tasks::default();
+        let mut watch = Watch::new(&tasks, None);
+        let (mut client, mut server) = tokio::io::duplex(64);
+        let mut value = Vec::new();
+        {
+            let mut read = pin!(watch.read(&mut server, &mut value));
+            let first = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+            assert!(first.is_pending());
+            client.write_all(b"get a\r\n").await.unwrap();
+            assert_eq!(tasks.stop(Duration::ZERO).await, 0);
+            assert!(matches!(read.await, Ok(Woken::Read(7))));
+        }
+        let mut read = pin!(watch.read(&mut server, &mut value));
+        let next = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+        assert!(matches!(next, Poll::Ready(Ok(Woken::Stop))), "it would wait for ever");
     }
 }

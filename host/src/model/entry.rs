@@ -56,6 +56,17 @@ pub enum Kind {
     Page(Arc<PageHead>),
 }
 
+/// Whether a page may be served beyond its lifetime (RFC 9111 §4.2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staleness {
+    /// Never: `no-cache`, `must-revalidate`, `proxy-revalidate`.
+    Forbidden,
+    /// Within the windows that it states itself: `s-maxage`.
+    Stated,
+    /// Also where others allow it.
+    Allowed,
+}
+
 /// The head of a stored response and what its policy needs on a hit.
 #[derive(Debug, Clone)]
 pub struct PageHead {
@@ -74,8 +85,12 @@ pub struct PageHead {
     pub initial_age_ms: u64,
     /// How old it may become (RFC 9111 §4.2.1, freshness_lifetime).
     pub lifetime_ms: u64,
-    /// For how long after that it may be served while being refreshed (RFC 5861).
+    /// For how long after that it may be served while being refreshed (RFC 5861 §3).
     pub stale_while_revalidate_ms: u64,
+    /// For how long after its lifetime it may be served while the origin fails (RFC 5861 §4).
+    pub stale_if_error_ms: u64,
+    /// Whether it may be served beyond its lifetime at all.
+    pub staleness: Staleness,
     /// The plugin that decided key, tags or time, if one did.
     pub plugin: Option<Box<str>>,
 }

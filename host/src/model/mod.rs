@@ -17,7 +17,7 @@ mod tag;
 mod tag_fields;
 mod target;
 
-pub use entry::{Content, Expiry, Kind, PageHead};
+pub use entry::{Content, Expiry, Kind, PageHead, Staleness};
 pub use event::{Event, Operation};
 pub use key::{Key, KeyError};
 pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};

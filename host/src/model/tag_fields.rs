@@ -3,6 +3,7 @@
 //! `Cache-Groups` and `Cache-Group-Invalidation` as structured lists of strings (RFC 9875).
 
 use http::{HeaderMap, HeaderName};
+use sfv::{BareItem, Item, List, ListEntry, Parser};
 
 use super::{Tag, TagError};
 
@@ -49,26 +50,22 @@ pub fn tags_of(headers: &HeaderMap) -> Result<Vec<Tag>, TagError> {
     Ok(tags)
 }
 
-/// The strings of a structured list (RFC 9651 §4.2.1); `None` if any line is none.
+/// The strings of a structured list (RFC 9651 §3.1), all lines of the field as one; parameters do
+/// not matter (RFC 9875 §2). `None` if it is no list, or one of anything else.
 pub fn groups_of(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
-    let mut found = Vec::new();
-    for line in headers.get_all(name) {
-        let mut rest = line.to_str().ok()?.trim_matches([' ', '\t']);
-        while !rest.is_empty() {
-            let (group, after) = string(rest)?;
-            found.push(group);
-            let after = parameters(after)?.trim_start_matches([' ', '\t']);
-            rest = match after.strip_prefix(',') {
-                // A list does not end with a comma.
-                Some(next) => {
-                    Some(next.trim_start_matches([' ', '\t'])).filter(|n| !n.is_empty())?
-                }
-                None if after.is_empty() => after,
-                None => return None,
-            };
-        }
+    let mut lines = headers.get_all(name).iter();
+    let Some(first) = lines.next() else { return Some(Vec::new()) };
+    let mut all = first.as_bytes().to_vec();
+    for line in lines {
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(line.as_bytes());
     }
-    Some(found)
+    let members: List = Parser::new(&all).parse().ok()?;
+    let group = |member: ListEntry| match member {
+        ListEntry::Item(Item { bare_item: BareItem::String(group), .. }) => Some(group.into()),
+        ListEntry::Item(_) | ListEntry::InnerList(_) => None,
+    };
+    members.into_iter().map(group).collect()
 }
 
 /// The value of a field of groups (RFC 9875 §2): each tag as a string (RFC 9651 §3.3.3), separated
@@ -77,34 +74,6 @@ pub fn groups_of(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> 
 pub fn groups_field<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     let quoted = tags.map(|tag| tag.replace('\\', "\\\\").replace('"', "\\\""));
     quoted.map(|tag| format!("\"{tag}\"")).collect::<Vec<_>>().join(", ")
-}
-
-/// A string at the beginning and what follows it (RFC 9651 §4.2.5).
-fn string(text: &str) -> Option<(String, &str)> {
-    let mut chars = text.strip_prefix('"')?.chars();
-    let mut found = String::new();
-    loop {
-        match chars.next()? {
-            '"' => return Some((found, chars.as_str())),
-            '\\' => found.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
-            c if c == ' ' || c.is_ascii_graphic() => found.push(c),
-            _ => return None,
-        }
-    }
-}
-
-/// Skips parameters, which groups have none of so far (RFC 9875 §2).
-fn parameters(mut text: &str) -> Option<&str> {
-    while let Some(parameter) = text.strip_prefix(';') {
-        let name_end = parameter.find(['=', ';', ',', ' ', '\t']).unwrap_or(parameter.len());
-        let after = parameter.get(name_end..)?;
-        text = match after.strip_prefix('=') {
-            Some(value) if value.starts_with('"') => string(value)?.1,
-            Some(value) => value.get(value.find([';', ',', ' ', '\t']).unwrap_or(value.len())..)?,
-            None => after,
-        };
-    }
-    Some(text)
 }
 
 fn malformed(name: &HeaderName) -> TagError {

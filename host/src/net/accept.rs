@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::listener::Accepted;
 use super::{Listener, Stream, Tls};
 use crate::limits::REFUSALS_MAX;
 use crate::tasks::Tasks;
@@ -54,15 +55,24 @@ pub async fn accept_forever<F>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(stream) => match (right(), listener.tls()) {
+            Ok(accepted) => match (right(), listener.tls()) {
                 (None, _) => tasks.spawn(handle(Accept::Refuse(None))),
-                (Some(Right::Served(permit)), None) => {
-                    tasks.spawn(handle(Accept::Serve(stream, permit)));
+                (Some(right), None) => {
+                    let handle = Arc::clone(&handle);
+                    tasks.spawn_connection(async move {
+                        if let Some(stream) = attached(accepted) {
+                            admit(stream, right, &*handle).await;
+                        }
+                    });
                 }
-                (Some(right), None) => tasks.spawn(admit(stream, right, Arc::clone(&handle))),
                 (Some(right), Some(tls)) => {
                     let (tls, handle) = (tls.clone(), Arc::clone(&handle));
-                    tasks.spawn(secure(stream, tls, tasks.stopping(), right, handle));
+                    let stopping = tasks.stopping();
+                    tasks.spawn_connection(async move {
+                        if let Some(stream) = attached(accepted) {
+                            secure(stream, tls, stopping, right, &*handle).await;
+                        }
+                    });
                 }
             },
             Err(error) => {
@@ -73,13 +83,18 @@ pub async fn accept_forever<F>(
     }
 }
 
+/// The connection, watched by the running task's event loop.
+fn attached(accepted: Accepted) -> Option<Stream> {
+    accepted.attach().inspect_err(|error| tracing::warn!(%error, "accepted connection")).ok()
+}
+
 /// Shakes hands, unless the group stops meanwhile, and goes on.
 async fn secure<F>(
     stream: Stream,
     tls: Tls,
     stopping: impl Future<Output = ()>,
     right: Right,
-    handle: Arc<impl Fn(Accept) -> F>,
+    handle: &impl Fn(Accept) -> F,
 ) where
     F: Future<Output = ()>,
 {
@@ -92,7 +107,7 @@ async fn secure<F>(
     }
 }
 
-async fn admit<F>(stream: Stream, right: Right, handle: Arc<impl Fn(Accept) -> F>)
+async fn admit<F>(stream: Stream, right: Right, handle: &impl Fn(Accept) -> F)
 where
     F: Future<Output = ()>,
 {

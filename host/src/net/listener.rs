@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, UnixListener, UnixSocket};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 
 use super::{Stream, Tls, UnixAccess};
 
@@ -96,18 +96,35 @@ impl Listener {
     }
 
     /// The next connection, before any handshake.
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match &self.socket {
             Socket::Tcp(socket, _) => {
                 let (stream, peer) = socket.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Stream::tcp(stream, peer))
+                Ok(Accepted::Tcp(stream.into_std()?, peer))
             }
             Socket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
-                Ok(Stream::unix(stream))
+                Ok(Accepted::Unix(stream.into_std()?))
             }
         }
+    }
+}
+
+/// A connection that no event loop watches yet.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Tcp(std::net::TcpStream, SocketAddr),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Has the event loop of the running task watch it.
+    pub(super) fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(socket, peer) => Stream::tcp(TcpStream::from_std(socket)?, peer),
+            Self::Unix(socket) => Stream::unix(UnixStream::from_std(socket)?),
+        })
     }
 }
 
@@ -135,7 +152,7 @@ async fn bind_unix(path: &Path, access: &UnixAccess) -> io::Result<UnixListener>
 
 /// Whether nobody listens on a socket any more.
 async fn is_deserted(path: &Path) -> bool {
-    let connected = tokio::net::UnixStream::connect(path).await;
+    let connected = UnixStream::connect(path).await;
     connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 

@@ -1,18 +1,26 @@
 //! Validators and conditions, on both sides (RFC 9110 §8.8, §13; RFC 9111 §4.3).
+//!
+//! # Invariants
+//! - `If-Match` and `If-Unmodified-Since` are for the origin: a cache ignores them (RFC 9110
+//!   §13.1.1, §13.1.4), and a fill does not send them on.
 
-use http::HeaderMap;
 use http::header::{
-    ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
-    RANGE, SET_COOKIE,
+    DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, RANGE, SET_COOKIE,
 };
+use http::{HeaderMap, HeaderValue};
 
 use super::fields;
 
+/// By so much a date of the last change must lie before `Date` to be a strong validator
+/// (RFC 9110 §8.8.2.2), milliseconds.
+const STRONG_DATE_MS: u64 = 1_000;
+
 /// An entity tag (RFC 9110 §8.8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct EntityTag<'a> {
-    is_weak: bool,
-    opaque: &'a [u8],
+pub(super) struct EntityTag<'a> {
+    pub(super) is_weak: bool,
+    pub(super) opaque: &'a [u8],
 }
 
 /// Reads one entity tag; returns it and what follows. A backslash is an ordinary character in it.
@@ -27,15 +35,21 @@ fn entity_tag(bytes: &[u8]) -> Option<(EntityTag<'_>, &[u8])> {
     Some((EntityTag { is_weak, opaque }, rest.get(1..)?))
 }
 
-fn etag_of(headers: &HeaderMap) -> Option<EntityTag<'_>> {
-    let (tag, rest) = entity_tag(headers.get(ETAG)?.as_bytes())?;
+/// The entity tag that a value is, whole.
+pub(super) fn etag(value: &HeaderValue) -> Option<EntityTag<'_>> {
+    let (tag, rest) = entity_tag(value.as_bytes())?;
     rest.is_empty().then_some(tag)
 }
 
+pub(super) fn etag_of(headers: &HeaderMap) -> Option<EntityTag<'_>> {
+    etag(fields::only(headers, &ETAG)?)
+}
+
 /// Whether the client has what is stored: a successful response whose conditions call for 304.
-/// `If-None-Match` beats `If-Modified-Since` (§13.2.2); tags are compared weakly (§13.1.2).
-/// What sets a cookie is sent whole: the client has the body, but not the cookie.
-pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
+/// `If-None-Match` beats `If-Modified-Since` (§13.2.2); tags are compared weakly (§13.1.2). Without
+/// `Last-Modified`, the date of the response counts (RFC 9111 §4.3.2). What sets a cookie is sent
+/// whole: the client has the body, but not the cookie.
+pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, now_ms: u64) -> bool {
     if stored.contains_key(SET_COOKIE) {
         return false;
     }
@@ -43,9 +57,9 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
         let current = etag_of(stored);
         return request.get_all(IF_NONE_MATCH).iter().any(|line| lists(line.as_bytes(), current));
     }
-    let since_ms = fields::date_ms(request, &IF_MODIFIED_SINCE);
-    let modified_ms = fields::date_ms(stored, &LAST_MODIFIED);
-    matches!((since_ms, modified_ms), (Some(since), Some(modified)) if modified <= since)
+    let Some(since_ms) = fields::date_ms(request, &IF_MODIFIED_SINCE, now_ms) else { return false };
+    let changed = if stored.contains_key(LAST_MODIFIED) { LAST_MODIFIED } else { DATE };
+    fields::date_ms(stored, &changed, now_ms).is_some_and(|changed_ms| changed_ms <= since_ms)
 }
 
 /// Whether a line of `If-None-Match` names the current tag.
@@ -66,6 +80,28 @@ fn lists(line: &[u8], current: Option<EntityTag<'_>>) -> bool {
     }
 }
 
+/// Whether a range may be answered with a part (§13.1.5): without `If-Range`, or with one that
+/// strongly is what is stored.
+pub(crate) fn allows_range(request: &HeaderMap, stored: &HeaderMap, now_ms: u64) -> bool {
+    if !request.contains_key(IF_RANGE) {
+        return true;
+    }
+    let Some(condition) = fields::only(request, &IF_RANGE) else { return false };
+    if let Some(wanted) = etag(condition) {
+        let is_same = |current: EntityTag<'_>| current == wanted && !current.is_weak;
+        return etag_of(stored).is_some_and(is_same);
+    }
+    // A date is compared for being the very same, and only if it can't have two meanings.
+    let modified_ms = fields::date_ms(stored, &LAST_MODIFIED, now_ms);
+    let date_ms = fields::date_ms(stored, &DATE, now_ms);
+    match (fields::date_ms(request, &IF_RANGE, now_ms), modified_ms, date_ms) {
+        (Some(wanted_ms), Some(modified_ms), Some(date_ms)) => {
+            wanted_ms == modified_ms && modified_ms + STRONG_DATE_MS <= date_ms
+        }
+        _ => false,
+    }
+}
+
 /// Takes out of a request what asks for less than the whole representation: a fill wants all of it
 /// (RFC 9111 §4.3.2).
 pub(crate) fn remove_conditions(request: &mut HeaderMap) {
@@ -77,110 +113,21 @@ pub(crate) fn remove_conditions(request: &mut HeaderMap) {
 }
 
 /// Whether what is stored can be asked about instead of fetched again.
-pub(crate) fn has_validator(stored: &HeaderMap) -> bool {
-    etag_of(stored).is_some() || fields::date_ms(stored, &LAST_MODIFIED).is_some()
+pub(crate) fn has_validator(stored: &HeaderMap, now_ms: u64) -> bool {
+    etag_of(stored).is_some() || fields::date_ms(stored, &LAST_MODIFIED, now_ms).is_some()
 }
 
 /// Makes a request conditional on what is stored (RFC 9111 §4.3.1).
-pub(crate) fn add_validators(request: &mut HeaderMap, stored: &HeaderMap) {
+pub(crate) fn add_validators(request: &mut HeaderMap, stored: &HeaderMap, now_ms: u64) {
     if let (Some(_), Some(tag)) = (etag_of(stored), stored.get(ETAG)) {
         request.insert(IF_NONE_MATCH, tag.clone());
     }
     if let (Some(_), Some(date)) =
-        (fields::date_ms(stored, &LAST_MODIFIED), stored.get(LAST_MODIFIED))
+        (fields::date_ms(stored, &LAST_MODIFIED, now_ms), stored.get(LAST_MODIFIED))
     {
         request.insert(IF_MODIFIED_SINCE, date.clone());
     }
 }
 
-/// Whether a 304 speaks of what is stored (RFC 9111 §4.3.4): by strong tag, then weak tag, then
-/// date; without any, by there having been one to ask about.
-pub(crate) fn confirms(not_modified: &HeaderMap, stored: &HeaderMap) -> bool {
-    if not_modified.contains_key(ETAG) {
-        return match (etag_of(not_modified), etag_of(stored)) {
-            (Some(new), Some(old)) => new.opaque == old.opaque && (new.is_weak || !old.is_weak),
-            _ => false,
-        };
-    }
-    match not_modified.get(LAST_MODIFIED) {
-        Some(date) => stored.get(LAST_MODIFIED) == Some(date),
-        None => true,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
-
-    const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const NEW: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-
-    #[test]
-    fn tags_of_clients_are_compared_weakly_and_as_lists() {
-        let stored = headers(&[("etag", r#"W/"a,\"b"#)]);
-        assert!(etag_of(&stored).is_none(), "what follows the tag spoils it");
-        let stored = headers(&[("etag", r#"W/"a,b\""#)]);
-        let rows = [
-            (r#""a,b\""#, true),
-            (r#"W/"a,b\""#, true),
-            (r#""x", "a,b\""#, true),
-            (r#""x","y""#, false),
-            ("*", true),
-            (r#""a"#, false),
-            ("a,b", false),
-            ("", false),
-        ];
-        for (condition, wanted) in rows {
-            let request = headers(&[("if-none-match", condition)]);
-            assert_eq!(is_not_modified(&request, &stored), wanted, "{condition}");
-        }
-        let second_line = headers(&[("if-none-match", r#""x""#), ("if-none-match", r#""a,b\""#)]);
-        assert!(is_not_modified(&second_line, &stored));
-    }
-
-    #[test]
-    fn a_tag_beats_a_date() {
-        let stored = headers(&[("etag", r#""a""#), ("last-modified", OLD)]);
-        let request = headers(&[("if-none-match", r#""b""#), ("if-modified-since", NEW)]);
-        assert!(!is_not_modified(&request, &stored));
-    }
-
-    #[test]
-    fn dates_are_compared_as_times() {
-        let stored = headers(&[("last-modified", OLD)]);
-        for (since, wanted) in [(OLD, true), (NEW, true), ("x", false)] {
-            let request = headers(&[("if-modified-since", since)]);
-            assert_eq!(is_not_modified(&request, &stored), wanted, "{since}");
-        }
-        let stored = headers(&[("last-modified", NEW)]);
-        assert!(!is_not_modified(&headers(&[("if-modified-since", OLD)]), &stored));
-    }
-
-    #[test]
-    fn a_304_with_another_validator_confirms_nothing() {
-        let stored = headers(&[("etag", r#""a""#), ("last-modified", OLD)]);
-        assert!(confirms(&headers(&[("etag", r#""a""#)]), &stored));
-        assert!(confirms(&headers(&[("etag", r#"W/"a""#)]), &stored));
-        assert!(!confirms(&headers(&[("etag", r#""b""#), ("last-modified", OLD)]), &stored));
-        assert!(!confirms(&headers(&[("last-modified", NEW)]), &stored));
-        assert!(confirms(&headers(&[]), &stored));
-        let weak = headers(&[("etag", r#"W/"a""#)]);
-        assert!(!confirms(&headers(&[("etag", r#""a""#)]), &weak));
-    }
-
-    #[test]
-    fn only_validators_that_can_be_read_are_sent() {
-        let mut request = HeaderMap::new();
-        add_validators(&mut request, &headers(&[("etag", "bare"), ("last-modified", "never")]));
-        assert!(request.is_empty());
-        assert!(!has_validator(&headers(&[("etag", "bare")])));
-    }
-}
+mod tests;

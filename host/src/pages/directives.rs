@@ -3,6 +3,11 @@
 //! # Invariants
 //! - What can't be understood never makes a response fresher: garbage, contradictions and repeated
 //!   numbers count as no time at all.
+//! - `private` and `no-cache` that name fields count as if they named none: more is refetched than
+//!   need be, and nothing that is one visitor's is left in by mistake (§5.2.2.4, §5.2.2.7).
+//!
+//! # Not here
+//! `no-transform`: nothing here transforms. The fields of RFC 9213: `targeted`.
 
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
@@ -27,14 +32,22 @@ pub(crate) struct ResponseDirectives {
     pub(crate) must_revalidate: bool,
     /// §5.2.2.8.
     pub(crate) proxy_revalidate: bool,
+    /// §5.2.2.3.
+    pub(crate) must_understand: bool,
+    /// RFC 8246.
+    pub(crate) immutable: bool,
     /// §5.2.2.1, seconds.
     pub(crate) max_age_s: Option<u64>,
     /// §5.2.2.10, seconds.
     pub(crate) s_maxage_s: Option<u64>,
     /// RFC 5861 §3, seconds.
     pub(crate) stale_while_revalidate_s: Option<u64>,
+    /// RFC 5861 §4, seconds.
+    pub(crate) stale_if_error_s: Option<u64>,
     /// Something in the field can't be read at all.
     pub(crate) is_malformed: bool,
+    /// They come from a field for this cache, and `Expires` does not count (RFC 9213 §2.2).
+    pub(crate) is_targeted: bool,
 }
 
 impl ResponseDirectives {
@@ -48,7 +61,7 @@ impl ResponseDirectives {
             };
             for member in fields::members(text) {
                 match member {
-                    Some(member) => found.note(member),
+                    Some(member) => found.note_member(member),
                     None => found.is_malformed = true,
                 }
             }
@@ -56,42 +69,54 @@ impl ResponseDirectives {
         found
     }
 
-    fn note(&mut self, member: &str) {
-        let (raw_name, value) = match member.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (member, None),
-        };
-        let name = raw_name.trim().to_ascii_lowercase();
-        // White space around the sign is not allowed; a number behind it is not to be trusted.
-        let value = value.filter(|value| raw_name.trim() == raw_name && value.trim() == *value);
-        match name.as_str() {
+    fn note_member(&mut self, member: &str) {
+        let (name, value) = split(member);
+        let name = name.to_ascii_lowercase();
+        if let Some(slot) = self.number(&name) {
+            // A second number contradicts the first (§4.2.1).
+            let is_repeated = slot.is_some();
+            let stated = value.and_then(seconds).unwrap_or(0);
+            *slot = Some(if is_repeated { 0 } else { stated });
+        } else {
+            self.set_flag(&name);
+        }
+    }
+
+    /// Where the number of this directive is kept, if it has one.
+    pub(super) fn number(&mut self, name: &str) -> Option<&mut Option<u64>> {
+        match name {
+            "max-age" => Some(&mut self.max_age_s),
+            "s-maxage" => Some(&mut self.s_maxage_s),
+            "stale-while-revalidate" => Some(&mut self.stale_while_revalidate_s),
+            "stale-if-error" => Some(&mut self.stale_if_error_s),
+            _ => None,
+        }
+    }
+
+    /// Notes a directive without a number; what is unknown is ignored (§5.2.3).
+    pub(super) fn set_flag(&mut self, name: &str) {
+        match name {
             "no-store" => self.no_store = true,
             "no-cache" => self.no_cache = true,
             "private" => self.private = true,
             "public" => self.public = true,
             "must-revalidate" => self.must_revalidate = true,
             "proxy-revalidate" => self.proxy_revalidate = true,
-            "max-age" => note_seconds(&mut self.max_age_s, value),
-            "s-maxage" => note_seconds(&mut self.s_maxage_s, value),
-            "stale-while-revalidate" => note_seconds(&mut self.stale_while_revalidate_s, value),
+            "must-understand" => self.must_understand = true,
+            "immutable" => self.immutable = true,
             _ => {}
         }
     }
-
-    /// Whether the origin forbids to serve it stale, whoever asks (RFC 9111 §4.2.4).
-    ///
-    /// `s-maxage` alone does not: with it an origin still may allow `stale-while-revalidate`, and
-    /// an operator may purge softly.
-    pub(crate) fn forbids_stale(&self) -> bool {
-        self.no_cache || self.must_revalidate || self.proxy_revalidate || self.is_malformed
-    }
 }
 
-fn note_seconds(slot: &mut Option<u64>, value: Option<&str>) {
-    // A second number contradicts the first (RFC 9111 §4.2.1).
-    let is_repeated = slot.is_some();
-    let seconds = value.and_then(seconds).unwrap_or(0);
-    *slot = Some(if is_repeated { 0 } else { seconds });
+/// Name and value. White space around the sign is not allowed; a number behind it is not to be
+/// trusted, so that the value is taken as absent.
+fn split(member: &str) -> (&str, Option<&str>) {
+    match member.split_once('=') {
+        Some((name, value)) if name.trim() == name && value.trim() == value => (name, Some(value)),
+        Some((name, _)) => (name.trim(), None),
+        None => (member, None),
+    }
 }
 
 /// Delta-seconds, bare or quoted (RFC 9111 §1.2.2); `None` if it is no number.
@@ -103,14 +128,22 @@ pub(crate) fn seconds(text: &str) -> Option<u64> {
     Some(bare.parse().unwrap_or(SECONDS_MAX).min(SECONDS_MAX))
 }
 
-/// The directives of a request that this cache heeds; the others would let any visitor burden the
-/// origin (RFC 9111 §5.2.1 allows to ignore them).
+/// The directives of a request (RFC 9111 §5.2.1). They are advice: all but `only-if-cached` let
+/// any visitor burden the origin, and count only where the site's rules say so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RequestDirectives {
+    /// §5.2.1.4.
+    pub(crate) no_cache: bool,
     /// §5.2.1.5.
     pub(crate) no_store: bool,
     /// §5.2.1.7.
     pub(crate) only_if_cached: bool,
+    /// §5.2.1.1, seconds; no number is the strictest one.
+    pub(crate) max_age_s: Option<u64>,
+    /// §5.2.1.3, seconds.
+    pub(crate) min_fresh_s: Option<u64>,
+    /// §5.2.1.2, seconds; without a number any time.
+    pub(crate) max_stale_s: Option<u64>,
 }
 
 impl RequestDirectives {
@@ -119,11 +152,28 @@ impl RequestDirectives {
         let mut found = Self::default();
         for line in headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok()) {
             for member in fields::members(line).flatten() {
-                found.no_store |= member.eq_ignore_ascii_case("no-store");
-                found.only_if_cached |= member.eq_ignore_ascii_case("only-if-cached");
+                found.note(member);
             }
         }
         found
+    }
+
+    fn note(&mut self, member: &str) {
+        let (name, value) = split(member);
+        let number = value.and_then(seconds);
+        match name.to_ascii_lowercase().as_str() {
+            "no-cache" => self.no_cache = true,
+            "no-store" => self.no_store = true,
+            "only-if-cached" => self.only_if_cached = true,
+            "max-age" => {
+                let stated = number.unwrap_or(0);
+                self.max_age_s = Some(self.max_age_s.map_or(stated, |other| other.min(stated)));
+            }
+            "min-fresh" => self.min_fresh_s = self.min_fresh_s.max(number),
+            "max-stale" if !member.contains('=') => self.max_stale_s = Some(SECONDS_MAX),
+            "max-stale" => self.max_stale_s = number,
+            _ => {}
+        }
     }
 }
 
@@ -131,12 +181,16 @@ impl RequestDirectives {
 mod tests {
     use super::*;
 
-    fn parse(lines: &[&str]) -> ResponseDirectives {
+    fn headers(lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(CACHE_CONTROL, line.parse().unwrap());
         }
-        ResponseDirectives::of(&headers)
+        headers
+    }
+
+    fn parse(lines: &[&str]) -> ResponseDirectives {
+        ResponseDirectives::of(&headers(lines))
     }
 
     #[test]
@@ -144,6 +198,9 @@ mod tests {
         assert_eq!(parse(&["Max-Age=60"]).max_age_s, Some(60));
         assert_eq!(parse(&["S-MAXAGE=\"60\""]).s_maxage_s, Some(60));
         assert!(parse(&["No-Store"]).no_store);
+        let found = parse(&["Must-Understand, IMMUTABLE, proxy-Revalidate, Stale-If-Error=5"]);
+        assert!(found.must_understand && found.immutable && found.proxy_revalidate);
+        assert_eq!(found.stale_if_error_s, Some(5));
     }
 
     #[test]
@@ -151,6 +208,14 @@ mod tests {
         let found = parse(&[r#"x="a, max-age=100, b", private="set-cookie, x""#]);
         assert_eq!(found.max_age_s, None);
         assert!(found.private);
+    }
+
+    #[test]
+    fn directives_that_name_fields_count_as_if_they_named_none() {
+        let found = parse(&[r#"private="x-a", no-cache="set-cookie, x-b""#]);
+        assert!(found.private && found.no_cache);
+        let bare = parse(&["private=x-a, no-cache=set-cookie"]);
+        assert!(bare.private && bare.no_cache);
     }
 
     #[test]
@@ -175,10 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_ask_for_nothing_to_be_kept() {
-        let mut headers = HeaderMap::new();
-        headers.append(CACHE_CONTROL, "max-age=0, No-Store".parse().unwrap());
-        let found = RequestDirectives::of(&headers);
-        assert_eq!(found, RequestDirectives { no_store: true, only_if_cached: false });
+    fn what_a_request_asks_for_is_read_strictly() {
+        let of = |line: &str| RequestDirectives::of(&headers(&[line]));
+        let found = of("max-age=0, No-Store, min-fresh=5, max-stale");
+        assert!(found.no_store && !found.no_cache);
+        assert_eq!((found.max_age_s, found.min_fresh_s), (Some(0), Some(5)));
+        assert_eq!(found.max_stale_s, Some(SECONDS_MAX));
+        assert_eq!(of("max-age=9, max-age=3").max_age_s, Some(3));
+        assert_eq!(of("max-age=x").max_age_s, Some(0));
+        assert_eq!(of("max-stale=x").max_stale_s, None);
+        assert_eq!(of("max-stale=7").max_stale_s, Some(7));
     }
 }

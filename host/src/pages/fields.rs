@@ -1,11 +1,11 @@
-//! Reading field values: lists, quoted strings, dates and numbers (RFC 9110 §5.6).
+//! Reading field values: lists, quoted strings, dates and lengths (RFC 9110 §5.6).
 //!
 //! # Not here
 //! What a field means.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::dates;
 
 /// Members of a comma-separated list, quotes respected; `None` in place of what can't be read: a
 /// quoted string without its end.
@@ -42,24 +42,22 @@ fn split_member(text: &str) -> Option<(&str, Option<&str>)> {
     (!is_quoted).then_some((text, None))
 }
 
-/// A date in one of the three forms of RFC 9110 §5.6.7, as milliseconds since 1970; `None` if there
-/// is not exactly one line, or not a date in it.
-pub(crate) fn date_ms(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+/// The only line of a field; `None` if there are several, or none.
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = headers.get_all(name).iter();
-    let (first, second) = (lines.next()?, lines.next());
-    if second.is_some() {
-        return None;
-    }
-    let date = httpdate::parse_http_date(first.to_str().ok()?).ok()?;
-    u64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
+    let first = lines.next()?;
+    lines.next().is_none().then_some(first)
+}
+
+/// A date, milliseconds since 1970; `None` if there is not exactly one line, or not a date in it.
+/// `now_ms` tells the century of a year of two digits.
+pub(crate) fn date_ms(headers: &HeaderMap, name: &HeaderName, now_ms: u64) -> Option<u64> {
+    dates::parse(only(headers, name)?.as_bytes(), now_ms)
 }
 
 /// A moment as an IMF-fixdate.
 pub(crate) fn date_value(unix_ms: u64) -> Option<HeaderValue> {
-    // The format ends with the year 9999, and so does the library, by a panic.
-    let unix_ms = unix_ms.min(253_402_300_799_000);
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(unix_ms));
-    HeaderValue::from_str(&date).ok()
+    HeaderValue::try_from(dates::format(unix_ms)).ok()
 }
 
 /// The announced length of a body; `None` if there is none, or lines that contradict each other.
@@ -69,6 +67,17 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     });
     let first: Option<u64> = lengths.next()?;
     lengths.all(|other| other == first).then_some(first).flatten()
+}
+
+/// A copy of all lines of a field as one value, which keeps no network buffer alive.
+pub(crate) fn combined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let mut all = lines.next()?.as_bytes().to_vec();
+    for line in lines {
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::from_bytes(&all).ok()
 }
 
 #[cfg(test)]
@@ -97,16 +106,20 @@ mod tests {
     }
 
     #[test]
-    fn dates_beyond_the_format_are_cut_to_it() {
-        assert_eq!(date_value(u64::MAX).unwrap(), "Fri, 31 Dec 9999 23:59:59 GMT");
-    }
-
-    #[test]
     fn two_lines_of_a_date_are_no_date() {
         let mut headers = HeaderMap::new();
         headers.append("expires", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
-        assert_eq!(date_ms(&headers, &http::header::EXPIRES), Some(784_111_777_000));
+        assert_eq!(date_ms(&headers, &http::header::EXPIRES, 0), Some(784_111_777_000));
         headers.append("expires", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
-        assert_eq!(date_ms(&headers, &http::header::EXPIRES), None);
+        assert_eq!(date_ms(&headers, &http::header::EXPIRES, 0), None);
+    }
+
+    #[test]
+    fn lines_of_one_field_are_one_value() {
+        let mut headers = HeaderMap::new();
+        headers.append("accept", "a".parse().unwrap());
+        headers.append("accept", "b".parse().unwrap());
+        assert_eq!(combined(&headers, &http::header::ACCEPT).unwrap(), "a, b");
+        assert_eq!(combined(&headers, &http::header::COOKIE), None);
     }
 }

@@ -24,6 +24,7 @@ use super::outcome::Reason;
 use super::purge::KeyUnknown;
 use super::request::Ask;
 use super::respond::{self, Answer};
+use super::reuse::Failure;
 use super::storable::{self, Framing, Plan, Terms};
 use super::{conditional, forward, policy_hook, tags, vary};
 use crate::cache::{Claim, Handle, Landing, Lease, Refusal};
@@ -59,15 +60,21 @@ impl Fill {
             let mut headers = self.ask.headers.clone();
             conditional::remove_conditions(&mut headers);
             if let Some(base) = self.base.as_ref().and_then(|base| base.page()) {
-                conditional::add_validators(&mut headers, &base.headers);
+                conditional::add_validators(&mut headers, &base.headers, requested_ms);
             }
             self.pages.announce(&self.ask, &mut headers);
             let asked = self.pages.ask_origin(&self.ask, &Method::GET, headers, None).await;
             let response = match asked {
                 Ok(response) => response,
-                Err(error) => break self.pages.origin_failed(&self.ask, &error),
+                Err(error) => match self.stale_instead(Failure::Disconnected).await {
+                    Some(stale) => break stale,
+                    None => break self.pages.origin_failed(&self.ask, &error),
+                },
             };
             let timing = Timing { requested_ms, received_ms: self.pages.now_ms() };
+            if let Some(stale) = self.stale_instead(Failure::Status(response.status())).await {
+                break stale;
+            }
             if response.status() != StatusCode::NOT_MODIFIED {
                 return self.receive(response, timing, reply).await;
             }
@@ -75,7 +82,7 @@ impl Fill {
                 // Not what an unconditional request is answered with.
                 break self.pages.failed(StatusCode::BAD_GATEWAY, Reason::OriginBroken);
             };
-            if let Some(answer) = self.freshen(&base, response, timing).await {
+            if let Some(answer) = self.freshen(&base, response.headers(), timing).await {
                 break answer;
             }
             // What the origin spoke of is no longer valid: ask for all of it, as of now.
@@ -118,17 +125,27 @@ impl Fill {
                 let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
                 let body = body::passing(incoming, idle_timeout_ms);
                 let Head { status, headers, .. } = head;
-                let answer = respond::from_origin(&self.ask, status, headers, body, Some(reason));
+                let reason = Some(reason);
+                let now_ms = head.timing.received_ms;
+                let answer = respond::from_origin(&self.ask, status, headers, body, reason, now_ms);
                 let _ = reply.send(answer);
                 return;
             }
         };
         let (sink, body) = body::fill(framing.bytes());
-        let answer = respond::from_origin(&self.ask, head.status, head.headers.clone(), body, None);
+        let (status, headers) = (head.status, head.headers.clone());
+        let answer =
+            respond::from_origin(&self.ask, status, headers, body, None, timing.received_ms);
         // A client that is gone, or was answered 304, has dropped the reading end by now.
         let _ = reply.send(answer);
         let plan = match self.settle(terms, view).await {
-            Ok(plan) => Some(plan),
+            Ok(plan) => {
+                if plan.is_to_be_asked_about() {
+                    // Who waits has to ask on its own: no need to wait for the body too.
+                    self.land(Landing::NotStored);
+                }
+                Some(plan)
+            }
             Err(reason) => {
                 self.give_up(reason);
                 None
@@ -146,9 +163,10 @@ impl Fill {
         timing: Timing,
     ) -> Result<Terms, Reason> {
         let limit = self.pages.shared.cache.config().item_bytes_max as u64;
-        let terms = storable::judge(&self.ask.headers, status, headers, timing)?;
+        let rules = &self.ask.site.rules;
+        let terms = storable::judge(&self.ask.headers, status, headers, timing, rules)?;
         match framing {
-            Framing::Close => Err(Reason::CloseDelimited),
+            Framing::Close if !rules.stores_close_delimited => Err(Reason::CloseDelimited),
             Framing::Length(bytes) if bytes > limit => Err(Reason::TooLarge),
             // Without a policy it can be said now, and who waits need not wait for the body.
             _ if self.ask.site.policy.is_none() => terms.clone().settle(None).map(|_| terms),
@@ -180,7 +198,7 @@ impl Fill {
 
     /// Makes a head what clients get of it.
     pub(super) fn finish_head(&self, headers: &mut HeaderMap, timing: Timing) {
-        tags::strip(headers);
+        tags::strip(headers, &self.ask.site.rules);
         respond::ensure_date(headers, timing.received_ms);
         vary::add_names(headers, &self.pages.policy_names(&self.ask));
     }
@@ -266,8 +284,10 @@ impl Fill {
     ) -> Result<Handle, Reason> {
         storable::set_length(&mut head, body.len());
         let expires = storable::expiry(&head);
-        let content =
-            Content { body, kind: Kind::Page(Arc::new(head)), expires, tags: plan.tags.clone() };
+        let mut tags = plan.tags.clone();
+        let site = self.pages.shared.sites.scope(&self.ask.site);
+        tags::add_scoped(&mut tags, &head.headers, site)?;
+        let content = Content { body, kind: Kind::Page(Arc::new(head)), expires, tags };
         self.pages.shared.cache.store_page(&self.key, self.claim, content).map_err(|refusal| {
             match refusal {
                 Refusal::Fenced => Reason::Fenced,

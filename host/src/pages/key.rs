@@ -145,22 +145,69 @@ impl Address {
         let text = reference.to_str().ok()?;
         let text = text.split('#').next().unwrap_or(text);
         if text.starts_with('/') && !text.starts_with("//") {
-            return Self::new(self.authority.clone(), &text.parse().ok()?).ok();
+            return self.sibling(text);
         }
         if let Some(behind_scheme) = text.strip_prefix("//") {
             return self.resolve_absolute(&format!("{SCHEME}{behind_scheme}"));
         }
-        if text.contains("://") {
+        if has_scheme(text) {
             return self.resolve_absolute(text);
         }
-        let directory = self.path().rsplit_once('/').map_or("", |(directory, _)| directory);
-        let joined: Uri = format!("{directory}/{text}").parse().ok()?;
-        Self::new(self.authority.clone(), &joined).ok()
+        let joined = match text.strip_prefix('?') {
+            Some(query) => format!("{}?{query}", self.path()),
+            None if text.is_empty() => self.target.as_str().to_owned(),
+            None => {
+                let directory = self.path().rsplit_once('/').map_or("", |(directory, _)| directory);
+                format!("{directory}/{text}")
+            }
+        };
+        self.sibling(&joined)
+    }
+
+    /// Another target on this host, its dot segments resolved (RFC 3986 §5.2.4).
+    fn sibling(&self, target: &str) -> Option<Self> {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let mut resolved = without_dot_segments(path);
+        if let Some(query) = query {
+            resolved.push('?');
+            resolved.push_str(query);
+        }
+        Self::new(self.authority.clone(), &resolved.parse().ok()?).ok()
     }
 
     fn resolve_absolute(&self, url: &str) -> Option<Self> {
         Self::of_text(url).ok().filter(|other| other.authority == self.authority)
     }
+}
+
+/// Whether a reference begins with a scheme (RFC 3986 §3.1), not with a segment or a query that
+/// happens to have a colon in it.
+fn has_scheme(reference: &str) -> bool {
+    let Some((scheme, _)) = reference.split_once(':') else { return false };
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(is_allowed)
+}
+
+/// RFC 3986 §5.2.4, for a path that begins with a slash.
+fn without_dot_segments(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+        // What a dot segment ends in is a folder.
+        if is_last && matches!(segment, "." | "..") {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 /// The host of an authority, without its port.
@@ -286,6 +333,16 @@ mod tests {
         };
         assert_eq!(resolve("/list#top").as_deref(), Some("http://example.com/list"));
         assert_eq!(resolve("other").as_deref(), Some("http://example.com/blog/other"));
+        assert_eq!(resolve("../a/./b/..").as_deref(), Some("http://example.com/a/"));
+        assert_eq!(resolve("../../a?b=../c").as_deref(), Some("http://example.com/a?b=../c"));
+        assert_eq!(resolve("/x/../y").as_deref(), Some("http://example.com/y"));
+        assert_eq!(resolve("?x=2").as_deref(), Some("http://example.com/blog/post?x=2"));
+        assert_eq!(resolve("#top").as_deref(), Some("http://example.com/blog/post?x=1"));
+        assert_eq!(
+            resolve("a?to=http://b").as_deref(),
+            Some("http://example.com/blog/a?to=http://b")
+        );
+        assert_eq!(resolve("mailto:a"), None);
         assert_eq!(resolve("http://EXAMPLE.com:80/a").as_deref(), Some("http://example.com/a"));
         assert_eq!(resolve("//example.com/a").as_deref(), Some("http://example.com/a"));
         assert_eq!(resolve("https://example.com/a").as_deref(), Some("http://example.com/a"));

@@ -1,8 +1,8 @@
 //! The page cache: a caching reverse proxy for HTTP/1.1 (RFC 9110, 9111, 9112).
 //!
-//! A request goes through the phases of `phase`; a miss becomes a `fill`. What may be stored, and
-//! how long it is good, is said by pure modules (`directives`, `freshness`, `vary`, `storable`,
-//! `conditional`); what passes to and from the origin, by `forward`.
+//! A request goes through the phases of `phase`; a miss becomes a `fill`. What may be stored, how
+//! long it is good and for whom is said by pure modules (`storable` and what it stands on, `reuse`,
+//! `vary`, `conditional`, `range`, `freshening`); what passes to and from the origin, by `forward`.
 //!
 //! # Invariants
 //! - Nothing is served from memory that the freshness rule of `cache` does not allow: pages are
@@ -12,30 +12,38 @@
 //! - The key names what the origin is asked for, byte for byte.
 //!
 //! # Not here
-//! Ranges and stale-if-error; TLS; the API. Plugins are behind [`PagePolicy`].
+//! TLS; the API. Plugins are behind [`PagePolicy`].
 
 mod body;
+mod cache_status;
 mod conditional;
+mod dates;
 mod directives;
 mod fields;
 mod fill;
 mod forward;
+mod freshening;
 mod freshness;
 mod key;
 mod metrics;
+mod negotiation;
 mod origin;
 mod outcome;
 mod phase;
 mod policy_hook;
 mod purge;
+mod range;
 mod refresh;
 mod request;
 mod respond;
+mod reuse;
 mod revalidate;
 mod server;
 mod settings;
+mod status;
 mod storable;
 mod tags;
+mod targeted;
 mod vary;
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub(crate) enum Outcome {
     Hit,
     /// From memory, stale, while it is being refreshed.
     Stale,
+    /// From memory, stale, because the origin failed.
+    StaleIfError,
     /// From memory, after waiting for a fill that was under way.
     Collapsed,
     /// From memory, after the origin said that it has not changed.
@@ -29,6 +31,7 @@ impl Outcome {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
+            Self::StaleIfError => "stale-if-error",
             Self::Collapsed => "collapsed",
             Self::Revalidated => "revalidated",
             Self::Miss => "miss",
@@ -56,6 +59,8 @@ pub(crate) enum Reason {
     PolicyKeyFailed,
     /// A declared input may be read differently by the policy and the origin.
     PolicyInputUnclear,
+    /// A cookie that makes every page its owner's.
+    PrivateCookie,
     /// The URL is longer than a key may be.
     KeyTooLong,
     /// `Cache-Control: no-store` in the request.
@@ -74,6 +79,8 @@ pub(crate) enum Reason {
     VaryAny,
     /// `Vary` names a field that differs for each client.
     VaryPerClient,
+    /// `Vary` names more fields than are compared.
+    VaryTooMany,
     /// A status that is not stored.
     Status,
     /// Nothing says that it stays fresh.
@@ -112,6 +119,12 @@ pub(crate) enum Reason {
     MaxForwards,
     /// `only-if-cached`, and it is not.
     OnlyIfCached,
+    /// Served beyond its time while it is refreshed.
+    Refreshing,
+    /// Served beyond its time because the origin failed.
+    StaleIfError,
+    /// No byte of the range exists.
+    RangeUnsatisfiable,
     /// The origin can't be reached.
     OriginUnreachable,
     /// The origin did not answer in time.
@@ -133,6 +146,7 @@ impl Reason {
             Self::PolicyBypass => "policy-bypass",
             Self::PolicyKeyFailed => "policy-key-failed",
             Self::PolicyInputUnclear => "policy-input-unclear",
+            Self::PrivateCookie => "private-cookie",
             Self::KeyTooLong => "key-too-long",
             Self::RequestNoStore => "request-no-store",
             Self::NoStore => "no-store",
@@ -142,6 +156,7 @@ impl Reason {
             Self::SetCookie => "set-cookie",
             Self::VaryAny => "vary-any",
             Self::VaryPerClient => "vary-per-client",
+            Self::VaryTooMany => "vary-too-many",
             Self::Status => "status",
             Self::NotFresh => "not-fresh",
             Self::GuessWithCookie => "guess-with-cookie",
@@ -161,23 +176,13 @@ impl Reason {
             Self::Loop => "loop",
             Self::MaxForwards => "max-forwards",
             Self::OnlyIfCached => "only-if-cached",
+            Self::Refreshing => "stale",
+            Self::StaleIfError => "stale-if-error",
+            Self::RangeUnsatisfiable => "range-unsatisfiable",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",
             Self::OriginBroken => "origin-broken",
             Self::Stopping => "stopping",
-        }
-    }
-
-    /// What sent the request forward (RFC 9211 §2.2).
-    pub(crate) fn forward(self) -> &'static str {
-        match self {
-            Self::Method => "method",
-            Self::RequestBody | Self::Range => "request",
-            Self::PolicyBypass
-            | Self::PolicyKeyFailed
-            | Self::PolicyInputUnclear
-            | Self::KeyTooLong => "bypass",
-            _ => "miss",
         }
     }
 }

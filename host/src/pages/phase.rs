@@ -15,15 +15,16 @@ use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::{self, Body};
-use super::directives::{RequestDirectives, ResponseDirectives};
+use super::directives::RequestDirectives;
 use super::fill::Fill;
 use super::metrics::Waiting;
 use super::origin::OriginError;
 use super::outcome::{Outcome, Reason};
 use super::request::{Ask, Lookup, Refused};
 use super::respond::{self, Answer, Page};
+use super::reuse::{self, Reuse};
 use super::{forward, tags, vary};
-use crate::cache::{Handle, Landing, Role, Verdict};
+use crate::cache::{Handle, Landing, Role};
 use crate::model::{Cause, Invalidation, Key, Mode, PageHead, Target};
 
 /// How often a miss joins somebody else's fill before it fetches alone.
@@ -95,7 +96,15 @@ impl Pages {
         }
         match (ask.has_range(), &ask.method) {
             (true, _) => self.pass(ask, None, Reason::Range).await,
-            (false, &Method::HEAD) => self.pass(ask, None, Reason::HeadMiss).await,
+            (false, &Method::HEAD) => match base {
+                Some(base) => {
+                    let claim = self.shared.cache.claim();
+                    let fill =
+                        Fill { pages: self.clone(), ask, key, claim, lease: None, base: None };
+                    fill.ask_head(base).await
+                }
+                None => self.pass(ask, None, Reason::HeadMiss).await,
+            },
             (false, _) => self.miss(ask, key, base).await,
         }
     }
@@ -104,23 +113,19 @@ impl Pages {
     pub(super) async fn find(&self, ask: &Ask, key: &Key) -> Found {
         let sites = &self.shared.sites;
         let selects = |head: &PageHead| {
-            sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers)
+            sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers, &ask.site.rules)
         };
         let Some((page, verdict)) = self.shared.cache.find_page(key, selects).await else {
             return Found::Nothing;
         };
         let Some(head) = page.page() else { return Found::Nothing };
-        let now_ms = self.now_ms();
-        if verdict == Verdict::Fresh && head.is_fresh(now_ms) {
-            return Found::Fresh(page);
-        }
-        let served_until_ms = head.lifetime_ms.saturating_add(head.stale_while_revalidate_ms);
-        let may_be_stale = head.age_ms(now_ms) < served_until_ms
-            && !ResponseDirectives::of(&head.headers).forbids_stale();
-        match verdict {
-            Verdict::Dead => Found::Nothing,
-            Verdict::Fresh | Verdict::Stale if may_be_stale => Found::Stale(page),
-            Verdict::Fresh | Verdict::Stale => Found::Expired(page),
+        let is_honoured = ask.site.rules.honours_clients;
+        let client = is_honoured.then(|| RequestDirectives::of(&ask.headers));
+        match reuse::reuse(head, verdict, client.as_ref(), self.now_ms()) {
+            Reuse::Fresh => Found::Fresh(page),
+            Reuse::Stale => Found::Stale(page),
+            Reuse::Validate => Found::Expired(page),
+            Reuse::Nothing => Found::Nothing,
         }
     }
 
@@ -240,16 +245,17 @@ impl Pages {
             self.invalidate(self.shared.sites.made_wrong(ask, &headers)).await;
         }
         forward::clean_response(&mut headers);
-        tags::strip(&mut headers);
-        respond::ensure_date(&mut headers, self.now_ms());
+        tags::strip(&mut headers, &ask.site.rules);
+        let now_ms = self.now_ms();
+        respond::ensure_date(&mut headers, now_ms);
         if matches!(ask.method, Method::GET | Method::HEAD) {
             vary::add_names(&mut headers, &self.policy_names(ask));
         }
         let body = body::passing(body, self.shared.settings.body_idle_timeout_ms);
-        respond::from_origin(ask, status, headers, body, Some(reason))
+        respond::from_origin(ask, status, headers, body, Some(reason), now_ms)
     }
 
-    async fn invalidate(&self, targets: Vec<Target>) {
+    pub(super) async fn invalidate(&self, targets: Vec<Target>) {
         let targets = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
         let cause = Cause { source: "pages".to_owned(), event_id: None, at_ms: self.now_ms() };
         if let Err(error) = self.shared.cache.invalidate(Invalidation { targets, cause }).await {

@@ -53,7 +53,8 @@ impl Sites {
                 let _ = self.add_targets(&mut targets, &ask.site, &address, headers);
             }
         }
-        targets.extend(tags::to_invalidate(answer).into_iter().map(Target::Tag));
+        let groups = tags::to_invalidate(answer, self.scope(&ask.site));
+        targets.extend(groups.into_iter().map(Target::Tag));
         targets
     }
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::forward::{self, Client};
 use super::key::{self, Address, AddressError};
+use super::negotiation;
 use super::outcome::Reason;
 use super::policy_hook;
 use super::settings::{Site, SiteError};
@@ -82,6 +83,7 @@ impl Ask {
             view: None,
         };
         if matches!(ask.method, Method::GET | Method::HEAD) {
+            negotiation::reduce(&mut ask.headers, &ask.site.rules);
             (ask.lookup, ask.view) = match has_body {
                 true => (Lookup::Not(Reason::RequestBody), None),
                 false => lookup(&ask.site, &ask.method, &ask.address, &ask.headers),
@@ -118,6 +120,9 @@ pub(crate) fn lookup(
     address: &Address,
     headers: &HeaderMap,
 ) -> (Lookup, Option<RequestView>) {
+    if negotiation::has_cookie(headers, &site.rules.private_cookies) {
+        return (Lookup::Not(Reason::PrivateCookie), None);
+    }
     let default = || match address.key() {
         Ok(key) => Lookup::Under(key),
         Err(_) => Lookup::Not(Reason::KeyTooLong),
@@ -208,6 +213,11 @@ impl Sites {
             None => true,
         };
         self.sites.iter().find(answers)
+    }
+
+    /// The name that the groups of a site's pages are told apart by; `None` for an only site.
+    pub(crate) fn scope<'site>(&self, site: &'site Site) -> Option<&'site str> {
+        (self.sites.len() > 1).then_some(site.name.as_str())
     }
 
     /// The site that answers for an address.

@@ -2,19 +2,18 @@
 
 use bytes::Bytes;
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, DATE, ETAG, EXPIRES,
-    LAST_MODIFIED, VARY,
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+    EXPIRES, LAST_MODIFIED, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::Body;
-use super::conditional;
-use super::fields;
+use super::cache_status::{CACHE_STATUS, CacheStatus, Fate, Forward, Way};
 use super::outcome::{Outcome, Reason};
-use super::request::Ask;
+use super::range::{self, Part};
+use super::request::{Ask, Lookup};
+use super::{conditional, fields, reuse};
 use crate::model::PageHead;
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// An answer and how it came about.
 pub(crate) struct Answer {
@@ -30,30 +29,84 @@ pub(crate) struct Page<'a> {
     pub(crate) body: &'a Bytes,
 }
 
-/// Answers from memory: the page, or 304 if the client has it.
+/// Answers from memory: the page, a part of it, or 304 if the client has it.
 pub(crate) fn from_memory(ask: &Ask, page: Page<'_>, outcome: Outcome, now_ms: u64) -> Answer {
     let head = page.head;
-    let is_known =
-        head.status.is_success() && conditional::is_not_modified(&ask.headers, &head.headers);
-    let (status, mut headers) = match is_known {
-        true => (StatusCode::NOT_MODIFIED, not_modified_fields(&head.headers)),
-        false => (head.status, head.headers.clone()),
+    let (status, mut headers, body) = selected(ask, page, now_ms);
+    headers.insert(AGE, HeaderValue::from(head.age_ms(now_ms) / 1000));
+    let forwarded = |why, origin, fate| Way::Forwarded { why, origin, fate };
+    let (way, detail) = match outcome {
+        Outcome::Stale => (Way::Hit, Some(Reason::Refreshing)),
+        Outcome::StaleIfError => {
+            (forwarded(Forward::Stale, None, Fate::Passed), Some(Reason::StaleIfError))
+        }
+        Outcome::Collapsed => (forwarded(Forward::Miss, None, Fate::Collapsed), None),
+        Outcome::Revalidated => {
+            let origin = Some(StatusCode::NOT_MODIFIED);
+            (forwarded(Forward::Stale, origin, Fate::Passed), None)
+        }
+        _ => (Way::Hit, None),
     };
-    let age_ms = head.age_ms(now_ms);
-    headers.insert(AGE, HeaderValue::from(age_ms / 1000));
-    let ttl_s = (head.lifetime_ms as i64 - age_ms as i64) / 1000;
-    let text = match outcome {
-        Outcome::Stale => format!("wasmcached; hit; ttl={ttl_s}; detail=stale"),
-        Outcome::Collapsed => format!("wasmcached; fwd=miss; collapsed; ttl={ttl_s}"),
-        Outcome::Revalidated => format!("wasmcached; fwd=stale; fwd-status=304; ttl={ttl_s}"),
-        _ => format!("wasmcached; hit; ttl={ttl_s}"),
+    let detail = match status {
+        StatusCode::RANGE_NOT_SATISFIABLE => Some(Reason::RangeUnsatisfiable),
+        _ => detail,
     };
-    add_cache_status(&mut headers, &text);
-    let body = match is_known || ask.method == Method::HEAD || page.body.is_empty() {
-        true => Body::Empty,
-        false => Body::Whole(Some(page.body.clone())),
-    };
+    let ttl_s = Some(reuse::ttl_s(head, now_ms));
+    add_cache_status(&mut headers, CacheStatus { way, ttl_s, key: shown_key(ask), detail });
+    let body = if ask.method == Method::HEAD { Body::Empty } else { body };
     Answer { response: assemble(status, headers, body), outcome, reason: None }
+}
+
+/// Status, fields and body of what a request selects of a page (RFC 9110 §13.2.2, §14.2).
+fn selected(ask: &Ask, page: Page<'_>, now_ms: u64) -> (StatusCode, HeaderMap, Body) {
+    let head = page.head;
+    if head.status.is_success() && conditional::is_not_modified(&ask.headers, &head.headers, now_ms)
+    {
+        return (StatusCode::NOT_MODIFIED, not_modified_fields(&head.headers), Body::Empty);
+    }
+    let has_parts = ask.method == Method::GET
+        && head.status == StatusCode::OK
+        && conditional::allows_range(&ask.headers, &head.headers, now_ms);
+    let bytes = page.body.len();
+    let part = if has_parts { range::part(&ask.headers, bytes) } else { Part::Whole };
+    partial(page, part).unwrap_or_else(|| {
+        let body = match page.body.is_empty() {
+            true => Body::Empty,
+            false => Body::Whole(Some(page.body.clone())),
+        };
+        (head.status, head.headers.clone(), body)
+    })
+}
+
+/// What a part of a page is answered as; `None` for all of it.
+fn partial(page: Page<'_>, part: Part) -> Option<(StatusCode, HeaderMap, Body)> {
+    let bytes = page.body.len();
+    let mut headers = page.head.headers.clone();
+    let (status, body) = match part {
+        Part::Whole => return None,
+        Part::One(part) => {
+            headers.insert(CONTENT_RANGE, range::content_range(&part, bytes)?);
+            (StatusCode::PARTIAL_CONTENT, page.body.slice(part))
+        }
+        Part::Several(parts) => {
+            // Not to be foreseen by those who write pages.
+            let state = foldhash::fast::RandomState::default();
+            let seed = std::hash::BuildHasher::hash_one(&state, page.body.as_ptr() as usize);
+            let made =
+                range::multipart(page.body, &parts, page.head.headers.get(CONTENT_TYPE), seed)?;
+            headers.insert(CONTENT_TYPE, made.content_type);
+            (StatusCode::PARTIAL_CONTENT, Bytes::from(made.body))
+        }
+        Part::Unsatisfiable => {
+            headers = HeaderMap::new();
+            headers.extend(page.head.headers.get(DATE).map(|date| (DATE, date.clone())));
+            headers.insert(CONTENT_RANGE, range::unsatisfied_range(bytes)?);
+            (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new())
+        }
+    };
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let body = if body.is_empty() { Body::Empty } else { Body::Whole(Some(body)) };
+    Some((status, headers, body))
 }
 
 /// Answers with what the origin sends, by a fill or past the cache.
@@ -63,18 +116,12 @@ pub(crate) fn from_origin(
     mut headers: HeaderMap,
     body: Body,
     reason: Option<Reason>,
+    now_ms: u64,
 ) -> Answer {
-    let text = match reason {
-        Some(reason) => format!("wasmcached; fwd={}; detail={reason}", reason.forward()),
-        None => "wasmcached; fwd=miss".to_owned(),
-    };
-    let outcome = match reason {
-        Some(_) => Outcome::Pass,
-        None => Outcome::Miss,
-    };
+    let origin_status = status;
     let is_known = status == StatusCode::OK
         && matches!(ask.method, Method::GET | Method::HEAD)
-        && conditional::is_not_modified(&ask.headers, &headers);
+        && conditional::is_not_modified(&ask.headers, &headers, now_ms);
     let (status, body) = match is_known {
         true => {
             headers = not_modified_fields(&headers);
@@ -82,8 +129,27 @@ pub(crate) fn from_origin(
         }
         false => (status, body),
     };
-    add_cache_status(&mut headers, &text);
+    let (why, outcome) = match reason {
+        Some(reason) => (Forward::because_of(reason), Outcome::Pass),
+        None => (Forward::Miss, Outcome::Miss),
+    };
+    // A policy may still refuse it.
+    let fate = match reason.is_none() && ask.site.policy.is_none() {
+        true => Fate::Stored,
+        false => Fate::Passed,
+    };
+    let way = Way::Forwarded { why, origin: is_known.then_some(origin_status), fate };
+    let key = shown_key(ask);
+    add_cache_status(&mut headers, CacheStatus { way, ttl_s: None, key, detail: reason });
     Answer { response: assemble(status, headers, body), outcome, reason }
+}
+
+/// The key of a request, where its site shows it.
+fn shown_key(ask: &Ask) -> Option<&[u8]> {
+    match &ask.lookup {
+        Lookup::Under(key) if ask.site.rules.shows_keys => Some(key.as_bytes()),
+        Lookup::Under(_) | Lookup::Not(_) => None,
+    }
 }
 
 /// A page of the server's own that tells nothing about what is behind it.
@@ -99,11 +165,12 @@ pub(crate) fn own(status: StatusCode, outcome: Outcome, reason: Reason, now_ms: 
     headers.insert(CONTENT_LENGTH, HeaderValue::from(html.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     ensure_date(&mut headers, now_ms);
-    let text = match outcome {
-        Outcome::Failed => format!("wasmcached; fwd=miss; detail={reason}"),
-        _ => format!("wasmcached; detail={reason}"),
+    let way = match outcome {
+        Outcome::Failed => Way::Forwarded { why: Forward::Miss, origin: None, fate: Fate::Passed },
+        _ => Way::Own,
     };
-    add_cache_status(&mut headers, &text);
+    let detail = Some(reason);
+    add_cache_status(&mut headers, CacheStatus { way, ttl_s: None, key: None, detail });
     let response = assemble(status, headers, Body::Whole(Some(Bytes::from(html))));
     Answer { response, outcome, reason: Some(reason) }
 }
@@ -135,9 +202,9 @@ fn not_modified_fields(stored: &HeaderMap) -> HeaderMap {
     fields
 }
 
-fn add_cache_status(headers: &mut HeaderMap, text: &str) {
+fn add_cache_status(headers: &mut HeaderMap, status: CacheStatus<'_>) {
     // Members that caches closer to the origin wrote stay in front (RFC 9211 §2).
-    if let Ok(value) = HeaderValue::from_str(text) {
+    if let Some(value) = status.value() {
         headers.append(CACHE_STATUS, value);
     }
 }

@@ -1,4 +1,5 @@
-//! What a 304 does to the page that was asked about (RFC 9111 §4.3.4).
+//! What an answer of the origin does to the page that it was asked about: a 304 (RFC 9111 §4.3.4),
+//! an answer to HEAD (§4.3.5), and a failure (§4.3.3).
 //!
 //! # Invariants
 //! - A 304 makes a page fresh only if the fence still lets it live, and then with the claim that
@@ -7,18 +8,19 @@
 //! - A page keeps what it was selected by, unless the 304 says otherwise: its stored `Vary` also
 //!   names what the policy looks at, and that makes no variants.
 
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, VARY};
-use http::{HeaderMap, Response};
-use hyper::body::Incoming;
+use http::header::VARY;
+use http::{HeaderMap, Method};
 
 use super::fill::Fill;
+use super::freshening::HeadSays;
 use super::freshness::{self, Timing};
 use super::outcome::{Outcome, Reason};
 use super::respond::{self, Answer, Page};
+use super::reuse::{self, Failure};
 use super::storable::{self, Plan};
-use super::{conditional, forward, policy_hook, tags};
+use super::{body, forward, freshening, policy_hook, tags};
 use crate::cache::{Handle, Landing};
-use crate::model::PageHead;
+use crate::model::{PageHead, Target};
 
 impl Fill {
     /// Makes what memory has fresh again (RFC 9111 §4.3.4) and answers with it; `None` if it is not
@@ -26,31 +28,25 @@ impl Fill {
     pub(super) async fn freshen(
         &mut self,
         base: &Handle,
-        not_modified: Response<Incoming>,
+        not_modified: &HeaderMap,
         timing: Timing,
     ) -> Option<Answer> {
         let old = base.page()?;
-        let mut update = not_modified.headers().clone();
+        let mut update = not_modified.clone();
         forward::clean_response(&mut update);
         // A 304 without a date is as new as its arrival, not as old as the page.
         respond::ensure_date(&mut update, timing.received_ms);
-        if !conditional::confirms(&update, &old.headers) {
+        if !freshening::confirms(&update, &old.headers) {
             return None;
         }
-        let mut headers = old.headers.clone();
-        headers.remove(AGE);
-        for name in update.keys().filter(|name| !is_of_the_body(name)) {
-            headers.remove(name);
-            for value in update.get_all(name) {
-                headers.append(name.clone(), value.clone());
-            }
-        }
+        let mut headers = freshening::merged(&old.headers, &update);
         let is_selected_anew = update.contains_key(VARY);
         let vary = match is_selected_anew {
             true => None,
             false => headers.remove(VARY).map(|_| old.headers.get_all(VARY)),
         };
-        let terms = storable::judge(&self.ask.headers, old.status, &headers, timing);
+        let rules = &self.ask.site.rules;
+        let terms = storable::judge(&self.ask.headers, old.status, &headers, timing, rules);
         for line in vary.into_iter().flatten() {
             headers.append(VARY, line.clone());
         }
@@ -76,6 +72,54 @@ impl Fill {
         self.serve_freshened(base, headers, plan, timing)
     }
 
+    /// The page that the origin was asked about, if it may be served because the origin failed and
+    /// the fence still lets it live.
+    pub(super) async fn stale_instead(&self, failure: Failure) -> Option<Answer> {
+        let base = self.base.as_ref()?;
+        let head = base.page()?;
+        let now_ms = self.pages.now_ms();
+        if !reuse::may_serve_after(head, failure, now_ms) {
+            return None;
+        }
+        let is_this = |other: &PageHead| std::ptr::eq(other, &raw const **head);
+        self.pages.shared.cache.find_page(&self.key, is_this).await?;
+        let page = Page { head, body: &base.body_bytes() };
+        Some(respond::from_memory(&self.ask, page, Outcome::StaleIfError, now_ms))
+    }
+
+    /// Asks for the head of a page that is over its time, and learns from it about the page.
+    pub(super) async fn ask_head(mut self, base: Handle) -> Answer {
+        let requested_ms = self.pages.now_ms();
+        let mut headers = self.ask.headers.clone();
+        self.pages.announce(&self.ask, &mut headers);
+        let asked = self.pages.ask_origin(&self.ask, &Method::HEAD, headers, None).await;
+        let (parts, incoming) = match asked {
+            Ok(response) => response.into_parts(),
+            Err(error) => return self.pages.origin_failed(&self.ask, &error),
+        };
+        let timing = Timing { requested_ms, received_ms: self.pages.now_ms() };
+        let says =
+            base.page().map(|head| freshening::head_says(head, parts.status, &parts.headers));
+        match says {
+            Some(HeadSays::Same) => {
+                if let Some(answer) = self.freshen(&base, &parts.headers, timing).await {
+                    return answer;
+                }
+            }
+            Some(HeadSays::Another) => {
+                let url = base.page().map(|head| Target::Url(head.url.clone()));
+                self.pages.invalidate(url.into_iter().collect()).await;
+            }
+            Some(HeadSays::Nothing) | None => {}
+        }
+        let mut headers = parts.headers;
+        forward::clean_response(&mut headers);
+        self.finish_head(&mut headers, timing);
+        let body = body::passing(incoming, self.pages.shared.settings.body_idle_timeout_ms);
+        let (reason, now_ms) = (Some(Reason::HeadMiss), timing.received_ms);
+        respond::from_origin(&self.ask, parts.status, headers, body, reason, now_ms)
+    }
+
     fn serve_freshened(
         &mut self,
         base: &Handle,
@@ -88,6 +132,16 @@ impl Fill {
         let (head, reason) = match plan {
             Ok(plan) => {
                 let head = plan.head(&old.url, old.status, &headers, now_ms, plugin);
+                let is_kept_long_enough = plan.is_to_be_asked_about()
+                    && now_ms
+                        < old.received_ms.saturating_add(storable::KEPT_FOR_VALIDATION_MS / 2);
+                if is_kept_long_enough {
+                    // The next use asks again: no need to write the page at each of them.
+                    self.land(Landing::NotStored);
+                    let page = Page { head: &head, body: &base.body_bytes() };
+                    let outcome = Outcome::Revalidated;
+                    return Some(respond::from_memory(&self.ask, page, outcome, now_ms));
+                }
                 match self.keep(head.clone(), &plan, base.body_bytes()) {
                     Ok(_) => {
                         self.land(Landing::Stored);
@@ -108,9 +162,4 @@ impl Fill {
         let answer = respond::from_memory(&self.ask, page, Outcome::Revalidated, now_ms);
         Some(Answer { reason, ..answer })
     }
-}
-
-/// Fields that describe the body that is kept, not the 304 (RFC 9111 §3.2).
-fn is_of_the_body(name: &http::HeaderName) -> bool {
-    [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE].contains(name)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::policy_hook::PagePolicy;
+use crate::config::Rules;
 
 /// Time to connect to an origin, milliseconds: it is near, or it is down.
 pub const CONNECT_TIMEOUT_MS: u64 = 2_000;
@@ -52,6 +53,8 @@ pub struct Site {
     pub origin: Uri,
     /// Decides keys, tags and times, where a plugin does.
     pub policy: Option<Arc<dyn PagePolicy>>,
+    /// What HTTP leaves to the operator.
+    pub rules: Rules,
 }
 
 /// A site that can't be served.

@@ -3,21 +3,35 @@
 //! # Invariants
 //! - All values of a field are compared, in order; that a field is absent is a value too.
 //! - What is compared is what the origin saw: fields that this proxy writes itself are never taken
-//!   from the client.
+//!   from the client. `Cookie` is the exception that an operator may make.
+//! - A response that varies by more fields than the limit is not stored: each would be compared at
+//!   every hit.
+//!
+//! # Not here
+//! How many variants of a page are kept: `cache`. What fields are reduced to: `negotiation`.
 
 use std::fmt::Write;
 
-use http::header::VARY;
+use http::header::{COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::forward::{self, Fate};
 use super::outcome::Reason;
+use super::{fields, negotiation};
+use crate::config::Rules;
 
 /// Request fields and their values, as [`crate::model::PageHead::vary`] keeps them.
 pub(crate) type Selection = Vec<(HeaderName, Option<HeaderValue>)>;
 
+/// Request fields that one response may vary by.
+const NAMES_MAX: usize = 16;
+
 /// What a response was selected by, from its `Vary` and the request that it answers.
-pub(crate) fn selection(response: &HeaderMap, request: &HeaderMap) -> Result<Selection, Reason> {
+pub(crate) fn selection(
+    response: &HeaderMap,
+    request: &HeaderMap,
+    rules: &Rules,
+) -> Result<Selection, Reason> {
     let mut found: Selection = Vec::new();
     for line in response.get_all(VARY) {
         let line = line.to_str().map_err(|_| Reason::VaryAny)?;
@@ -29,8 +43,9 @@ pub(crate) fn selection(response: &HeaderMap, request: &HeaderMap) -> Result<Sel
                 .ok_or(Reason::VaryAny)?;
             match forward::fate(&name) {
                 Fate::Passed if found.iter().any(|(known, _)| *known == name) => {}
+                Fate::Passed if found.len() == NAMES_MAX => return Err(Reason::VaryTooMany),
                 Fate::Passed => {
-                    let value = combined(request, &name);
+                    let value = value_of(request, &name, rules);
                     found.push((name, value));
                 }
                 Fate::Same => {}
@@ -44,15 +59,30 @@ pub(crate) fn selection(response: &HeaderMap, request: &HeaderMap) -> Result<Sel
 }
 
 /// Whether a request selects what was stored with these values.
-pub(crate) fn selects(stored: &[(HeaderName, Option<HeaderValue>)], request: &HeaderMap) -> bool {
+pub(crate) fn selects(
+    stored: &[(HeaderName, Option<HeaderValue>)],
+    request: &HeaderMap,
+    rules: &Rules,
+) -> bool {
     stored.iter().all(|(name, stored)| {
+        if rules.cookies.is_some() && name == COOKIE {
+            return *stored == value_of(request, name, rules);
+        }
         let mut lines = request.get_all(name).iter();
         match (lines.next(), lines.next()) {
             (None, _) => stored.is_none(),
             (Some(only), None) => stored.as_ref() == Some(only),
-            (Some(_), Some(_)) => *stored == combined(request, name),
+            (Some(_), Some(_)) => *stored == fields::combined(request, name),
         }
     })
+}
+
+/// The value by which a request field tells variants apart.
+fn value_of(request: &HeaderMap, name: &HeaderName, rules: &Rules) -> Option<HeaderValue> {
+    match &rules.cookies {
+        Some(names) if name == COOKIE => negotiation::cookies_named(request, names),
+        _ => fields::combined(request, name),
+    }
 }
 
 /// Adds names to `Vary` that are not in it yet.
@@ -74,20 +104,17 @@ pub(crate) fn add_names(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// A copy of all lines of a field as one value, which keeps no network buffer alive.
-fn combined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    let mut all = lines.next()?.as_bytes().to_vec();
-    for line in lines {
-        all.extend_from_slice(b", ");
-        all.extend_from_slice(line.as_bytes());
-    }
-    HeaderValue::from_bytes(&all).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn selection(response: &HeaderMap, request: &HeaderMap) -> Result<Selection, Reason> {
+        super::selection(response, request, &Rules::default())
+    }
+
+    fn selects(stored: &Selection, request: &HeaderMap) -> bool {
+        super::selects(stored, request, &Rules::default())
+    }
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -141,6 +168,30 @@ mod tests {
         }
         let conditions = selection(&headers(&[("vary", "If-None-Match, Range")]), &headers(&[]));
         assert_eq!(conditions, Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_response_that_varies_by_too_much_is_refused() {
+        let names: Vec<String> = (0..=NAMES_MAX).map(|n| format!("x-{n}")).collect();
+        let few = headers(&[("vary", &names[..NAMES_MAX].join(","))]);
+        assert_eq!(selection(&few, &headers(&[])).unwrap().len(), NAMES_MAX);
+        let many = headers(&[("vary", &names.join(","))]);
+        assert_eq!(selection(&many, &headers(&[])), Err(Reason::VaryTooMany));
+    }
+
+    #[test]
+    fn only_the_named_cookies_tell_variants_apart_where_the_site_says_so() {
+        let rules = Rules { cookies: Some(vec!["lang".into()]), ..Rules::default() };
+        let response = headers(&[("vary", "Cookie")]);
+        let request = headers(&[("cookie", "session=1; lang=de")]);
+        let stored = super::selection(&response, &request, &rules).unwrap();
+        for (cookie, wanted) in
+            [("lang=de", true), ("a=b; lang=de", true), ("lang=fr", false), ("session=1", false)]
+        {
+            let found = super::selects(&stored, &headers(&[("cookie", cookie)]), &rules);
+            assert_eq!(found, wanted, "{cookie}");
+        }
+        assert!(!selects(&stored, &request), "without the rule all of it counts");
     }
 
     #[test]

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use crate::cache::tier::Row;
 use crate::limits::{TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
-use crate::model::{Birth, Content, Expiry, Key, Kind, Mode, PageHead, Sequence, Tag, Target};
+use crate::model::{
+    Birth, Content, Expiry, Key, Kind, Mode, PageHead, Sequence, Staleness, Tag, Target,
+};
 
 /// `entries.kind` of an item.
 pub(super) const KIND_ITEM: i64 = 0;
@@ -187,6 +189,25 @@ pub(super) fn encode_expiry(expires: Expiry) -> Option<i64> {
     expires.as_ms().and_then(|ms| i64::try_from(ms).ok())
 }
 
+/// `entries.staleness`.
+pub(super) fn encode_staleness(staleness: Staleness) -> i64 {
+    match staleness {
+        Staleness::Forbidden => 0,
+        Staleness::Stated => 1,
+        Staleness::Allowed => 2,
+    }
+}
+
+fn decode_staleness(raw: Option<i64>) -> Option<Staleness> {
+    match raw {
+        // Pages from before the column forbid it.
+        None | Some(0) => Some(Staleness::Forbidden),
+        Some(1) => Some(Staleness::Stated),
+        Some(2) => Some(Staleness::Allowed),
+        Some(_) => None,
+    }
+}
+
 /// A sequence as the columns hold it; epochs stay below 2^23, so that it is below 2^63.
 pub(super) fn encode_sequence(sequence: Sequence) -> i64 {
     i64::try_from(sequence.as_u64()).unwrap_or(i64::MAX)
@@ -243,6 +264,7 @@ fn decode_row(row: &SqliteRow, reached: Sequence) -> Option<Row> {
 fn decode_head(row: &SqliteRow) -> Option<PageHead> {
     let number = |column: &str| row.try_get::<i64, _>(column).ok();
     let millis = |column: &str| number(column).map(i64::cast_unsigned);
+    let optional = |column: &str| row.try_get::<Option<i64>, _>(column).ok();
     let status = u16::try_from(number("status")?).ok()?;
     let url = row.try_get::<String, _>("url").ok().filter(|url| !url.is_empty())?;
     Some(PageHead {
@@ -254,6 +276,8 @@ fn decode_head(row: &SqliteRow) -> Option<PageHead> {
         initial_age_ms: millis("initial_age_ms")?,
         lifetime_ms: millis("lifetime_ms")?,
         stale_while_revalidate_ms: millis("stale_while_revalidate_ms")?,
+        stale_if_error_ms: optional("stale_if_error_ms")?.map_or(0, i64::cast_unsigned),
+        staleness: decode_staleness(optional("staleness")?)?,
         plugin: row.try_get::<Option<String>, _>("plugin").ok()?.map(Into::into),
     })
 }

@@ -86,7 +86,8 @@ async fn insert_row(
     sqlx::query(
         "INSERT INTO entries (key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, \
          url, status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, plugin, \
-         vary, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         vary, headers, body, stale_if_error_ms, staleness) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(key.as_bytes())
     .bind(variant as i64)
@@ -107,6 +108,8 @@ async fn insert_row(
     .bind(head.map(|head| codec::encode_vary(&head.vary)))
     .bind(head.map(|head| codec::encode_headers(&head.headers)))
     .bind(&*row.content.body)
+    .bind(head.map(|head| head.stale_if_error_ms.cast_signed()))
+    .bind(head.map(|head| codec::encode_staleness(head.staleness)))
     .execute(&mut **transaction)
     .await?;
     Ok(())

@@ -19,7 +19,8 @@ use crate::cache::{
 };
 use crate::clock::Clock;
 use crate::model::{
-    Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Sequence, Tag, Target,
+    Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Sequence, Staleness, Tag,
+    Target,
 };
 use crate::tasks::Tasks;
 
@@ -111,6 +112,8 @@ fn page_at(url: &str, body: &str) -> Content {
         initial_age_ms: 0,
         lifetime_ms: 3_600_000,
         stale_while_revalidate_ms: 60_000,
+        stale_if_error_ms: 60_000,
+        staleness: Staleness::Allowed,
         plugin: None,
     };
     Content {

@@ -2,7 +2,6 @@
 
 mod binary;
 mod libmemcached;
-mod listing;
 mod nginx;
 
 use wasmcached_tests::{Server, clients, settings};

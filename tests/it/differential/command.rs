@@ -38,7 +38,9 @@ impl Command {
     /// been seen; or it counts, which memcached does in place, with the old length, only where no
     /// reply is on its way from there.
     pub(super) fn waits(&self) -> bool {
-        let counts = [&b"incr "[..], b"decr ", b"ma "].iter().any(|c| self.bytes.starts_with(c));
+        let counting =
+            [&b"incr "[..], b"decr ", b"ma ", b"\x80\x05", b"\x80\x06", b"\x80\x15", b"\x80\x16"];
+        let counts = counting.iter().any(|start| self.bytes.starts_with(start));
         counts || self.bytes.windows(UNIQUE.len()).any(|window| window == UNIQUE)
     }
 
@@ -50,6 +52,9 @@ impl Command {
 
 /// How the place of a unique begins.
 const UNIQUE: &[u8] = b"<cas ";
+
+/// How a request of the binary protocol begins.
+const BINARY: u8 = 0x80;
 
 /// A unique that no item has.
 const ABSENT_UNIQUE: &str = "987654321987654321";
@@ -63,6 +68,11 @@ pub(super) fn with_uniques(bytes: &[u8], seen: &[String]) -> Vec<u8> {
     let end = after.iter().position(|byte| *byte == b'>').expect("an end of `<cas `");
     let age: usize = String::from_utf8_lossy(&after[..end]).parse().expect("an age");
     let unique = seen.len().checked_sub(age).map_or(ABSENT_UNIQUE, |index| &seen[index]);
+    if bytes.first() == Some(&BINARY) {
+        let number: u64 = unique.parse().expect("a number");
+        // The space behind fills up the field.
+        return [&bytes[..start], &number.to_be_bytes(), &after[end + 2..]].concat();
+    }
     [&bytes[..start], unique.as_bytes(), &with_uniques(&after[end + 1..], seen)].concat()
 }
 

@@ -84,6 +84,12 @@ const DIFFERENCES: &[Difference] = &[
         reason: "what is added to a stale item makes it no fresher",
     },
     Difference {
+        sent: "ms a 1 c T-1\r\nx",
+        old: "HD c<cas #0>\r\n",
+        here: "HD c0\r\n",
+        reason: "what is expired at once was never there",
+    },
+    Difference {
         sent: "mg YSBi b k N100",
         old: "HD ka b W\r\n",
         here: "HD kYSBi b W\r\n",

@@ -179,7 +179,8 @@ fn arithmetic(choices: &mut Choices) -> Command {
     flags.add(choices, 60, "v");
     flags.add_common(choices);
     let exptime = choices.exptime();
-    flags.add(choices, 10, format!("T{exptime}"));
+    // memcached 1.6.18 forgets it where the number grows.
+    flags.add_new(choices, 10, format!("T{exptime}"));
     // Of what is created in silence, memcached 1.6.18 tells all the same.
     let is_told = choices.dialect == Dialect::V1_6_45 || !flags.0.contains(&"q".to_owned());
     if choices.may_store(&key) && is_told {

@@ -3,6 +3,7 @@
 //! memcached is Debian's, 1.6.18; another is named by `WASMCACHED_REFERENCE`. Where it differs from
 //! 1.6.45, that is the rule: `differences` lists where, and nothing else may differ.
 
+mod binary;
 mod choices;
 mod classic;
 mod command;
@@ -19,7 +20,7 @@ use wasmcached_tests::{Random, Reference, Server, settings};
 
 use choices::Choices;
 use command::Command;
-use run::{Dialect, Peer, Splits};
+use run::{Dialect, Peer, Protocol, Splits};
 use shrink::Pair;
 
 /// How many random sequences one run tries.
@@ -35,7 +36,7 @@ const MEMORY: [&str; 6] = ["-m", "1024", "-t", "1", "-o", "no_lru_maintainer,no_
 fn peer_of(reference: &Reference) -> Peer<'_> {
     let is_old = reference.memcached().ask("version") == "VERSION 1.6.18";
     let dialect = if is_old { Dialect::V1_6_18 } else { Dialect::V1_6_45 };
-    Peer { address: reference.address(), dialect }
+    Peer { address: reference.address(), dialect, protocol: Protocol::Text }
 }
 
 fn server() -> Server {
@@ -43,12 +44,16 @@ fn server() -> Server {
 }
 
 fn peer_of_server(server: &Server) -> Peer<'_> {
-    Peer { address: server.address("memcached"), dialect: Dialect::V1_6_45 }
+    let (dialect, protocol) = (Dialect::V1_6_45, Protocol::Text);
+    Peer { address: server.address("memcached"), dialect, protocol }
 }
 
 /// A sequence of the classic text protocol.
 fn classic_sequence(seed: u64, dialect: Dialect) -> Vec<Command> {
-    sequence(seed, dialect, classic::commands)
+    sequence(seed, dialect, |choices| match choices.random.below(1_500) {
+        0 => classic::large(choices),
+        _ => classic::commands(choices),
+    })
 }
 
 /// A sequence of meta commands, with classic ones among them.
@@ -61,13 +66,17 @@ fn meta_sequence(seed: u64, dialect: Dialect) -> Vec<Command> {
     })
 }
 
+/// A sequence of the binary protocol.
+fn binary_sequence(seed: u64, dialect: Dialect) -> Vec<Command> {
+    let mut choices = Choices::new(seed, dialect);
+    let count = 1 + choices.random.below(25);
+    (0..count).flat_map(|_| binary::commands(&mut choices)).collect()
+}
+
 fn sequence(seed: u64, dialect: Dialect, next: fn(&mut Choices) -> Vec<Command>) -> Vec<Command> {
     let mut choices = Choices::new(seed, dialect);
     let mut commands = Vec::new();
     let count = 1 + choices.random.below(25);
-    if choices.random.percent(1) {
-        commands.extend(classic::large(&mut choices));
-    }
     while commands.len() < count {
         commands.extend(next(&mut choices));
     }
@@ -108,6 +117,17 @@ fn random_meta_commands_are_answered_as_by_memcached() {
     compare(pair, SEQUENCES, meta_sequence);
 }
 
+#[test]
+fn random_binary_requests_are_answered_as_by_memcached() {
+    let (reference, server) = (Reference::start(&MEMORY), server());
+    let protocol = Protocol::Binary;
+    let pair = Pair {
+        reference: Peer { protocol, ..peer_of(&reference) },
+        subject: Peer { protocol, ..peer_of_server(&server) },
+    };
+    compare(pair, SEQUENCES / 4, binary_sequence);
+}
+
 /// What is masked is masked alike, whatever else the suite may find.
 #[test]
 fn memcached_agrees_with_itself() {
@@ -115,4 +135,10 @@ fn memcached_agrees_with_itself() {
     let pair = Pair { reference: peer_of(&first), subject: peer_of(&second) };
     compare(pair, SEQUENCES / 10, classic_sequence);
     compare(pair, SEQUENCES / 10, meta_sequence);
+    let protocol = Protocol::Binary;
+    let pair = Pair {
+        reference: Peer { protocol, ..pair.reference },
+        subject: Peer { protocol, ..pair.subject },
+    };
+    compare(pair, SEQUENCES / 10, binary_sequence);
 }

@@ -53,7 +53,7 @@ fn data_bytes(count: &[u8]) -> usize {
 }
 
 /// A unique as its place in the order in which this server's uniques were first seen.
-fn order(unique: &[u8], seen: &mut Vec<String>) -> String {
+pub(super) fn order(unique: &[u8], seen: &mut Vec<String>) -> String {
     let unique = String::from_utf8_lossy(unique).into_owned();
     if unique == "0" {
         // What was not stored has none.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wasmcached_tests::Random;
 
+use super::binary;
 use super::command::{Command, with_uniques};
 use super::replies::mask;
 
@@ -25,6 +26,15 @@ pub(super) enum Dialect {
     V1_6_45,
 }
 
+/// How a sequence is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// Lines.
+    Text,
+    /// Headers and bodies.
+    Binary,
+}
+
 /// Where a sequence is sent to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a> {
@@ -32,6 +42,8 @@ pub(super) struct Peer<'a> {
     pub(super) address: &'a str,
     /// Which form of the commands it gets.
     pub(super) dialect: Dialect,
+    /// How it is spoken to.
+    pub(super) protocol: Protocol,
 }
 
 /// How a sequence is cut into writes.
@@ -82,10 +94,16 @@ impl Peer<'_> {
                 };
                 bytes.extend(with_uniques(sent, &seen));
             }
-            bytes.extend_from_slice(END_OF_BATCH);
+            bytes.extend_from_slice(match self.protocol {
+                Protocol::Text => END_OF_BATCH,
+                Protocol::Binary => binary::END_OF_BATCH,
+            });
             send(&mut stream, &bytes, splits, &mut random);
             let replies = self.replies(&mut stream, usize::MAX);
-            mask(&replies, &mut seen)
+            match self.protocol {
+                Protocol::Text => mask(&replies, &mut seen),
+                Protocol::Binary => binary::mask(&replies, &mut seen),
+            }
         };
         batches(commands, splits).into_iter().map(answer).collect()
     }
@@ -115,6 +133,10 @@ impl Peer<'_> {
                 Err(_) => return [&replies[..], b"<silence>\r\n"].concat(),
             };
             replies.extend_from_slice(&chunk[..count]);
+            if replies.ends_with(binary::END_OF_REPLIES) {
+                replies.truncate(replies.len() - binary::END_OF_REPLIES.len());
+                break;
+            }
             let last_line = replies.strip_suffix(b"\r\n").map(|rest| {
                 let start = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
                 (start, &rest[start..])

@@ -157,8 +157,8 @@ impl World {
         }));
     }
 
-    /// Takes a placeholder, asks the origin, and stores by the placeholder's unique, with a tag that
-    /// the placeholder did not have.
+    /// Takes a placeholder, asks the origin, and stores by the placeholder's unique, with a tag
+    /// that the placeholder did not have.
     fn lease(&self) {
         let draft = Draft { basis: Basis::Claim(self.cache.claim()), ..Draft::new("0".into()) };
         let held = block_on(self.cache.update(&self.key, |_| (Change::Put(draft), ())));

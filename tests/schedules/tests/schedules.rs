@@ -1,5 +1,5 @@
-//! At least 100 000 schedules in all, half of them chosen at random, half with few and rare switches
-//! (PCT, Burckhardt 2010); a failing one is printed to be repeated.
+//! At least 100 000 schedules in all, half of them chosen at random, half with few and rare
+//! switches (PCT, Burckhardt 2010); a failing one is printed to be repeated.
 
 use wasmcached_schedules::{Race, run};
 

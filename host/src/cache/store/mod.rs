@@ -1,8 +1,8 @@
 //! Concurrent look-up and eviction within a byte budget.
 //!
 //! # Invariants
-//! - What was put is readable at once, and is the last of its shard to be evicted for what is put
-//!   after it, unless everything else is used more.
+//! - What was put is readable at once, and is passed over once at least when room is made for what
+//!   is put after it, unless everything else is used more.
 //! - The budget charges the resident cost of an entry (`budget`), not only its value, and is kept
 //!   by every put before it returns.
 //! - A lock is held for one look-up or one change, never while an entry is dropped.
@@ -182,7 +182,7 @@ impl Store {
 
     fn evict(&self, shard: &mut Shard, out: &mut Vec<Slot>) {
         while self.is_over() {
-            let Some(evicted) = shard.evict(&self.hasher) else { return };
+            let Some(evicted) = shard.evict() else { return };
             self.bytes.fetch_sub(budget::slot_bytes(&evicted), Ordering::Relaxed);
             self.len.fetch_sub(1, Ordering::Relaxed);
             self.evictions.fetch_add(1, Ordering::Relaxed);
@@ -203,4 +203,4 @@ impl Store {
 }
 
 /// What the store itself takes for a slot.
-pub(super) const SLOT_BYTES: usize = shard::PLACE_BYTES;
+pub(super) const SLOT_BYTES: usize = shard::SLOT_BYTES;

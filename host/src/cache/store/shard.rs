@@ -1,11 +1,10 @@
-//! One shard of the store: a hash index over a slab of slots, and a clock's hand over the slab.
+//! One shard of the store: a hash table of slots, and a clock's hand over its buckets.
 //!
-//! Eviction is CLOCK (Corbató 1968): a hit leaves a mark, the hand clears marks and takes the first
-//! slot without one. What is put takes the place behind the hand, which comes to it last.
+//! Eviction is a clock with lives (GCLOCK, Smith 1978): the hand takes a life of every slot that it
+//! passes and evicts the first that has none. What is put has one, what is used gets two.
 //!
-//! # Invariants
-//! - A number in the index is that of a slot in use, and every slot in use is in the index once.
-//! - Free places form a list through themselves.
+//! The slots lie in the table itself: a look-up touches the shard, its table and the entry, and
+//! waits for memory three times at most.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -16,173 +15,126 @@ use hashbrown::HashTable;
 use super::Slot;
 use crate::cache::entry::Entry;
 
-/// Ends the list of free places.
-const NO_PLACE: u32 = u32::MAX;
+/// A shard that has become empty gives its table back if it is larger than this.
+const KEPT_BUCKETS_MAX: usize = 64;
 
-/// A shard that has become empty gives its tables back if they are larger than this.
-const KEPT_PLACES_MAX: usize = 64;
+/// Passes of the hand that a slot outlives after it was put.
+const LIVES_PUT: u8 = 1;
 
-/// A place in the slab; 16 bytes.
+/// Passes of the hand that a slot outlives after it was used.
+const LIVES_USED: u8 = 2;
+
+/// A slot with its lives; 16 bytes.
 #[derive(Debug)]
-enum Place {
-    Free { next: u32 },
-    Item { is_used: bool, entry: Entry },
-    Pages { is_used: bool, entries: Arc<Vec<Entry>> },
+enum Living {
+    Item { lives: u8, entry: Entry },
+    Pages { lives: u8, entries: Arc<Vec<Entry>> },
 }
 
-impl Place {
-    fn slot(&self) -> Option<Slot> {
+impl Living {
+    fn new(slot: Slot) -> Self {
+        let lives = LIVES_PUT;
+        match slot {
+            Slot::Item(entry) => Self::Item { lives, entry },
+            Slot::Pages(entries) => Self::Pages { lives, entries },
+        }
+    }
+
+    fn slot(&self) -> Slot {
         match self {
-            Self::Free { .. } => None,
-            Self::Item { entry, .. } => Some(Slot::Item(entry.clone())),
-            Self::Pages { entries, .. } => Some(Slot::Pages(Arc::clone(entries))),
+            Self::Item { entry, .. } => Slot::Item(entry.clone()),
+            Self::Pages { entries, .. } => Slot::Pages(Arc::clone(entries)),
+        }
+    }
+
+    fn into_slot(self) -> Slot {
+        match self {
+            Self::Item { entry, .. } => Slot::Item(entry),
+            Self::Pages { entries, .. } => Slot::Pages(entries),
         }
     }
 
     fn key(&self) -> &[u8] {
-        let first = match self {
-            Self::Free { .. } => None,
-            Self::Item { entry, .. } => Some(entry),
-            Self::Pages { entries, .. } => entries.first(),
-        };
-        first.map(Entry::key).unwrap_or_default()
-    }
-
-    fn into_slot(self) -> Option<Slot> {
         match self {
-            Self::Free { .. } => None,
-            Self::Item { entry, .. } => Some(Slot::Item(entry)),
-            Self::Pages { entries, .. } => Some(Slot::Pages(entries)),
+            Self::Item { entry, .. } => entry.key(),
+            Self::Pages { entries, .. } => entries.first().map(Entry::key).unwrap_or_default(),
         }
     }
 
-    /// Its mark of use, while a slot is in it.
-    fn mark(&mut self) -> Option<&mut bool> {
+    fn lives(&mut self) -> &mut u8 {
         match self {
-            Self::Free { .. } => None,
-            Self::Item { is_used, .. } | Self::Pages { is_used, .. } => Some(is_used),
-        }
-    }
-}
-
-impl From<Slot> for Place {
-    fn from(slot: Slot) -> Self {
-        match slot {
-            Slot::Item(entry) => Self::Item { is_used: false, entry },
-            Slot::Pages(entries) => Self::Pages { is_used: false, entries },
+            Self::Item { lives, .. } | Self::Pages { lives, .. } => lives,
         }
     }
 }
 
 /// A shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shard {
-    index: HashTable<u32>,
-    places: Vec<Place>,
-    first_free: u32,
+    table: HashTable<Living>,
+    /// The bucket that the hand points to.
     hand: usize,
 }
 
-impl Default for Shard {
-    fn default() -> Self {
-        Self { index: HashTable::new(), places: Vec::new(), first_free: NO_PLACE, hand: 0 }
-    }
-}
-
 impl Shard {
-    /// The slot of a key, and a mark that it was used.
+    /// The slot of a key, which is used thereby.
     pub(super) fn get(&mut self, hash: u64, key: &[u8]) -> Option<Slot> {
-        let Self { index, places, .. } = self;
-        let number = *index.find(hash, |number| is_at(places, *number, key))?;
-        let place = places.get_mut(number as usize)?;
-        if let Some(mark) = place.mark()
-            && !*mark
-        {
-            *mark = true;
+        let living = self.table.find_mut(hash, |other| other.key() == key)?;
+        let lives = living.lives();
+        if *lives != LIVES_USED {
+            *lives = LIVES_USED;
         }
-        place.slot()
+        Some(living.slot())
     }
 
     /// Puts a slot of a key that has none.
     pub(super) fn insert(&mut self, hash: u64, slot: Slot, hasher: &RandomState) {
-        let number = match self.places.get(self.first_free as usize) {
-            Some(Place::Free { next }) => std::mem::replace(&mut self.first_free, *next),
-            _ => {
-                self.places.push(Place::Free { next: NO_PLACE });
-                // Memory ends long before: a place stands for an entry of a hundred bytes.
-                u32::try_from(self.places.len() - 1).unwrap_or(NO_PLACE)
-            }
-        };
-        let Self { index, places, .. } = self;
-        if let Some(place) = places.get_mut(number as usize) {
-            *place = Place::from(slot);
-            index.insert_unique(hash, number, |other| {
-                hasher.hash_one(places.get(*other as usize).map(Place::key).unwrap_or_default())
-            });
-        }
+        self.table.insert_unique(hash, Living::new(slot), |other| hasher.hash_one(other.key()));
     }
 
     /// Takes the slot of a key out.
     pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Slot> {
-        let places = &self.places;
-        let found = self.index.find_entry(hash, |number| is_at(places, *number, key)).ok()?;
-        let (number, _) = found.remove();
-        self.take(number)
+        let (removed, _) = self.table.find_entry(hash, |other| other.key() == key).ok()?.remove();
+        if self.table.is_empty() && self.table.num_buckets() > KEPT_BUCKETS_MAX {
+            *self = Self::default();
+        }
+        Some(removed.into_slot())
     }
 
-    /// Takes out the slot that was not used for longest, about.
-    pub(super) fn evict(&mut self, hasher: &RandomState) -> Option<Slot> {
-        // Once around clears every mark, so that the second round finds one.
-        for _ in 0..=2 * self.places.len() {
-            let number = self.hand;
-            self.hand = (number + 1) % self.places.len().max(1);
-            let Some(place) = self.places.get_mut(number) else { continue };
-            match place.mark() {
-                None => {}
-                Some(mark) if *mark => *mark = false,
-                Some(_) => {
-                    let hash = hasher.hash_one(place.key());
-                    let number = u32::try_from(number).ok()?;
-                    if let Ok(found) = self.index.find_entry(hash, |other| *other == number) {
-                        found.remove();
-                    }
-                    return self.take(number);
-                }
+    /// Takes out a slot that was not used while the hand came by.
+    pub(super) fn evict(&mut self) -> Option<Slot> {
+        let buckets = self.table.num_buckets();
+        // After so many rounds nothing has a life left.
+        for _ in 0..=(usize::from(LIVES_USED) + 1) * buckets {
+            let here = self.hand;
+            self.hand = if here + 1 < buckets { here + 1 } else { 0 };
+            let Some(living) = self.table.get_bucket_mut(here) else { continue };
+            if let Some(left) = living.lives().checked_sub(1) {
+                *living.lives() = left;
+                continue;
             }
+            let (evicted, _) = self.table.get_bucket_entry(here).ok()?.remove();
+            return Some(evicted.into_slot());
         }
         None
     }
 
     /// Everything in it.
     pub(super) fn slots(&self) -> Vec<Slot> {
-        self.places.iter().filter_map(Place::slot).collect()
-    }
-
-    /// Frees a place that is no longer in the index.
-    fn take(&mut self, number: u32) -> Option<Slot> {
-        let free = Place::Free { next: self.first_free };
-        let place = std::mem::replace(self.places.get_mut(number as usize)?, free);
-        self.first_free = number;
-        if self.index.is_empty() && self.places.len() > KEPT_PLACES_MAX {
-            *self = Self::default();
-        }
-        place.into_slot()
+        self.table.iter().map(Living::slot).collect()
     }
 }
 
-fn is_at(places: &[Place], number: u32, key: &[u8]) -> bool {
-    places.get(number as usize).is_some_and(|place| place.key() == key)
-}
-
-/// What a place and its share of the index take, growth of the tables included.
-pub(super) const PLACE_BYTES: usize = size_of::<Place>() + size_of::<Place>() / 2 + 8;
+/// What a slot and its share of the table take, growth included.
+pub(super) const SLOT_BYTES: usize = 2 * (size_of::<Living>() + 1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_two_words() {
-        assert_eq!(size_of::<Place>(), 16);
+    fn a_slot_is_two_words_and_a_shard_less_than_a_cache_line() {
+        assert_eq!(size_of::<Living>(), 16);
+        assert!(size_of::<parking_lot::Mutex<Shard>>() <= 64);
     }
 }

@@ -88,7 +88,7 @@ fn tell(session: &mut Session, pending: &Pending, told: StoreOutcome) {
     };
     let line: &[u8] = match told {
         StoreOutcome::Stored { .. } => b"STORED\r\n",
-        StoreOutcome::NotStored => b"NOT_STORED\r\n",
+        StoreOutcome::NotStored | StoreOutcome::Refused => b"NOT_STORED\r\n",
         StoreOutcome::Exists => b"EXISTS\r\n",
         StoreOutcome::NotFound => b"NOT_FOUND\r\n",
         StoreOutcome::TooLarge => TOO_LARGE,

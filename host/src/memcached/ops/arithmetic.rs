@@ -76,11 +76,7 @@ pub(in crate::memcached) struct Initial {
 #[derive(Debug, Clone)]
 pub(in crate::memcached) enum CountOutcome {
     /// It is this now; its entry, unless that expired at once.
-    To(
-        u64,
-        #[allow(dead_code, reason = "told by the protocols that tell the CAS unique")]
-        Option<Entry>,
-    ),
+    To(u64, Option<Entry>),
     /// There is nothing.
     NotFound,
     /// What is there has another CAS unique.

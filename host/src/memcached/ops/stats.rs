@@ -118,6 +118,10 @@ fn settings(door: &Door, shown: &mut Shown) {
         Shutdown::Allowed => "yes",
         Shutdown::Forbidden => "no",
     };
+    let authentication = match settings.users {
+        Some(_) => "yes",
+        None => "no",
+    };
     shown.number("maxbytes", config.memory_bytes);
     shown.number("maxconns", settings.connections_max as u64);
     shown.text("evictions", evictions);
@@ -129,7 +133,9 @@ fn settings(door: &Door, shown: &mut Shown) {
     shown.text("shutdown_command", shutdown_command);
     shown.text("maxconns_fast", "yes");
     shown.number("idle_timeout", settings.idle_timeout.map_or(0, |timeout| timeout.as_secs()));
-    shown.text("binding_protocol", "ascii");
+    shown.text("binding_protocol", "auto-negotiate");
+    shown.text("auth_enabled_sasl", authentication);
+    shown.text("auth_enabled_ascii", authentication);
 }
 
 /// `rusage_user` and `rusage_system` as `seconds.microseconds`; left out where the system does not

@@ -124,8 +124,10 @@ pub(in crate::memcached) enum StoreOutcome {
         /// How long it is, with what it was added to.
         value_bytes: usize,
     },
-    /// The verb's condition does not hold, or the value may be older than an invalidation.
+    /// The verb's condition does not hold, or the whole would be over the limit for items.
     NotStored,
+    /// The value may be older than an invalidation, or a plugin does not want it.
+    Refused,
     /// What is there has another CAS unique.
     Exists,
     /// There is nothing whose CAS unique could be compared.
@@ -179,7 +181,7 @@ pub(in crate::memcached) async fn store(
         Ok(decision) => decision,
         Err(NotKept) => {
             session.misses.settle(key.as_bytes(), Outcome::Accepted);
-            return remove(session, key, StoreOutcome::NotStored).await;
+            return remove(session, key, StoreOutcome::Refused).await;
         }
     };
     // While a plugin was asked, the data has grown no newer than it was when it came.
@@ -230,7 +232,7 @@ async fn refuse_fenced(session: &mut Session, storing: &Storing) -> StoreOutcome
     session.tally.inc(Count::StoreFenced);
     match storing.verb {
         Verb::Set | Verb::Replace => outdate(session, storing).await,
-        _ => StoreOutcome::NotStored,
+        _ => StoreOutcome::Refused,
     }
 }
 
@@ -246,7 +248,7 @@ async fn outdate(session: &Session, storing: &Storing) -> StoreOutcome {
         _ => (Change::Remove, ()),
     });
     match outcome.await {
-        Ok(_) => StoreOutcome::NotStored,
+        Ok(_) => StoreOutcome::Refused,
         Err(error) => StoreOutcome::Failed(error),
     }
 }

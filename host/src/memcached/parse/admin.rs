@@ -31,8 +31,9 @@ pub(super) fn flush_all(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
 pub(super) fn verbosity(mut words: Words<'_>) -> Result<Request<'_>, Fault> {
     let answer = words.answer();
     match words.next() {
-        // Muted like any other, though `noreply` stands where the level should.
-        None | Some(b"noreply") => Err(Fault::new(UNKNOWN, answer)),
+        None => Err(Fault::new(UNKNOWN, Answer::Wanted)),
+        // memcached takes it, and memcapable sends it.
+        Some(b"noreply") => Ok(Request::Verbosity(answer)),
         Some(level) if number(level).is_some() => Ok(Request::Verbosity(answer)),
         Some(_) => Err(Fault::new(BAD_LINE, answer)),
     }

@@ -68,18 +68,27 @@ impl Choices {
     }
 }
 
-#[test]
-fn text_parser_holds_for_its_corpus_and_random_changes_of_it() {
-    let corpus = corpus("text");
-    corpus.iter().for_each(|input| fuzz::text(input));
+/// Runs a target over its corpus, then over changes, some of them deep, of what is in it.
+fn holds(name: &str, target: fn(&[u8])) {
+    let corpus = corpus(name);
+    corpus.iter().for_each(|input| target(input));
     let mut choices = Choices(1);
     let mut input = corpus[0].clone();
     for number in 0..MUTATIONS {
-        // Some changes deep, then from the corpus again.
         if number % 50 == 0 {
             input.clone_from(&corpus[choices.below(corpus.len())]);
         }
         choices.mutate(&mut input);
-        fuzz::text(&input);
+        target(&input);
     }
+}
+
+#[test]
+fn text_parser_holds_for_its_corpus_and_random_changes_of_it() {
+    holds("text", fuzz::text);
+}
+
+#[test]
+fn binary_parser_holds_for_its_corpus_and_random_changes_of_it() {
+    holds("binary", fuzz::binary);
 }

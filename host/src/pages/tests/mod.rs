@@ -8,3 +8,4 @@ mod purging;
 mod refreshing;
 mod serving;
 mod stage;
+mod standing_in;

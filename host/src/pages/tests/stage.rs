@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
+use crate::config::Rules;
 use crate::model::{Cause, Invalidation, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
 use crate::pages::{PagePolicy, Pages, Settings, Site, serve};
@@ -61,6 +62,7 @@ impl Stage {
             host: host.map(Into::into),
             origin: format!("http://{origin}").parse().unwrap(),
             policy,
+            rules: Rules::default(),
         };
         let sites = sites.into_iter().map(site).collect();
         let pages = Pages::new(cache.clone(), tasks.clone(), settings, sites).unwrap();

@@ -169,6 +169,8 @@ async fn page_comes_back_with_its_fields_and_variants() {
             initial_age_ms: 12,
             lifetime_ms: u64::MAX,
             stale_while_revalidate_ms: 14,
+            stale_if_error_ms: 15,
+            staleness: crate::model::Staleness::Stated,
             plugin: Some("rules".into()),
         }));
         content

@@ -73,7 +73,7 @@ fn show(session: &mut Session, meta: &Meta<'_>, seen: &Seen) {
     }
     out.push(b"\r\n");
     if is_value_sent {
-        out.push_body(entry);
+        out.push_data_block(entry);
     }
 }
 

@@ -118,7 +118,7 @@ pub(in crate::memcached) fn tell(
     let code: &[u8] = match told {
         StoreOutcome::Stored { .. } if reply.success == Answer::Unwanted => return,
         StoreOutcome::Stored { .. } => b"HD",
-        StoreOutcome::NotStored => b"NS",
+        StoreOutcome::NotStored | StoreOutcome::Refused => b"NS",
         StoreOutcome::Exists => b"EX",
         StoreOutcome::NotFound => b"NF",
         StoreOutcome::TooLarge => return session.out.push(TOO_LARGE),
