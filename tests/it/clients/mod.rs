@@ -2,6 +2,7 @@
 
 mod binary;
 mod libmemcached;
+mod listing;
 mod nginx;
 
 use wasmcached_tests::{Server, clients, settings};
