@@ -10,6 +10,7 @@
 mod api;
 mod clients;
 mod demo;
+mod differential;
 mod events;
 mod freshness;
 mod limits;

@@ -8,9 +8,14 @@ use wasmcached_tests::{Memcached, Server, settings};
 /// Fewer means that the folder was not found or not read.
 const TRANSCRIPTS_MIN: usize = 10;
 
+/// Where the transcripts are.
+pub(crate) fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("transcripts/memcached")
+}
+
 /// All files that need no clock which can be moved; those that do run beside the code.
 fn transcripts() -> Vec<(String, Vec<(usize, Step)>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("transcripts/memcached");
+    let folder = folder();
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();

@@ -9,7 +9,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Folders of the repository that hold source, and the endings of source in them.
 const SOURCES: [&str; 5] = ["host", "guest-sdk", "plugins", "migrations", "tests"];
-const ENDINGS: [&str; 4] = ["rs", "sql", "py", "wit"];
+const ENDINGS: [&str; 5] = ["rs", "sql", "py", "js", "wit"];
 
 /// Every module of the host and the modules it may use; itself is understood. What is not listed
 /// here does not exist, and nothing points up.

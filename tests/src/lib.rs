@@ -14,12 +14,14 @@
     reason = "a harness reports by panicking in the test that called it"
 )]
 
+pub mod clients;
 pub mod frames;
 pub mod http;
 pub mod memcached;
 pub mod origin;
-pub mod python;
+pub mod random;
 pub mod raw;
+pub mod reference;
 pub mod server;
 pub mod settings;
 pub mod tls;
@@ -30,5 +32,7 @@ pub mod webhook;
 pub use http::Answer;
 pub use memcached::Memcached;
 pub use origin::{Gate, Origin};
+pub use random::Random;
+pub use reference::Reference;
 pub use server::Server;
 pub use webhook::Webhook;

@@ -25,6 +25,9 @@ mod connections;
 mod encode;
 mod exptime;
 mod flush;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod item_policy;
 mod lend;
 mod metrics;

@@ -5,6 +5,7 @@ mod binary;
 mod binary_freshness;
 mod frames;
 mod freshness;
+mod fuzz;
 mod leases;
 mod limits;
 mod operator;

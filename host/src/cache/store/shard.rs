@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn a_slot_is_two_words_and_a_shard_less_than_a_cache_line() {
         assert_eq!(size_of::<Living>(), 16);
-        assert!(size_of::<parking_lot::Mutex<Shard>>() <= 64);
+        assert!(size_of::<crate::sync::Mutex<Shard>>() <= 64);
     }
 }

@@ -11,6 +11,8 @@
 //! # Not here
 //! What the requests do.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzz;
 mod opcode;
 mod parse;
 mod reply;

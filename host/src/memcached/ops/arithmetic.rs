@@ -213,10 +213,14 @@ fn decide(
             return (change, Decided::To(value, Presence::Created));
         }
     };
+    // As in memcached: an empty value, such as a lease's, is no number whatever its unique is.
+    if entry.body().is_empty() {
+        return (Change::Keep, Decided::NotANumber);
+    }
     if arithmetic.unique.is_some_and(|unique| unique != entry.cas()) {
         return (Change::Keep, Decided::Differs);
     }
-    let Some(value) = number(entry.body().trim_ascii()) else {
+    let Some(value) = stored_number(entry.body()) else {
         return (Change::Keep, Decided::NotANumber);
     };
     let value = match direction {
@@ -233,6 +237,14 @@ fn decide(
         None => Change::Revise(Revision { body, cas, ..Revision::default() }),
     };
     (change, Decided::To(value, Presence::Present))
+}
+
+/// The number that a value begins with, as memcached reads it (by `strtoull`): white space may come
+/// before it, then a plus; what follows it must be white space or nothing.
+fn stored_number(body: &[u8]) -> Option<u64> {
+    let body = body.trim_ascii_start();
+    let digits = body.strip_prefix(b"+").unwrap_or(body);
+    number(digits.split(u8::is_ascii_whitespace).next()?)
 }
 
 /// A number as stored: as long as the value before it at least, filled up with spaces, because

@@ -2,15 +2,11 @@
 
 import sys
 
+from checks import check, server
 from pymemcache import serde
 from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheClientError
-
-
-def check(seen, expected, what):
-    if seen != expected:
-        sys.exit(f"{what}: expected {expected!r}, saw {seen!r}")
 
 
 def single(client):
@@ -73,13 +69,12 @@ def administration(client):
 
 
 def main():
-    host, port = sys.argv[1].rsplit(":", 1)
-    server = (host, int(port))
-    client = Client(server, serde=serde.pickle_serde, timeout=30)
+    address = server()
+    client = Client(address, serde=serde.pickle_serde, timeout=30)
     for part in (single, compare_and_swap, many, administration):
         part(client)
     client.close()
-    hashed = HashClient([server], serde=serde.pickle_serde, use_pooling=True, timeout=30)
+    hashed = HashClient([address], serde=serde.pickle_serde, use_pooling=True, timeout=30)
     many(hashed)
     hashed.close()
 

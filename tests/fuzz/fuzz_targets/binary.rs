@@ -1,0 +1,5 @@
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz binary`
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| wasmcached::memcached::fuzz::binary(input));
