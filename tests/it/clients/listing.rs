@@ -13,7 +13,7 @@ fn memcdump_lists_keys_and_memcstat_tells_statistics() {
     let keys = clients::printed("memcdump", &[&servers], server.dir());
     assert_eq!(keys.lines().collect::<Vec<_>>(), ["listed"]);
     let stats = clients::printed("memcstat", &[&servers], server.dir());
-    assert!(stats.contains("\t curr_items: 1\n"), "{stats}");
+    assert!(stats.lines().any(|line| line.trim() == "curr_items: 1"), "{stats}");
 }
 
 #[test]
@@ -28,5 +28,5 @@ fn memcached_tool_displays_tells_statistics_and_dumps() {
     assert!(told("stats").lines().any(|line| line.split_whitespace().eq(["curr_items", "1"])));
     assert!(told("settings").contains("item_size_max"));
     let dump = told("dump");
-    assert_eq!(dump.trim_end(), "add dumped 0 0 5\r\nhello".replace('\r', ""), "{dump}");
+    assert_eq!(dump.lines().collect::<Vec<_>>(), ["add dumped 0 0 5", "hello"]);
 }
