@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 pub(super) enum DeliveryResult {
     Applied,
     Duplicate,
+    DryRun,
     UnknownSource,
     NotVerified,
     Malformed,
@@ -22,6 +23,7 @@ impl DeliveryResult {
         match self {
             Self::Applied => "applied",
             Self::Duplicate => "duplicate",
+            Self::DryRun => "dry_run",
             Self::UnknownSource => "unknown_source",
             Self::NotVerified => "not_verified",
             Self::Malformed => "malformed",

@@ -3,7 +3,7 @@
 //! Routes, on the API's listener:
 //! - `POST /v1/events/{source}` takes an event: 200 `{"sequence","affected"}` once it is durable
 //!   and applied; 400 malformed, 401 not verified, 404 unknown source, 413 too large, 503 not
-//!   durable.
+//!   durable. With `?dry_run=true` it says what it would do, and does nothing.
 //! - `GET /v1/events?limit=` lists recent events and what each did.
 //!
 //! # Invariants
@@ -19,6 +19,8 @@
 //! (`plugins`).
 
 mod apply;
+mod decide;
+mod dry_run;
 mod log;
 mod metrics;
 mod native;
