@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::holds::{Held, Holds};
 use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
 use super::native::{self, BodyError, Delivery};
@@ -75,12 +76,13 @@ pub struct Events {
 pub(super) struct Shared {
     pub(super) cache: Cache,
     pub(super) plugins: Plugins,
-    sources: Sources,
-    refresh: Refresh,
+    pub(super) sources: Sources,
+    pub(super) refresh: Refresh,
     pub(super) url_targets: UrlTargets,
     pub(super) metrics: Metrics,
     order: Order,
     pub(super) seen: Seen,
+    pub(super) holds: Holds,
     log: Log,
 }
 
@@ -103,6 +105,7 @@ impl Events {
             metrics,
             order: Order::default(),
             seen: Seen::default(),
+            holds: Holds::default(),
             log: Log::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -160,6 +163,8 @@ impl Shared {
         logged.outcome = if plan.targets.is_empty() { "nothing_to_do" } else { "applied" }.into();
         let name = source.name.clone();
         let cause = Cause { source: name, event_id: Some(id.clone()), at_ms: now_ms };
+        logged.hold_ms = source.hold_ms;
+        self.hold(source, &plan, &cause);
         let outcome = self.carry_out(plan, arrival, place, cause).await;
         match &outcome {
             Ok(done) => {
@@ -189,6 +194,17 @@ impl Shared {
         let SignatureFields { id, timestamp, signature } = fields;
         signature::verify(&source.secrets, id, timestamp, signature, body, now_s)?;
         Ok((source, String::from_utf8_lossy(id.unwrap_or_default()).into_owned()))
+    }
+
+    /// Has the event wait for its second time. Before the first, because the sender may go away
+    /// and take its request with it.
+    fn hold(&self, source: &Source, plan: &Plan, cause: &Cause) {
+        if source.hold_ms == 0 || plan.targets.is_empty() {
+            return;
+        }
+        let invalidation = Invalidation { targets: plan.targets.clone(), cause: cause.clone() };
+        let held = Held { invalidation, refreshes: plan.refreshes.clone() };
+        self.holds.add(cause.at_ms.saturating_add(source.hold_ms), held);
     }
 
     async fn carry_out(

@@ -38,6 +38,8 @@ pub(super) struct Logged {
     pub(super) puts_refused: usize,
     /// Pages that were fetched anew.
     pub(super) refreshes: usize,
+    /// After so long it is applied again; 0: it is not.
+    pub(super) hold_ms: u64,
     /// From its arrival to its answer.
     pub(super) cost_us: u64,
     /// `applied`, `nothing_to_do` or what went wrong.
@@ -61,6 +63,7 @@ impl Logged {
             puts: 0,
             puts_refused: 0,
             refreshes: 0,
+            hold_ms: 0,
             cost_us: 0,
             outcome: String::new(),
         }

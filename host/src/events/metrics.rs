@@ -43,6 +43,8 @@ pub struct Metrics {
     deliveries: Family<ResultLabel, Counter>,
     /// Changes whose plugin failed, so that `model:<model>` was purged instead.
     pub(super) plugin_fallbacks: Counter,
+    /// Events that were applied again after their source's delay.
+    pub(super) held_applied: Counter,
 }
 
 impl Metrics {
@@ -53,6 +55,11 @@ impl Metrics {
             "event_plugin_fallbacks",
             "Changes for which the plugin failed and the built-in tag was purged",
             self.plugin_fallbacks.clone(),
+        );
+        registry.register(
+            "events_held_applied",
+            "Events applied again after the delay of their source",
+            self.held_applied.clone(),
         );
     }
 

@@ -12,6 +12,7 @@
 //!   `model:<model>`, and said so.
 //! - A value that an event carries is written only if the event is known to be the newest of its
 //!   source (`data.seq`) and nothing else was invalidated since it arrived.
+//! - An event of a source with `hold_ms` is applied again after that delay.
 //! - Deduplication only saves work; applying an event again is harmless.
 //!
 //! # Not here
@@ -21,6 +22,7 @@
 mod apply;
 mod decide;
 mod dry_run;
+mod holds;
 mod log;
 mod metrics;
 mod native;
