@@ -1,5 +1,5 @@
-//! `POST /v1/invalidate`: 200 once it is durable and applied; with `?dry_run=true` it says what would
-//! become invalid, and nothing does.
+//! `POST /v1/invalidate`: 200 once it is durable and applied; with `?dry_run=true` it says what
+//! would become invalid, and nothing does.
 
 use axum::Json;
 use axum::body::Bytes;

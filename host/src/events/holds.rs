@@ -2,8 +2,8 @@
 //! origin was asked soon after the change may have been computed from older data.
 //!
 //! # Invariants
-//! - Bounded by the targets that wait: what does not fit becomes everything at its time, and at most
-//!   one such wait ends in each second.
+//! - Bounded by the targets that wait: what does not fit becomes everything at its time, and at
+//!   most one such wait ends in each second.
 //! - What waits when the server stops is applied before the tier closes.
 //! - With a tier, what waited when the server was killed waits again after the start, or is applied
 //!   before it if its time has come: an event of which the journal has no second application.
@@ -137,11 +137,11 @@ impl Shared {
             let Held { mut invalidation, refreshes } = held;
             let at_ms = self.cache.clock().now_ms();
             invalidation.cause = Cause { at_ms, ..invalidation.cause };
-            self.metrics.held_applied.inc();
             if let Err(error) = self.cache.invalidate(invalidation).await {
                 // It holds for this server; the next one finds the event unfinished.
                 tracing::warn!(%error, "held event");
             }
+            self.metrics.held_applied.inc();
             for url in refreshes {
                 (self.refresh)(url);
             }
