@@ -41,6 +41,18 @@ impl Clock {
         }
     }
 
+    /// Microseconds since some moment in the past, to measure what something costs.
+    pub fn monotonic_us(&self) -> u64 {
+        match self {
+            Self::System { .. } => {
+                let now = clock_gettime(ClockId::Monotonic);
+                let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+                seconds * 1_000_000 + nanos / 1_000
+            }
+            Self::Manual(now) => now.load(Ordering::Acquire) * 1_000,
+        }
+    }
+
     /// Moves a manual clock on; the system's clock moves by itself.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(now) = self {

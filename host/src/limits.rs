@@ -111,6 +111,12 @@ pub const CHANGES_PER_EVENT_MAX: usize = 1_000;
 /// Acknowledged deliveries that are recognised when a sender repeats them.
 pub const REMEMBERED_DELIVERIES_MAX: usize = 100_000;
 
+/// Longest delay after which an event is applied again.
+pub const HOLD_MS_MAX: u64 = 600_000;
+
+/// Targets that wait to be invalidated again; beyond, everything is invalidated instead.
+pub const HELD_TARGETS_MAX: usize = 100_000;
+
 /// Connections to the API at once; its clients are a team's own servers.
 pub const API_CONNECTIONS_MAX: usize = 1_024;
 

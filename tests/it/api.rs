@@ -59,6 +59,45 @@ fn tag_invalidates_what_carries_it_and_explain_names_the_cause() {
 }
 
 #[test]
+fn dry_run_counts_what_would_become_invalid_and_invalidates_nothing() {
+    let server = Server::start(&settings::plain());
+    for (key, tag) in [("p:1", "red"), ("p:2", "blue"), ("q", "red")] {
+        let tags = [("surrogate-key", tag)];
+        assert!(http::send("PUT", &server.cached(key), &tags, b"v").status < 300);
+    }
+    let dry = server.api("/v1/invalidate?dry_run=true");
+    let answer = http::post_json(&dry, &json!({"tags": ["red"], "prefixes": ["p:"]}));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let shown =
+        |kind: &str, name: &str| json!({"kind": kind, "name": name, "mode": "hard", "affected": 2});
+    let targets = json!([shown("tag", "red"), shown("prefix", "p:")]);
+    assert_eq!(answer.json(), json!({"dry_run": true, "affected": 3, "targets": targets}));
+    assert_eq!(server.memcached().get("p:1").unwrap(), b"v");
+    assert_eq!(http::post_json(&dry, &json!({})).status, 400);
+    let prefixes = json!({"prefixes": ["p:"]});
+    let answer = http::post_json(&server.api("/v1/invalidate"), &prefixes);
+    assert_eq!(answer.json()["affected"], 2);
+    assert_eq!(server.memcached().get("p:1"), None);
+}
+
+#[test]
+fn explain_shows_what_memcached_clients_are_told() {
+    let server = Server::start(&settings::plain());
+    let mut memcached = server.memcached();
+    let explained = || http::get(&server.api("/v1/explain?key=k")).json();
+    assert_eq!(memcached.set("k", "v"), "STORED");
+    assert_eq!(memcached.get("k").unwrap(), b"v");
+    let before = explained();
+    let entry = &before["entries"][0];
+    assert_eq!((&before["state"], &entry["stale"]), (&json!("cached"), &json!(false)), "{before}");
+    assert_eq!((&entry["fetched"], &entry["recache_won"]), (&json!(true), &json!(false)));
+    assert_eq!(memcached.ask("md k I"), "HD");
+    let after = explained();
+    let entry = &after["entries"][0];
+    assert_eq!((&after["state"], &entry["stale"]), (&json!("stale"), &json!(true)), "{after}");
+}
+
+#[test]
 fn listing_goes_on_where_its_cursor_says() {
     let server = Server::start(&settings::plain());
     for n in 0..7 {

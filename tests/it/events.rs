@@ -4,6 +4,9 @@ use serde_json::json;
 use wasmcached_tests::origin::Response;
 use wasmcached_tests::{Origin, Server, Webhook, http, settings};
 
+/// Not the one that the source has.
+const WRONG_SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 fn site() -> (Origin, Server) {
     let origin = Origin::start(|request| Response::cacheable(format!("page {}", request.target)));
     let server = Server::start(&settings::trekking(&origin.url()));
@@ -86,10 +89,7 @@ fn bad_signature_is_401_and_purges_nothing() {
     let page = server.page("/treks/annapurna/");
     http::get(&page);
     let good = Webhook::photo("annapurna");
-    let wrong_secret = Webhook {
-        secret: "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into(),
-        ..good.clone()
-    };
+    let wrong_secret = Webhook { secret: WRONG_SECRET.into(), ..good.clone() };
     let too_old = Webhook { timestamp_s: good.timestamp_s - 3_600, ..good.clone() };
     for webhook in [&wrong_secret, &too_old] {
         let answer = webhook.post(&server);
@@ -141,4 +141,51 @@ fn events_are_listed_with_what_they_did() {
     webhook.post(&server);
     let listed = http::get(&server.api("/v1/events?limit=10")).text();
     assert!(listed.contains(&webhook.id) && listed.contains("treks.photo"), "{listed}");
+}
+
+#[test]
+fn dry_run_of_an_event_says_what_it_would_do_and_does_nothing() {
+    let (_origin, server) = site();
+    for path in ["/", "/treks/annapurna/", "/queue/"] {
+        http::get(&server.page(path));
+    }
+    let webhook = Webhook::photo("annapurna");
+    let applied = http::get(&server.api("/v1/stats")).json()["freshness"]["applied"].clone();
+    for _ in 0..2 {
+        let answer = webhook.post_to(&server, "?dry_run=true");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let preview = answer.json();
+        assert_eq!((&preview["dry_run"], &preview["duplicate"]), (&json!(true), &json!(false)));
+        assert_eq!(preview["affected"], 2);
+        assert_eq!(preview["decisions"][0]["by"], "trekking");
+        assert_eq!(preview["decisions"][0]["change"], "treks.photo 5 updated");
+        let counts: Vec<_> = preview["targets"].as_array().unwrap().iter().collect();
+        assert!(counts.iter().any(|target| target["affected"] == 1), "{counts:?}");
+    }
+    let stats = http::get(&server.api("/v1/stats")).json();
+    assert_eq!(stats["freshness"]["applied"], applied);
+    assert_eq!(http::get(&server.api("/v1/events")).json()["events"], json!([]));
+    assert!(http::get(&server.page("/treks/annapurna/")).is_hit());
+    let unsigned = Webhook { secret: WRONG_SECRET.into(), ..webhook.clone() };
+    assert_eq!(unsigned.post_to(&server, "?dry_run=true").status, 401);
+    assert_eq!(webhook.post_to(&server, "?dry_run=maybe").status, 400);
+    // The id is still new: the delivery itself does what was said.
+    assert_eq!(webhook.post(&server).json()["affected"], 2);
+    assert!(!http::get(&server.page("/treks/annapurna/")).is_hit());
+    assert_eq!(webhook.post_to(&server, "?dry_run=true").json()["duplicate"], true);
+}
+
+#[test]
+fn listed_event_tells_who_decided_what_and_its_cost() {
+    let (_origin, server) = site();
+    http::get(&server.page("/treks/annapurna/"));
+    Webhook::photo("annapurna").post(&server);
+    let listed = http::get(&server.api("/v1/events?limit=1")).json();
+    let event = &listed["events"][0];
+    let decision = &event["decisions"][0];
+    assert_eq!((&decision["by"], &event["affected"]), (&json!("trekking"), &json!(1)));
+    let actions = decision["actions"].to_string();
+    assert!(actions.contains("invalidate tag"), "{actions}");
+    assert!(event["cost_us"].as_u64().unwrap() > 0);
+    assert_eq!((&event["fallbacks"], &event["puts_refused"]), (&json!(0), &json!(0)));
 }

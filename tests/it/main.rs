@@ -13,6 +13,7 @@ mod demo;
 mod differential;
 mod events;
 mod freshness;
+mod holds;
 mod limits;
 mod listeners;
 mod memcached;

@@ -80,6 +80,17 @@ impl Webhook {
     /// Posts it with this signature.
     #[track_caller]
     pub fn post_signed(&self, server: &Server, signature: &str) -> Answer {
+        self.send(server, signature, "")
+    }
+
+    /// Posts it with this query, `?` included.
+    #[track_caller]
+    pub fn post_to(&self, server: &Server, query: &str) -> Answer {
+        self.send(server, &self.signature(), query)
+    }
+
+    #[track_caller]
+    fn send(&self, server: &Server, signature: &str, query: &str) -> Answer {
         let timestamp = self.timestamp_s.to_string();
         let headers = [
             ("content-type", "application/json"),
@@ -87,7 +98,7 @@ impl Webhook {
             ("webhook-timestamp", timestamp.as_str()),
             ("webhook-signature", signature),
         ];
-        let url = server.api(&format!("/v1/events/{}", self.source));
+        let url = server.api(&format!("/v1/events/{}{query}", self.source));
         http::send("POST", &url, &headers, &self.body)
     }
 }

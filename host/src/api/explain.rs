@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
-use crate::cache::{Death, Entry, Verdict};
+use crate::cache::{Bits, Death, Entry, Verdict};
 use crate::model::Key;
 
 #[derive(Deserialize)]
@@ -55,6 +55,7 @@ fn state_of(entry: &Entry, verdict: Verdict, now_ms: u64) -> (u8, &'static str) 
     let is_aged = entry.page().is_some_and(|head| !head.is_fresh(now_ms));
     match verdict {
         _ if is_expired => (3, "expired"),
+        Verdict::Fresh if entry.bits().has(Bits::STALE) => (1, "stale"),
         Verdict::Fresh if !is_aged => (0, "cached"),
         Verdict::Fresh => (2, "to be revalidated"),
         Verdict::Stale => (1, "softly purged"),
@@ -83,6 +84,13 @@ fn show(entry: &Entry, verdict: Verdict, now_ms: u64) -> Value {
         shown.insert("stale_while_revalidate_ms".into(), json!(head.stale_while_revalidate_ms));
         shown.insert("stale_if_error_ms".into(), json!(head.stale_if_error_ms));
         shown.insert("plugin".into(), json!(head.plugin));
+    } else if let Some(shown) = shown.as_object_mut() {
+        // What clients of memcached's meta protocol are told beside the value.
+        let bits = entry.bits();
+        shown.insert("flags".into(), json!(entry.flags()));
+        shown.insert("stale".into(), json!(verdict == Verdict::Stale || bits.has(Bits::STALE)));
+        shown.insert("recache_won".into(), json!(bits.has(Bits::WON)));
+        shown.insert("fetched".into(), json!(bits.has(Bits::FETCHED)));
     }
     shown
 }

@@ -1,14 +1,25 @@
-//! `POST /v1/invalidate`: 200 once it is durable and applied.
+//! `POST /v1/invalidate`: 200 once it is durable and applied; with `?dry_run=true` it says what
+//! would become invalid, and nothing does.
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
+use crate::cache::{Applied, InvalidateError};
+use crate::limits::TARGETS_PER_INVALIDATION_MAX;
 use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
+
+/// Whether anything is to be done.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InvalidateQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
 
 /// What is wrong now.
 #[derive(Deserialize, Default)]
@@ -32,8 +43,10 @@ enum RequestMode {
 
 pub(super) async fn invalidate(
     State(api): State<Api>,
+    query: Result<Query<InvalidateQuery>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
     // Whatever the content type: a browser that another site sends here is stopped by its origin.
     let request: Request = serde_json::from_slice(&body)
@@ -43,14 +56,16 @@ pub(super) async fn invalidate(
         RequestMode::Soft => Mode::Soft,
     };
     let targets = targets(&api, &request)?;
-    let under_prefixes = count_prefixes(&api, &targets).await;
+    let targets: Vec<_> = targets.into_iter().map(|target| (target, mode)).collect();
+    if query.dry_run {
+        return preview(&api, targets).await;
+    }
     let invalidation = Invalidation {
-        targets: targets.into_iter().map(|target| (target, mode)).collect(),
+        targets,
         cause: Cause { source: "api".into(), event_id: None, at_ms: api.cache.clock().now_ms() },
     };
-    let applied = api.cache.invalidate(invalidation).await?;
-    let affected = applied.affected + under_prefixes;
-    Ok(Json(json!({ "sequence": applied.sequence.to_string(), "affected": affected })))
+    let Applied { sequence, affected } = api.cache.invalidate_counted(invalidation).await?;
+    Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })))
 }
 
 fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
@@ -71,14 +86,24 @@ fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
     Ok(targets)
 }
 
-async fn count_prefixes(api: &Api, targets: &[Target]) -> u64 {
-    let mut affected = 0;
-    for target in targets {
-        if let Target::Prefix(prefix) = target {
-            let (cache, prefix) = (api.cache.clone(), prefix.clone());
-            let scan = tokio::task::spawn_blocking(move || cache.count_prefix(&prefix));
-            affected += scan.await.unwrap_or(0);
-        }
+async fn preview(api: &Api, targets: Vec<(Target, Mode)>) -> Result<Json<Value>, ApiError> {
+    // Refused like the invalidation itself.
+    match targets.len() {
+        0 => return Err(InvalidateError::NoTarget.into()),
+        1..=TARGETS_PER_INVALIDATION_MAX => {}
+        targets => return Err(InvalidateError::TooManyTargets { targets }.into()),
     }
-    affected
+    let cache = api.cache.clone();
+    let scan = tokio::task::spawn_blocking(move || (cache.would_affect(&targets), targets));
+    let (affected, targets) = scan.await.unwrap_or_default();
+    let named = targets.iter().zip(affected.by_target).map(|((target, mode), affected)| {
+        json!({
+            "kind": target.kind(),
+            "name": target.name(),
+            "mode": mode.as_str(),
+            "affected": affected,
+        })
+    });
+    let named: Vec<Value> = named.collect();
+    Ok(Json(json!({ "dry_run": true, "affected": affected.entries, "targets": named })))
 }

@@ -25,6 +25,7 @@ pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
         "memory": {
             "keys": cache.len(),
             "bytes": cache.bytes(),
+            "bytes_invalid": cache.bytes_invalid(),
             "bytes_max": cache.config().memory_bytes,
             "evictions": cache.evictions(),
             "stores": stats.stores.get(),

@@ -23,7 +23,7 @@ pub(super) fn register(cache: &Cache, plugins: &Plugins, registry: &mut Registry
         ("expired", "Entries found expired and removed", &stats.expired),
         ("invalid", "Entries found invalid and removed", &stats.invalid),
         ("sweeps", "Sweeps for expired and invalid entries", &stats.sweeps),
-        ("invalidations", "Invalidations applied", &stats.invalidations),
+        ("invalidations", "Invalidations acknowledged", &stats.invalidations),
         (
             "invalidations_not_durable",
             "Invalidations that the tier could not make durable",
@@ -55,6 +55,11 @@ impl Collector for Memory {
         for (name, help, value) in [
             ("keys", "Keys in memory", cache.len()),
             ("memory_bytes", "Resident bytes charged to entries", cache.bytes()),
+            (
+                "memory_bytes_invalid",
+                "Bytes of invalid entries not yet given back, estimated",
+                cache.bytes_invalid(),
+            ),
             ("memory_bytes_max", "Budget for entries", cache.memory_bytes()),
             ("fence_rows", "Rows of the fence", cache.fence_rows() as u64),
             (

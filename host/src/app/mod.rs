@@ -51,6 +51,7 @@ const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
 /// A running server.
 pub struct App {
     cache: Cache,
+    events: events::Events,
     /// The threads that connections run on.
     lanes: Lanes,
     /// Connections and what they wait for.
@@ -71,7 +72,8 @@ impl App {
         descriptors::raise(&config);
         let clock = Clock::system();
         let background = Tasks::default();
-        let (tier, recovered) = parts::open_tier(&config, &clock, &background).await?;
+        let parts::OpenTier { tier, recovered, journal } =
+            parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
         let listeners = Listeners::bind(&config, &tls).await?;
         let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
@@ -102,6 +104,7 @@ impl App {
             let (refresh, targets) = (refresher(pages.clone()), event_url_targets(pages.clone()));
             events::Events::new(cache.clone(), plugins.clone(), sources, refresh, targets, metrics)
         };
+        events.resume_held(journal).await;
         let api = api::Api {
             cache: cache.clone(),
             plugins,
@@ -110,7 +113,7 @@ impl App {
             url_targets: url_targets(pages.clone()),
             started_ms: clock.now_ms(),
         };
-        let router = api::complete(api::router(api).merge(events::router(events)));
+        let router = api::complete(api::router(api).merge(events::router(events.clone())));
 
         listeners.announce().map_err(StartError::Announce)?;
         for listener in listeners.memcached {
@@ -123,7 +126,9 @@ impl App {
         background.spawn_until_stop(reload.run_forever());
         let swept = cache.clone();
         background.spawn_until_stop(async move { swept.sweep_forever().await });
-        Ok(Self { cache, lanes, doors, background, memcached, signals })
+        let holding = events.clone();
+        background.spawn_until_stop(async move { holding.hold_forever().await });
+        Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }
 
     /// Serves until SIGTERM, SIGINT or an allowed `shutdown`, then drains. A second signal ends it
@@ -133,9 +138,9 @@ impl App {
             () = self.signals.next() => {}
             () = self.memcached.shutdown_requested() => {}
         }
-        let Self { cache, lanes, doors, background, mut signals, .. } = self;
+        let Self { cache, events, lanes, doors, background, mut signals, .. } = self;
         tokio::select! {
-            () = drain(&cache, &doors, &background) => {}
+            () = drain(&cache, &events, &doors, &background) => {}
             () = signals.next() => tracing::warn!("stopped at once by a second signal"),
         }
         // Joins their threads, which must not be waited for on one of the runtime's.
@@ -143,12 +148,14 @@ impl App {
     }
 }
 
-/// Doors first, so that what they stored is written out; then the tier; then the rest.
-async fn drain(cache: &Cache, doors: &Tasks, background: &Tasks) {
+/// Doors first, so that what they stored is written out; what events have yet to do; then the tier;
+/// then the rest.
+async fn drain(cache: &Cache, events: &events::Events, doors: &Tasks, background: &Tasks) {
     let left = doors.stop(GRACE).await;
     if left > 0 {
         tracing::warn!(left, "connections cut off after the grace period");
     }
+    events.apply_held().await;
     cache.close().await;
     background.stop(BACKGROUND_GRACE).await;
 }

@@ -24,6 +24,9 @@ use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, 
 use crate::tasks::Tasks;
 use crate::tier::{self as database, OpenError, SqliteTier};
 
+/// Records of the journal in which events are looked for that are to be applied again.
+const JOURNAL_RECORDS_READ: usize = 10_000;
+
 /// A configuration with nothing left to be parsed, and the plugins and certificates that it names.
 pub struct Checked {
     pub(super) config: Config,
@@ -98,6 +101,9 @@ pub enum StartError {
     /// The database tier.
     #[error(transparent)]
     Tier(#[from] OpenError),
+    /// What the tier has of earlier events.
+    #[error("journal")]
+    Journal(#[source] tier::TierError),
     /// An address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -135,7 +141,14 @@ fn source_of(settings: &PluginSettings) -> PluginSource {
     }
 }
 
-type OpenTier = (Option<Arc<dyn tier::Tier>>, Recovered);
+/// The database tier and what it brought back; nothing of it where there is none.
+#[derive(Default)]
+pub(super) struct OpenTier {
+    pub(super) tier: Option<Arc<dyn tier::Tier>>,
+    pub(super) recovered: Recovered,
+    /// The newest records of the journal, if a source holds events.
+    pub(super) journal: Vec<tier::Record>,
+}
 
 /// Opens the database, where there is one.
 pub(super) async fn open_tier(
@@ -143,7 +156,11 @@ pub(super) async fn open_tier(
     clock: &Clock,
     tasks: &Tasks,
 ) -> Result<OpenTier, StartError> {
-    let Some(address) = &config.database else { return Ok((None, Recovered::default())) };
+    let Some(address) = &config.database else { return Ok(OpenTier::default()) };
     let (tier, recovered) = SqliteTier::open(address.reveal(), clock.clone(), tasks).await?;
-    Ok((Some(tier), recovered))
+    let journal = match config.sources.iter().any(|source| source.hold_ms > 0) {
+        true => tier.journal(JOURNAL_RECORDS_READ).await.map_err(StartError::Journal)?,
+        false => Vec::new(),
+    };
+    Ok(OpenTier { tier: Some(tier), recovered, journal })
 }

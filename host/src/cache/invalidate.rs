@@ -15,8 +15,9 @@ use crate::model::{Invalidation, Key, Mode, Sequence, Target};
 pub struct Applied {
     /// Its position in the journal.
     pub sequence: Sequence,
-    /// Entries that became invalid, as far as that is known without a scan: by tag, URL, key and
-    /// everything. Prefixes are counted by [`Cache::count_prefix`].
+    /// Entries that became invalid, as far as that is known without a scan: those of each tag, URL
+    /// and key, one that several of them name once for each; everything by its keys; none for
+    /// prefixes. [`Cache::invalidate_counted`] counts those, too.
     pub affected: u64,
 }
 
@@ -54,6 +55,7 @@ impl Cache {
             *order = sequence;
             let Some(tier) = &self.shared.tier else {
                 let affected = self.shared.apply(sequence, &invalidation);
+                self.shared.stats.invalidations.inc();
                 return Ok(Applied { sequence, affected });
             };
             let record = Record { sequence, invalidation: Arc::clone(&invalidation) };
@@ -65,24 +67,18 @@ impl Cache {
                     // Applied in any case: what is not durable is not acknowledged, and more being
                     // invalid never hurts.
                     let affected = shared.apply(sequence, &invalidation);
+                    let counter = match &durable {
+                        Ok(()) => &shared.stats.invalidations,
+                        Err(_) => &shared.stats.invalidations_not_durable,
+                    };
+                    counter.inc();
                     let outcome = durable.map(|()| Applied { sequence, affected });
                     // The asker may have gone away; the invalidation stands.
                     let _ = sender.send(outcome);
                 }),
             );
         }
-        let outcome = outcome.await.unwrap_or(Err(TierError::Closed));
-        outcome.map_err(|error| {
-            self.shared.stats.invalidations_not_durable.inc();
-            InvalidateError::NotDurable(error)
-        })
-    }
-
-    /// Counts the live entries under a prefix by a scan of the memory; not for an I/O thread.
-    pub fn count_prefix(&self, prefix: &Key) -> u64 {
-        let shared = &self.shared;
-        let matching = shared.store.iter().filter(|slot| slot.key().starts_with(prefix.as_bytes()));
-        matching.map(|slot| shared.live_entries(slot.key(), &slot)).sum()
+        Ok(outcome.await.unwrap_or(Err(TierError::Closed))?)
     }
 }
 
@@ -99,14 +95,17 @@ impl Shared {
         }
         for (target, mode) in &wide {
             let live = self.fence.raise(target, *mode, sequence);
-            affected += match target {
+            let named = match target {
                 Target::Everything => self.store.len(),
                 _ => live.unwrap_or(0),
             };
+            affected += named;
+            if *mode == Mode::Hard {
+                self.note_useless(named);
+            }
         }
         self.fence.publish(sequence);
         self.history.note_invalidation(sequence, invalidation);
-        self.stats.invalidations.inc();
         if !wide.is_empty() {
             self.sweep_wanted.notify_one();
         }

@@ -11,6 +11,7 @@
 //! No protocol, no SQL, no Wasm. What a page or an item looks like on a wire is the front doors'
 //! business; what lies below is behind the [`tier::Tier`] trait.
 
+mod affected;
 mod bits;
 mod budget;
 mod entry;
@@ -48,6 +49,7 @@ use fence::Fence;
 use history::History;
 use store::Store;
 
+pub use affected::Affected;
 pub use bits::Bits;
 pub use entry::Entry;
 /// What readers hold of an entry: the entry itself, cheap to clone.
@@ -121,6 +123,8 @@ struct Shared {
     stats: Stats,
     /// Told when many entries may have died at once.
     sweep_wanted: Notify,
+    /// Told when so much may have died that it is worth a sweep at once.
+    sweep_urgent: Notify,
 }
 
 impl Cache {
@@ -154,6 +158,7 @@ impl Cache {
             history: History::default(),
             stats: Stats::default(),
             sweep_wanted: Notify::new(),
+            sweep_urgent: Notify::new(),
             config,
             clock,
         });

@@ -1,6 +1,6 @@
 //! What the memory counts.
 
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, AtomicU64};
 
 use prometheus_client::metrics::counter::Counter;
 
@@ -30,7 +30,10 @@ pub struct Stats {
     /// When the entry that is used least was last used, in seconds since 1970, as the last sweep
     /// found it; 0 where it found none.
     pub least_used_s: AtomicU32,
-    /// Acknowledged invalidations.
+    /// Resident bytes that invalidations have made useless and no sweep has given back yet: an
+    /// estimate, by the mean size of all entries.
+    pub bytes_invalid: AtomicU64,
+    /// Invalidations that could be acknowledged.
     pub invalidations: Counter,
     /// Invalidations that could not be made durable.
     pub invalidations_not_durable: Counter,

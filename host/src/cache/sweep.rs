@@ -15,8 +15,12 @@ use crate::model::Sequence;
 /// Slots judged before other threads get a turn.
 const SLOTS_PER_STEP: usize = 1_000;
 
-/// Between two sweeps at least, however much is invalidated.
+/// Between two sweeps, unless much was invalidated meanwhile.
 const PAUSE_MS: u64 = 1_000;
+
+/// Much is one part in so many of what memory holds. A sweep then gives back so much that looking
+/// at everything is a small price per entry.
+const MUCH_IS_ONE_IN: u64 = 16;
 
 impl Cache {
     /// Sweeps for ever: soon after a wide invalidation, and at least once per longest fill. The
@@ -25,7 +29,8 @@ impl Cache {
         let longest_fill = Duration::from_millis(FILL_MS_MAX);
         let mut horizons = Horizons::default();
         loop {
-            tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
+            let pause = Duration::from_millis(PAUSE_MS);
+            let _ = tokio::time::timeout(pause, self.shared.sweep_urgent.notified()).await;
             let _ = tokio::time::timeout(longest_fill, self.shared.sweep_wanted.notified()).await;
             let begun = self.claim().since;
             let swept = self.sweep().await;
@@ -44,6 +49,7 @@ impl Cache {
     /// Removes every entry that is expired or invalid.
     pub async fn sweep(&self) -> Swept {
         self.shared.stats.sweeps.inc();
+        let bytes_invalid = self.bytes_invalid();
         let mut swept = Swept::default();
         for number in 0..self.shared.store.shards() {
             for step in self.shared.store.shard_slots(number).chunks(SLOTS_PER_STEP) {
@@ -51,9 +57,19 @@ impl Cache {
                 tokio::task::yield_now().await;
             }
         }
+        // What has become useless during the sweep is the next one's.
+        let stats = &self.shared.stats;
+        let _ = stats.bytes_invalid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
+            Some(bytes.saturating_sub(bytes_invalid))
+        });
         let least_used_s = swept.least_used_s.unwrap_or(0);
         self.shared.stats.least_used_s.store(least_used_s, Ordering::Relaxed);
         swept
+    }
+
+    /// Resident bytes that wait for a sweep; an estimate.
+    pub fn bytes_invalid(&self) -> u64 {
+        self.shared.stats.bytes_invalid.load(Ordering::Relaxed)
     }
 
     /// Drops rows of the fence up to `horizon`, as far as the tier allows.
@@ -64,6 +80,19 @@ impl Cache {
 }
 
 impl Shared {
+    /// Notes that so many entries wait for a sweep.
+    pub(super) fn note_useless(&self, entries: u64) {
+        let (held, keys) = (self.store.bytes(), self.store.len());
+        let useless = entries.saturating_mul(held.checked_div(keys).unwrap_or(0));
+        // Nobody minds a lost update: a sweep follows in any case.
+        let waiting = self.stats.bytes_invalid.load(Ordering::Relaxed).saturating_add(useless);
+        let waiting = waiting.min(held);
+        self.stats.bytes_invalid.store(waiting, Ordering::Relaxed);
+        if waiting > 0 && waiting >= held / MUCH_IS_ONE_IN {
+            self.sweep_urgent.notify_one();
+        }
+    }
+
     fn sweep_step(&self, slots: &[Slot], swept: &mut Swept) {
         for slot in slots {
             let mut is_any_over = false;

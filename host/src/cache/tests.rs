@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::*;
 use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
@@ -82,6 +83,74 @@ async fn affected_counts_the_entries_of_a_tag() {
     assert_eq!(purge(&cache, tag("a")).await.affected, 7);
     assert_eq!(purge(&cache, tag("a")).await.affected, 0);
     assert_eq!(purge(&cache, Target::Key(key("other"))).await.affected, 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_each_entry_once_and_changes_nothing() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    for (name, tags) in [("p:1", &["a", "b"][..]), ("p:2", &["a"]), ("q", &["b"])] {
+        set(&cache, name, draft("v", tags)).await.unwrap();
+    }
+    let before = (cache.applied(), cache.fence_rows(), cache.bytes(), cache.len());
+    let tag = |name: &str| Target::Tag(Tag::new(name).unwrap());
+    let targets =
+        [tag("a"), tag("b"), tag("none"), Target::Prefix(key("p:")), Target::Key(key("q"))];
+    let targets: Vec<_> = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
+    let affected = cache.would_affect(&targets);
+    assert_eq!(affected, Affected { entries: 3, by_target: vec![2, 2, 0, 2, 1] });
+    assert_eq!((cache.applied(), cache.fence_rows(), cache.bytes(), cache.len()), before);
+    assert!(cache.peek(b"p:1").is_some());
+    // What is invalid already is not affected again.
+    purge(&cache, tag("a")).await;
+    assert_eq!(cache.would_affect(&targets).entries, 1);
+}
+
+#[tokio::test]
+async fn prefixes_and_everything_are_counted_exactly() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    for (name, tags) in [("p:1", &["a"][..]), ("p:2", &[]), ("q", &[])] {
+        set(&cache, name, draft("v", tags)).await.unwrap();
+    }
+    let tag = Target::Tag(Tag::new("a").unwrap());
+    let counted = async |targets: &[Target]| {
+        let targets = targets.iter().map(|target| (target.clone(), Mode::Hard)).collect();
+        let invalidation = Invalidation { targets, cause: Cause::default() };
+        cache.invalidate_counted(invalidation).await.unwrap().affected
+    };
+    assert_eq!(counted(&[tag, Target::Prefix(key("p:"))]).await, 2);
+    assert_eq!(counted(&[Target::Everything]).await, 1);
+    assert_eq!(counted(&[Target::Everything]).await, 0);
+}
+
+#[tokio::test]
+async fn a_wide_invalidation_has_a_sweep_begin_at_once_and_a_narrow_one_has_it_wait() {
+    let cache = cache(64 << 20, WhenFull::Evict);
+    for n in 0..1_000 {
+        let tag = if n < 10 { "few" } else { "many" };
+        set(&cache, &format!("k{n}"), draft("v", &[tag])).await.unwrap();
+    }
+    let is_urgent = || cache.shared.sweep_urgent.notified().now_or_never().is_some();
+    purge(&cache, Target::Tag(Tag::new("few").unwrap())).await;
+    assert!(cache.bytes_invalid() > 0 && !is_urgent());
+    purge(&cache, Target::Tag(Tag::new("many").unwrap())).await;
+    assert!(cache.bytes_invalid() <= cache.bytes() && is_urgent());
+    cache.sweep().await;
+    assert_eq!((cache.bytes_invalid(), cache.bytes(), cache.len()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn one_sweep_gives_back_all_of_a_hundred_thousand_invalid_entries() {
+    let cache = cache(256 << 20, WhenFull::Evict);
+    set(&cache, "kept", draft("v", &["b"])).await.unwrap();
+    let bytes_kept = cache.bytes();
+    for n in 0..100_000 {
+        set(&cache, &format!("k{n}"), draft("v", &["a"])).await.unwrap();
+    }
+    let applied = purge(&cache, Target::Tag(Tag::new("a").unwrap())).await;
+    assert_eq!(applied.affected, 100_000);
+    assert!(cache.bytes_invalid() > (cache.bytes() - bytes_kept) / 2);
+    assert_eq!(cache.sweep().await.buried, 100_000);
+    assert_eq!((cache.bytes(), cache.bytes_invalid(), cache.len()), (bytes_kept, 0, 1));
 }
 
 #[tokio::test]

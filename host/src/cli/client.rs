@@ -106,6 +106,9 @@ pub struct InvalidateArgs {
     /// Serve pages stale while one request refreshes each
     #[arg(long)]
     soft: bool,
+    /// Say what it would do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     server: ClientArgs,
 }
@@ -133,6 +136,9 @@ pub struct EventArgs {
     /// The source's secret, `whsec_…`; from the environment, so that no process list shows it
     #[arg(long, env = "WASMCACHED_SECRET", hide_env_values = true)]
     secret: String,
+    /// Say what it would do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     server: ClientArgs,
 }
@@ -218,7 +224,8 @@ impl InvalidateArgs {
             "everything": self.everything,
             "mode": if self.soft { "soft" } else { "hard" },
         });
-        self.server.show_post("/v1/invalidate", request.to_string()).await
+        let path = format!("/v1/invalidate{}", query_of(self.dry_run));
+        self.server.show_post(&path, request.to_string()).await
     }
 }
 
@@ -247,7 +254,8 @@ impl EventArgs {
             ("webhook-timestamp", now.as_secs().to_string()),
             ("webhook-signature", signature),
         ];
-        let path = format!("/v1/events/{}", percent_encode(&self.source));
+        let query = query_of(self.dry_run);
+        let path = format!("/v1/events/{}{query}", percent_encode(&self.source));
         let answer = self.server.send(Method::POST, &path, &fields, Bytes::from(body)).await?;
         show(&answer)
     }
@@ -292,6 +300,11 @@ impl ClientArgs {
             .unwrap_or_else(|| format!("server answered {}", answer.status));
         Err(ClientFailure::Refused { message })
     }
+}
+
+/// The query of a request that may be a dry run.
+fn query_of(dry_run: bool) -> &'static str {
+    if dry_run { "?dry_run=true" } else { "" }
 }
 
 fn item_path(key: &str) -> String {

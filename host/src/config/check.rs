@@ -13,6 +13,7 @@ use super::page_limits::PageLimits;
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
 use super::units::parse_size;
+use crate::limits::HOLD_MS_MAX;
 
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
@@ -157,7 +158,13 @@ fn check_sources(m: &mut Mistakes, raw: Vec<RawSource>, plugins: &BTreeSet<&str>
         if secrets.is_empty() {
             m.add(format!("{key}.secrets"), "is missing; a source has at least one secret");
         }
-        sources.push(Source { name, verify: Verify::Standard, secrets, plugin: source.plugin });
+        let hold_ms = source.hold_ms.unwrap_or(0);
+        if hold_ms > HOLD_MS_MAX {
+            let message = format!("is {hold_ms}; 0 to {HOLD_MS_MAX} are allowed");
+            m.add(format!("{key}.hold_ms"), message);
+        }
+        let (verify, plugin) = (Verify::Standard, source.plugin);
+        sources.push(Source { name, verify, secrets, plugin, hold_ms });
     }
     sources
 }

@@ -162,6 +162,8 @@ pub struct Source {
     pub secrets: Vec<SecretText>,
     /// Plugin that says what an event makes wrong.
     pub plugin: Option<String>,
+    /// How long after an event it is applied again; 0: it is not.
+    pub hold_ms: u64,
 }
 
 /// Where a plugin's component comes from.

@@ -145,6 +145,9 @@ pub struct RawSource {
     pub secrets_file: Option<PathBuf>,
     /// The plugin that says what an event makes wrong.
     pub plugin: Option<String>,
+    /// Milliseconds after which what an event made wrong is made wrong again, for origins that read
+    /// from replicas: as much as they may lag behind, 600000 at most.
+    pub hold_ms: Option<u64>,
 }
 
 impl fmt::Debug for RawSource {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::holds::{Held, Holds};
 use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
 use super::native::{self, BodyError, Delivery};
@@ -14,11 +15,8 @@ use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
 use crate::cache::{Basis, Cache, Change, Claim, Draft, InvalidateError};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX};
-use crate::model::{Action, Cause, Event, Invalidation, Sequence, Target};
+use crate::model::{Cause, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
-
-/// Times that a plugin is asked about one event, each on a fresh instance after a failure.
-const PLUGIN_TRIES: usize = 3;
 
 /// Has a page fetched anew in the background; given by the app, because the page cache is another
 /// front door.
@@ -33,7 +31,7 @@ pub type UrlTargets = Arc<dyn Fn(&str) -> Vec<Target> + Send + Sync>;
 pub struct Receipt {
     /// Position in the journal up to which everything is now visible.
     pub sequence: Sequence,
-    /// Entries that became invalid, as far as that is known without a scan.
+    /// Entries that became invalid; one with several of the tags counts for each.
     pub affected: u64,
 }
 
@@ -71,18 +69,20 @@ pub(super) struct SignatureFields<'a> {
 /// The webhook; clones share it.
 #[derive(Clone)]
 pub struct Events {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    cache: Cache,
-    plugins: Plugins,
-    sources: Sources,
-    refresh: Refresh,
-    url_targets: UrlTargets,
-    metrics: Metrics,
+/// What all clones share.
+pub(super) struct Shared {
+    pub(super) cache: Cache,
+    pub(super) plugins: Plugins,
+    pub(super) sources: Sources,
+    pub(super) refresh: Refresh,
+    pub(super) url_targets: UrlTargets,
+    pub(super) metrics: Metrics,
     order: Order,
-    seen: Seen,
+    pub(super) seen: Seen,
+    pub(super) holds: Holds,
     log: Log,
 }
 
@@ -105,6 +105,7 @@ impl Events {
             metrics,
             order: Order::default(),
             seen: Seen::default(),
+            holds: Holds::default(),
             log: Log::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -145,13 +146,8 @@ impl Shared {
         fields: SignatureFields<'_>,
         body: &Bytes,
     ) -> Result<(Receipt, DeliveryResult), Refused> {
-        let Some(source) = self.sources.get(source) else {
-            return Err(Refused::UnknownSource(source.to_owned()));
-        };
-        let now_ms = self.cache.clock().now_ms();
-        let SignatureFields { id, timestamp, signature } = fields;
-        signature::verify(&source.secrets, id, timestamp, signature, body, now_ms / 1000)?;
-        let id = String::from_utf8_lossy(id.unwrap_or_default()).into_owned();
+        let begun_us = self.cache.clock().monotonic_us();
+        let (source, id) = self.verify(source, fields, body)?;
         if let Some(receipt) = self.seen.receipt(&source.name, &id) {
             return Ok((receipt, DeliveryResult::Duplicate));
         }
@@ -159,53 +155,56 @@ impl Shared {
         let arrival = self.cache.claim();
         let Delivery { number, events } = native::parse(&source.name, &id, body)?;
         let place = self.order.note(&source.name, number);
+        let now_ms = self.cache.clock().now_ms();
         let mut logged = Logged::new(now_ms, &source.name, &id, &events);
         let plan = self.plan(source, &events).await;
-        logged.name_targets(&plan.targets);
+        self.metrics.plugin_fallbacks.inc_by(plan.fallbacks);
+        logged.name_plan(&plan);
         logged.outcome = if plan.targets.is_empty() { "nothing_to_do" } else { "applied" }.into();
         let name = source.name.clone();
         let cause = Cause { source: name, event_id: Some(id.clone()), at_ms: now_ms };
+        logged.hold_ms = source.hold_ms;
+        self.hold(source, &plan, &cause);
         let outcome = self.carry_out(plan, arrival, place, cause).await;
         match &outcome {
-            Ok(receipt) => {
-                logged.affected = receipt.affected;
-                logged.sequence = Some(receipt.sequence.to_string());
-                self.seen.note(&source.name, &id, *receipt);
+            Ok(done) => {
+                logged.affected = done.receipt.affected;
+                logged.sequence = Some(done.receipt.sequence.to_string());
+                logged.puts_refused = done.puts_refused;
+                self.seen.note(&source.name, &id, done.receipt);
             }
             Err(error) => logged.outcome = error.to_string(),
         }
+        logged.cost_us = self.cache.clock().monotonic_us().saturating_sub(begun_us);
         self.log.push(logged);
-        Ok((outcome?, DeliveryResult::Applied))
+        Ok((outcome?.receipt, DeliveryResult::Applied))
     }
 
-    async fn plan(&self, source: &Source, events: &[Event]) -> Plan {
-        let mut plan = Plan::default();
-        for event in events {
-            let Some(actions) = self.ask_plugin(source, event).await else {
-                plan.add_model(&event.model);
-                continue;
-            };
-            for action in actions {
-                plan.add(action, self.cache.clock().now_ms(), |url| (self.url_targets)(url));
-            }
-        }
-        plan.close(&source.name);
-        plan
+    /// The source of a delivery and the delivery's id, if the signature holds for its raw bytes.
+    pub(super) fn verify(
+        &self,
+        source: &str,
+        fields: SignatureFields<'_>,
+        body: &Bytes,
+    ) -> Result<(&Source, String), Refused> {
+        let Some(source) = self.sources.get(source) else {
+            return Err(Refused::UnknownSource(source.to_owned()));
+        };
+        let now_s = self.cache.clock().now_ms() / 1000;
+        let SignatureFields { id, timestamp, signature } = fields;
+        signature::verify(&source.secrets, id, timestamp, signature, body, now_s)?;
+        Ok((source, String::from_utf8_lossy(id.unwrap_or_default()).into_owned()))
     }
 
-    /// What the source's plugin wants done; `None` where the built-in tag has to do.
-    async fn ask_plugin(&self, source: &Source, event: &Event) -> Option<Vec<Action>> {
-        let name = source.plugin.as_deref()?;
-        let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator())?;
-        for _ in 0..PLUGIN_TRIES {
-            let error = match plugin.on_event(event).await {
-                Ok(actions) => return Some(actions),
-                Err(error) => error,
-            };
-            tracing::warn!(plugin = name, model = event.model, %error, "event not understood");
+    /// Has the event wait for its second time. Before the first, because the sender may go away
+    /// and take its request with it.
+    fn hold(&self, source: &Source, plan: &Plan, cause: &Cause) {
+        if source.hold_ms == 0 || plan.targets.is_empty() {
+            return;
         }
-        self.metrics.plugin_fallbacks.inc();
-        None
+        let invalidation = Invalidation { targets: plan.targets.clone(), cause: cause.clone() };
+        let held = Held { invalidation, refreshes: plan.refreshes.clone() };
+        self.holds.add(cause.at_ms.saturating_add(source.hold_ms), held);
     }
 
     async fn carry_out(
@@ -214,13 +213,15 @@ impl Shared {
         arrival: Claim,
         place: Place,
         cause: Cause,
-    ) -> Result<Receipt, Refused> {
+    ) -> Result<Done, Refused> {
         if plan.targets.is_empty() {
-            return Ok(Receipt { sequence: self.cache.applied(), affected: 0 });
+            let receipt = Receipt { sequence: self.cache.applied(), affected: 0 };
+            return Ok(Done { receipt, puts_refused: 0 });
         }
         let source = cause.source.clone();
         let invalidation = Invalidation { targets: plan.targets, cause };
-        let applied = self.cache.invalidate(invalidation).await?;
+        let applied = self.cache.invalidate_counted(invalidation).await?;
+        let mut puts_refused = plan.puts.len();
         // Had another invalidation come in between, or a later event before it, the event's value
         // might be the older one; then the key stays invalid, which is always right.
         let is_alone = arrival.since.next() == applied.sequence;
@@ -228,16 +229,25 @@ impl Shared {
             let basis = Basis::Claim(Claim::at(applied.sequence));
             for (key, draft) in plan.puts {
                 let draft = Draft { basis, ..draft };
-                if let Err(error) = self.cache.update(&key, |_| (Change::Put(draft), ())).await {
-                    tracing::info!(%error, "value of an event not written");
+                match self.cache.update(&key, |_| (Change::Put(draft), ())).await {
+                    Ok(_) => puts_refused -= 1,
+                    Err(error) => tracing::info!(%error, "value of an event not written"),
                 }
             }
         }
         for url in plan.refreshes {
             (self.refresh)(url);
         }
-        Ok(Receipt { sequence: applied.sequence, affected: applied.affected })
+        let receipt = Receipt { sequence: applied.sequence, affected: applied.affected };
+        Ok(Done { receipt, puts_refused })
     }
+}
+
+/// A delivery that was carried out.
+struct Done {
+    receipt: Receipt,
+    /// Values of it that were not written: they might be older than what the key would get now.
+    puts_refused: usize,
 }
 
 fn result_of(refused: &Refused) -> DeliveryResult {

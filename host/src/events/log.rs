@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::plan::{Decision, Plan, change_shown};
 use crate::limits::REMEMBERED_EVENTS_MAX;
 use crate::model::{Event, Mode, Target};
 
@@ -27,16 +28,27 @@ pub(super) struct Logged {
     /// Position in the journal; absent where nothing was invalidated.
     pub(super) sequence: Option<String>,
     pub(super) affected: u64,
+    /// Who decided what about which change; the first of them.
+    pub(super) decisions: Vec<Decision>,
+    /// Changes for which the plugin failed.
+    pub(super) fallbacks: u64,
+    /// Values that the event brought.
+    pub(super) puts: usize,
+    /// How many of them were not written, because something newer might have been overwritten.
+    pub(super) puts_refused: usize,
+    /// Pages that were fetched anew.
+    pub(super) refreshes: usize,
+    /// After so long it is applied again; 0: it is not.
+    pub(super) hold_ms: u64,
+    /// From its arrival to its answer.
+    pub(super) cost_us: u64,
     /// `applied`, `nothing_to_do` or what went wrong.
     pub(super) outcome: String,
 }
 
 impl Logged {
     pub(super) fn new(at_ms: u64, source: &str, id: &str, events: &[Event]) -> Self {
-        let changes = events.iter().take(TARGETS_SHOWN_MAX).map(|event| {
-            let object_id = event.object_id.as_deref().unwrap_or("*");
-            format!("{} {object_id} {:?}", event.model, event.operation).to_lowercase()
-        });
+        let changes = events.iter().take(TARGETS_SHOWN_MAX).map(change_shown);
         Self {
             at_ms,
             source: source.to_owned(),
@@ -46,17 +58,43 @@ impl Logged {
             targets_not_shown: 0,
             sequence: None,
             affected: 0,
+            decisions: Vec::new(),
+            fallbacks: 0,
+            puts: 0,
+            puts_refused: 0,
+            refreshes: 0,
+            hold_ms: 0,
+            cost_us: 0,
             outcome: String::new(),
         }
     }
 
-    pub(super) fn name_targets(&mut self, targets: &[(Target, Mode)]) {
+    pub(super) fn name_plan(&mut self, plan: &Plan) {
+        let targets = &plan.targets;
         let shown = targets.iter().take(TARGETS_SHOWN_MAX);
         self.targets = shown
             .map(|(target, mode)| format!("{} {} {}", target.kind(), target.name(), mode.as_str()))
             .collect();
         self.targets_not_shown = targets.len().saturating_sub(TARGETS_SHOWN_MAX);
+        self.decisions = plan.decisions.clone();
+        self.fallbacks = plan.fallbacks;
+        self.puts = plan.puts.len();
+        self.puts_refused = plan.puts.len();
+        self.refreshes = plan.refreshes.len();
     }
+}
+
+/// A target with the entries that it names.
+#[derive(Debug, Serialize)]
+pub(super) struct Named {
+    kind: &'static str,
+    name: String,
+    mode: &'static str,
+    affected: u64,
+}
+
+pub(super) fn target_shown((target, mode): &(Target, Mode), affected: u64) -> Named {
+    Named { kind: target.kind(), name: target.name(), mode: mode.as_str(), affected }
 }
 
 /// The newest events.

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 pub(super) enum DeliveryResult {
     Applied,
     Duplicate,
+    DryRun,
     UnknownSource,
     NotVerified,
     Malformed,
@@ -22,6 +23,7 @@ impl DeliveryResult {
         match self {
             Self::Applied => "applied",
             Self::Duplicate => "duplicate",
+            Self::DryRun => "dry_run",
             Self::UnknownSource => "unknown_source",
             Self::NotVerified => "not_verified",
             Self::Malformed => "malformed",
@@ -41,6 +43,8 @@ pub struct Metrics {
     deliveries: Family<ResultLabel, Counter>,
     /// Changes whose plugin failed, so that `model:<model>` was purged instead.
     pub(super) plugin_fallbacks: Counter,
+    /// Events that were applied again after their source's delay.
+    pub(super) held_applied: Counter,
 }
 
 impl Metrics {
@@ -51,6 +55,11 @@ impl Metrics {
             "event_plugin_fallbacks",
             "Changes for which the plugin failed and the built-in tag was purged",
             self.plugin_fallbacks.clone(),
+        );
+        registry.register(
+            "events_held_applied",
+            "Events applied again after the delay of their source",
+            self.held_applied.clone(),
         );
     }
 

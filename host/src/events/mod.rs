@@ -3,7 +3,7 @@
 //! Routes, on the API's listener:
 //! - `POST /v1/events/{source}` takes an event: 200 `{"sequence","affected"}` once it is durable
 //!   and applied; 400 malformed, 401 not verified, 404 unknown source, 413 too large, 503 not
-//!   durable.
+//!   durable. With `?dry_run=true` it says what it would do, and does nothing.
 //! - `GET /v1/events?limit=` lists recent events and what each did.
 //!
 //! # Invariants
@@ -12,6 +12,7 @@
 //!   `model:<model>`, and said so.
 //! - A value that an event carries is written only if the event is known to be the newest of its
 //!   source (`data.seq`) and nothing else was invalidated since it arrived.
+//! - An event of a source with `hold_ms` is applied again after that delay.
 //! - Deduplication only saves work; applying an event again is harmless.
 //!
 //! # Not here
@@ -19,6 +20,9 @@
 //! (`plugins`).
 
 mod apply;
+mod decide;
+mod dry_run;
+mod holds;
 mod log;
 mod metrics;
 mod native;

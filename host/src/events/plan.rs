@@ -3,10 +3,25 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::cache::Draft;
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
-use crate::model::{Action, Expiry, Key, Mode, Tag, Target};
+use crate::model::{Action, Event, Expiry, Key, Mode, Tag, Target};
+
+/// Decisions, and actions of one decision, that are kept to be shown.
+const DECISIONS_SHOWN_MAX: usize = 20;
+
+/// Who decided what about one change, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Decision {
+    /// `treks.photo 5 updated`
+    pub(super) change: String,
+    /// The plugin, or `built-in`.
+    pub(super) by: String,
+    /// `invalidate tag trek:5 hard`, `put key`, `refresh url`.
+    pub(super) actions: Vec<String>,
+}
 
 /// The plan of one delivery.
 #[derive(Default)]
@@ -17,6 +32,10 @@ pub(super) struct Plan {
     pub(super) puts: Vec<(Key, Draft)>,
     /// Pages to be fetched anew after that.
     pub(super) refreshes: Vec<String>,
+    /// How it came about, as far as it is shown.
+    pub(super) decisions: Vec<Decision>,
+    /// Changes for which the plugin failed.
+    pub(super) fallbacks: u64,
 }
 
 impl Plan {
@@ -45,9 +64,19 @@ impl Plan {
     }
 
     /// Adds the built-in target of a model, for a change that no plugin has understood.
-    pub(super) fn add_model(&mut self, model: &str) {
-        let target = Tag::new(&format!("model:{model}")).map_or(Target::Everything, Target::Tag);
+    pub(super) fn add_model(&mut self, event: &Event) {
+        let tag = Tag::new(&format!("model:{}", event.model));
+        let target = tag.map_or(Target::Everything, Target::Tag);
+        self.explain(event, "built-in", &[Action::Invalidate(target.clone(), Mode::Hard)]);
         self.add_target(target, Mode::Hard);
+    }
+
+    /// Notes who wants what done about a change.
+    pub(super) fn explain(&mut self, event: &Event, by: &str, actions: &[Action]) {
+        if self.decisions.len() < DECISIONS_SHOWN_MAX {
+            let actions = actions.iter().take(DECISIONS_SHOWN_MAX).map(action_shown).collect();
+            self.decisions.push(Decision { change: change_shown(event), by: by.into(), actions });
+        }
     }
 
     /// Names each target once. Too much to be named is still never dropped.
@@ -74,6 +103,22 @@ fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
         Target::Prefix(prefix) => key.as_bytes().starts_with(prefix.as_bytes()),
         Target::Everything => true,
         Target::Url(_) => false,
+    }
+}
+
+/// A change in a line: `treks.photo 5 updated`.
+pub(super) fn change_shown(event: &Event) -> String {
+    let object_id = event.object_id.as_deref().unwrap_or("*");
+    format!("{} {object_id} {:?}", event.model, event.operation).to_lowercase()
+}
+
+fn action_shown(action: &Action) -> String {
+    match action {
+        Action::Invalidate(target, mode) => {
+            format!("invalidate {} {} {}", target.kind(), target.name(), mode.as_str())
+        }
+        Action::Put { key, .. } => format!("put {}", key.to_text()),
+        Action::Refresh { url } => format!("refresh {url}"),
     }
 }
 

@@ -32,9 +32,14 @@ pub fn router(events: Events) -> Router {
 async fn receive(
     State(events): State<Events>,
     Path(source): Path<String>,
+    query: Result<Query<DeliveryQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(error) => return Ok(bad_request(&error.body_text())),
+    };
     let body = read(body).await.map_err(|refused| events.refuse(refused))?;
     let field = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let fields = SignatureFields {
@@ -42,8 +47,22 @@ async fn receive(
         timestamp: field("webhook-timestamp"),
         signature: field("webhook-signature"),
     };
+    if query.dry_run {
+        return Ok(Json(events.preview(&source, fields, &body).await?).into_response());
+    }
     let Receipt { sequence, affected } = events.receive(&source, fields, &body).await?;
     Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })).into_response())
+}
+
+/// Senders may add parameters of their own to an address.
+#[derive(Deserialize)]
+struct DeliveryQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+fn bad_request(message: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response()
 }
 
 async fn read(body: Body) -> Result<Bytes, Refused> {
@@ -66,18 +85,17 @@ async fn list(
     State(events): State<Events>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Response {
-    let bad = |message: String| {
-        (StatusCode::BAD_REQUEST, Json(json!({ "error": message }))).into_response()
-    };
     let Query(query) = match query {
         Ok(query) => query,
-        Err(error) => return bad(error.body_text()),
+        Err(error) => return bad_request(&error.body_text()),
     };
     match query.limit.unwrap_or(LISTED_DEFAULT) {
         limit @ 1..=REMEMBERED_EVENTS_MAX => {
             Json(json!({ "events": events.recent(limit) })).into_response()
         }
-        limit => bad(format!("limit is {limit}; 1 to {REMEMBERED_EVENTS_MAX} are allowed")),
+        limit => {
+            bad_request(&format!("limit is {limit}; 1 to {REMEMBERED_EVENTS_MAX} are allowed"))
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Source {
     pub secrets: Vec<Secret>,
     /// The plugin that says what its events make wrong.
     pub plugin: Option<String>,
+    /// How long after an event what it made wrong is made wrong again; 0: never.
+    pub hold_ms: u64,
 }
 
 /// All senders by name.
@@ -37,7 +39,8 @@ impl Sources {
                 }
             }
             let name = source.name.clone();
-            sources.insert(name.clone(), Source { name, secrets, plugin: source.plugin.clone() });
+            let (plugin, hold_ms) = (source.plugin.clone(), source.hold_ms);
+            sources.insert(name.clone(), Source { name, secrets, plugin, hold_ms });
         }
         if mistakes.is_empty() { Ok(Self(sources)) } else { Err(ConfigErrors(mistakes)) }
     }

@@ -1,0 +1,91 @@
+//! Sources with `hold_ms`: an event is applied again, for origins that read from lagging replicas.
+
+use serde_json::json;
+use wasmcached_tests::origin::{Gate, Response};
+use wasmcached_tests::wait::eventually;
+use wasmcached_tests::{Origin, Server, Webhook, http, settings};
+
+const PATH: &str = "/treks/annapurna/";
+
+/// Longer than any test takes.
+const NEVER_MS: u64 = 600_000;
+
+fn settings_with_hold(origin: &Origin, hold_ms: u64) -> String {
+    format!("{}hold_ms = {hold_ms}\n", settings::trekking(&origin.url()))
+}
+
+fn plain_origin() -> Origin {
+    Origin::start(|_| Response::cacheable("page"))
+}
+
+fn is_applied_again(server: &Server) -> bool {
+    http::get(&server.api("/metrics")).text().contains("events_held_applied_total 1\n")
+}
+
+#[test]
+fn held_event_is_applied_again_and_refuses_the_fill_that_began_before_that() {
+    let gate = Gate::closed();
+    let origin = {
+        let gate = gate.clone();
+        Origin::start(move |request| {
+            if request.target == PATH {
+                gate.pass();
+            }
+            Response::cacheable("of a lagging replica")
+        })
+    };
+    let server = Server::start(&settings_with_hold(&origin, 2_000));
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    // The list of all treks is stored after the event, and before its second time.
+    http::get(&server.page("/"));
+    assert!(http::get(&server.page("/")).is_hit());
+    std::thread::scope(|scope| {
+        let fill = scope.spawn(|| http::get(&server.page(PATH)));
+        gate.wait_until_reached_by(1);
+        eventually("the event is applied again", || is_applied_again(&server));
+        gate.open();
+        assert_eq!(fill.join().unwrap().status, 200);
+    });
+    assert!(!http::get(&server.page(PATH)).is_hit());
+    assert!(!http::get(&server.page("/")).is_hit());
+    let explained = http::get(&server.api(&format!("/v1/explain?url={}", server.page("/")))).json();
+    assert_eq!(explained["invalidated_by"]["source"], "trekking", "{explained}");
+    let events = http::get(&server.api("/v1/events")).json();
+    assert_eq!(events["events"][0]["hold_ms"], 2_000);
+}
+
+#[test]
+fn held_event_is_applied_before_an_orderly_end() {
+    let origin = plain_origin();
+    let mut server = Server::start(&settings::with_tier(&settings_with_hold(&origin, NEVER_MS)));
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    for path in [PATH, "/queue/"] {
+        http::get(&server.page(path));
+    }
+    server.restart();
+    assert!(!http::get(&server.page(PATH)).is_hit());
+    assert!(http::get(&server.page("/queue/")).is_hit());
+}
+
+#[test]
+fn held_event_is_applied_again_also_after_a_kill() {
+    let origin = plain_origin();
+    let mut server = Server::start(&settings::with_tier(&settings_with_hold(&origin, 3_000)));
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    http::get(&server.page(PATH));
+    let queued = || http::get(&server.api("/v1/stats")).json()["tier"]["queued"].clone();
+    eventually("the page is in the database", || queued() == json!(0));
+    server.kill();
+    server.start_again();
+    eventually("the event is applied again", || is_applied_again(&server));
+    assert!(!http::get(&server.page(PATH)).is_hit());
+}
+
+#[test]
+fn hold_beyond_its_limit_is_refused_at_start() {
+    let settings = settings_with_hold(&plain_origin(), 600_001);
+    let output = wasmcached_tests::server::serve_to_its_end(&settings, &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "sources[0].hold_ms: is 600001; 0 to 600000 are allowed";
+    assert!(!output.status.success() && said.contains(expected), "{said}");
+}
