@@ -14,6 +14,7 @@
 //! # Not here
 //! TLS; the API. Plugins are behind [`PagePolicy`].
 
+mod announce;
 mod body;
 mod cache_status;
 mod conditional;
@@ -28,6 +29,7 @@ mod growing;
 mod http1;
 mod http2;
 mod interim;
+mod keep;
 mod key;
 mod metrics;
 mod negotiation;
@@ -70,7 +72,7 @@ use origins::{OriginBody, OriginError, Origins, Question};
 use request::{Ask, Sites};
 use uncacheable::Uncacheable;
 
-pub use forward::Scheme;
+pub use announce::Scheme;
 pub use key::AddressError;
 pub use metrics::Metrics;
 pub use policy_hook::PagePolicy;
@@ -174,8 +176,8 @@ impl Pages {
 
     /// Writes into a request what the origin is told about its client.
     fn announce(&self, ask: &Ask, headers: &mut HeaderMap) {
-        forward::set_host(headers, &ask.address);
-        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy);
+        announce::set_host(headers, &ask.address);
+        announce::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy);
     }
 
     async fn ask_origin(
