@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::{self, Body};
+use super::cache_status::Forward;
 use super::freshness::Timing;
 use super::growing::{self, Growing, Writer};
 use super::offer::{Arriving, Offer};
@@ -43,6 +44,8 @@ pub(super) struct Fill {
     pub(super) lease: Option<Lease<Offer>>,
     /// What memory has and the origin is asked about.
     pub(super) base: Option<Handle>,
+    /// What memory lacked.
+    pub(super) missed: Forward,
 }
 
 /// The head of an answer, ready for clients.
@@ -131,7 +134,7 @@ impl Fill {
                 let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
                 let body = body::passing(incoming, idle_timeout_ms);
                 let Head { status, headers, .. } = head;
-                let reason = Some(reason);
+                let reason = (Some(self.missed), Some(reason));
                 let now_ms = head.timing.received_ms;
                 let answer = respond::from_origin(&self.ask, status, headers, body, reason, now_ms);
                 let _ = reply.send(answer);
@@ -141,8 +144,9 @@ impl Fill {
         let (writer, growing) = growing::growing(framing.bytes());
         let body = growing.reader().map_or(Body::Empty, Body::Fill);
         let (status, headers) = (head.status, head.headers.clone());
+        let missed = (Some(self.missed), None);
         let answer =
-            respond::from_origin(&self.ask, status, headers, body, None, timing.received_ms);
+            respond::from_origin(&self.ask, status, headers, body, missed, timing.received_ms);
         // A client that is gone, or was answered 304, has dropped the reading end by now.
         let _ = reply.send(answer);
         let plan = match self.settle(terms, view).await {

@@ -29,6 +29,7 @@ mod growing;
 mod http1;
 mod http2;
 mod interim;
+mod items;
 mod keep;
 mod key;
 mod metrics;
@@ -61,6 +62,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use http::{HeaderMap, HeaderName, Method, Response};
 use tokio::sync::Semaphore;
 
@@ -96,13 +98,19 @@ struct Shared {
     sites: Sites,
     origins: Arc<Origins>,
     metrics: Metrics,
-    /// Fills under way.
+    /// Fills under way, by key.
     fills: Flights<Offer>,
+    /// Those of pages known to vary, by key and variant.
+    variant_fills: Flights<Offer>,
+    /// Makes what tells variants apart nothing that a visitor can foresee.
+    variant_seed: RandomState,
     uncacheable: Uncacheable,
     /// Bounds the refreshes that run at a time.
     refreshes: Arc<Semaphore>,
     /// Bounds the tunnels.
     tunnels: Arc<Semaphore>,
+    /// Whether no site has something that comes before its pages.
+    is_pages_only: bool,
 }
 
 impl Pages {
@@ -125,6 +133,7 @@ impl Pages {
                 tasks.spawn_until_stop(origins::check_forever(Arc::clone(&origins), at, check));
             }
         }
+        let is_pages_only = sites.iter().all(|site| site.items.is_none());
         let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
         let shared = Shared {
@@ -135,9 +144,12 @@ impl Pages {
             origins,
             metrics,
             fills: Flights::default(),
+            variant_fills: Flights::default(),
+            variant_seed: RandomState::default(),
             uncacheable: Uncacheable::default(),
             refreshes,
             tunnels,
+            is_pages_only,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
