@@ -7,7 +7,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Config, ConfigError};
 use crate::limits::API_CONNECTIONS_MAX;
-use crate::pages;
 
 /// Beside connections: standard streams, listeners, polling, the tier's files, connections that are
 /// being refused.
@@ -20,7 +19,7 @@ fn required(config: &Config) -> u64 {
 
 /// With pages, and a connection to the origin for each of them.
 fn wanted(config: &Config) -> u64 {
-    let pages = config.pages.as_ref().map_or(0, |_| 2 * pages::Settings::default().connections_max);
+    let pages = config.pages.as_ref().map_or(0, |pages| 2 * pages.limits.connections_max);
     required(config) + pages as u64
 }
 

@@ -94,7 +94,8 @@ pub(super) struct Listeners {
     /// TCP in the order of the configuration, then the unix socket.
     pub(super) memcached: Vec<Listener>,
     pub(super) api: Listener,
-    pub(super) pages: Option<Listener>,
+    /// TCP in the order of the configuration, then the unix socket; none without a site.
+    pub(super) pages: Vec<Listener>,
 }
 
 impl Listeners {
@@ -112,10 +113,15 @@ impl Listeners {
             memcached.push(Listener::unix(unix.path.clone(), unix.access.clone()).await?);
         }
         let api = Listener::tcp(config.api.listen).await?.with_tls(tls.api.clone());
-        let pages = match &config.pages {
-            Some(pages) => Some(Listener::tcp(pages.listen).await?.with_tls(tls.pages.clone())),
-            None => None,
-        };
+        let mut pages = Vec::new();
+        if let Some(config) = &config.pages {
+            for address in &config.listen {
+                pages.push(Listener::tcp(*address).await?.with_tls(tls.pages.clone()));
+            }
+            if let Some(unix) = &config.unix {
+                pages.push(Listener::unix(unix.path.clone(), unix.access.clone()).await?);
+            }
+        }
         Ok(Self { memcached, api, pages })
     }
 

@@ -120,8 +120,8 @@ impl App {
             doors.spawn(memcached::serve(listener, memcached.clone()));
         }
         doors.spawn(api_server::serve(listeners.api, router, doors.clone().off_lanes()));
-        if let (Some(listener), Some(pages)) = (listeners.pages, pages) {
-            doors.spawn(pages::serve(listener, pages));
+        for (listener, pages) in listeners.pages.into_iter().zip(pages.iter().cycle()) {
+            doors.spawn(pages::serve(listener, pages.clone()));
         }
         background.spawn_until_stop(reload.run_forever());
         let swept = cache.clone();
@@ -228,6 +228,7 @@ fn page_cache(
         check: site.check.clone(),
         policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
         rules: site.rules.clone(),
+        items: site.items.clone(),
     });
     let settings = listener.limits.clone();
     let scheme = match listener.tls {

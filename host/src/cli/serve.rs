@@ -144,7 +144,11 @@ impl ServeArgs {
                 },
                 insecure: None,
             },
-            pages: RawPages { listen: self.pages, origin: self.origin, ..RawPages::default() },
+            pages: RawPages {
+                listen: self.pages.map(|one| vec![one]),
+                origin: self.origin,
+                ..RawPages::default()
+            },
             api: RawApi { listen: self.api, ..RawApi::default() },
             plugins: raw_plugins(self.plugin),
             ..RawConfig::default()

@@ -8,10 +8,14 @@
 //! Whether another process has an address: binding tells.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use super::check::Mistakes;
+use super::checked::UnixListen;
 use super::raw::RawTls;
-use crate::net::TlsFiles;
+use crate::net::{Owner, TlsFiles, UnixAccess};
+
+const MODE_MAX: u32 = 0o777;
 
 /// What keeps strangers from using a listener that is not loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,38 @@ pub(super) fn tls(m: &mut Mistakes, section: &str, raw: RawTls) -> Option<TlsFil
             None
         }
     }
+}
+
+/// Checks `{section}.unix`, with its mode and its owner.
+pub(super) fn unix(
+    m: &mut Mistakes,
+    section: &str,
+    path: Option<PathBuf>,
+    mode: Option<String>,
+    owner: Option<String>,
+) -> Option<UnixListen> {
+    let mut access = UnixAccess::default();
+    for (key, is_given) in [("unix_mode", mode.is_some()), ("unix_owner", owner.is_some())] {
+        if is_given && path.is_none() {
+            m.add(format!("{section}.{key}"), format!("needs a socket: `{section}.unix`"));
+        }
+    }
+    if let Some(text) = mode {
+        match u32::from_str_radix(&text, 8) {
+            Ok(mode) if mode <= MODE_MAX => access.mode = mode,
+            _ => m.add(
+                format!("{section}.unix_mode"),
+                format!("`{text}` is not an octal mode; 0 to 0777 are allowed"),
+            ),
+        }
+    }
+    if let Some(text) = owner {
+        match Owner::parse(&text) {
+            Ok(owner) => access.owner = Some(owner),
+            Err(error) => m.add(format!("{section}.unix_owner"), error),
+        }
+    }
+    path.map(|path| UnixListen { path, access })
 }
 
 /// Reports every listener that wants what one before it has.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::addresses::{Guard, check_distinct, listen, tls};
 use super::checked::{
-    Api, Config, ConfigError, Pages, PluginFile, PluginSettings, SecretText, Source, Verify,
+    Api, Config, ConfigError, PluginFile, PluginSettings, SecretText, Source, Verify,
 };
 use super::memcached::check_memcached;
-use super::page_limits::PageLimits;
+use super::pages::check_pages;
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
 use super::units::parse_size;
@@ -37,7 +37,7 @@ impl RawConfig {
     /// Checks everything and returns every mistake beside what was understood, so that others can
     /// add what they find wrong with that. Where there is a mistake, the configuration is not to
     /// be used: defaults stand for the values that are wrong.
-    pub fn check(self) -> (Config, Vec<ConfigError>) {
+    pub fn check(mut self) -> (Config, Vec<ConfigError>) {
         let mut mistakes = Mistakes::default();
         let m = &mut mistakes;
         let memory_bytes =
@@ -58,28 +58,20 @@ impl RawConfig {
             self.plugins.into_iter().map(|(name, plugin)| check_plugin(m, name, plugin)).collect();
         let names: BTreeSet<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         let has_site = !self.sites.is_empty() || self.pages.origin.is_some();
-        let sites = check_sites(m, self.sites, self.pages.origin, &names);
+        let origin = self.pages.origin.take();
+        let sites = check_sites(m, self.sites, origin, &names);
         let sources = check_sources(m, self.sources, &names);
-        let pages_listen = self.pages.listen;
-        if !has_site && pages_listen.is_some() {
-            m.add("pages.listen", "needs an origin: `pages.origin` or a `[[sites]]` entry");
-        }
+        let pages = check_pages(m, self.pages, has_site);
         let memcached = check_memcached(m, self.memcached);
         let api = {
             let tls = tls(m, "api", self.api.tls);
             let guard = Guard::of(self.api.insecure, tls.as_ref());
             Api { listen: listen(m, "api", self.api.listen.as_deref(), 8081, guard), tls }
         };
-        let pages_tls = tls(m, "pages", self.pages.tls);
-        let limits = PageLimits::check(m, self.pages.limits);
-        let pages = has_site.then(|| {
-            let guard = Guard::of(self.pages.insecure, pages_tls.as_ref());
-            let listen = listen(m, "pages", pages_listen.as_deref(), 8080, guard);
-            Pages { listen, tls: pages_tls, limits }
-        });
         let of_memcached = memcached.listen.iter().map(|one| ("memcached", one.address));
         let mut listeners: Vec<_> = of_memcached.chain([("api", api.listen)]).collect();
-        listeners.extend(pages.iter().map(|pages| ("pages", pages.listen)));
+        let of_pages = pages.iter().flat_map(|pages| &pages.listen);
+        listeners.extend(of_pages.map(|address| ("pages", *address)));
         check_distinct(m, &listeners);
         let config = Config {
             memory_bytes,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::items::SiteItems;
 use super::page_limits::{OriginCheck, PageLimits};
 use super::rules::Rules;
 use crate::net::{TlsFiles, UnixAccess};
@@ -26,7 +27,7 @@ pub struct Config {
     pub database: Option<SecretText>,
     /// The memcached listeners.
     pub memcached: Memcached,
-    /// The page cache's listener, where there is a site.
+    /// The page cache's listeners, where there is a site.
     pub pages: Option<Pages>,
     /// The API and webhook listener.
     pub api: Api,
@@ -105,14 +106,16 @@ pub struct UnixListen {
     pub access: UnixAccess,
 }
 
-/// The page cache's listener.
+/// The page cache's listeners; there is at least one.
 #[derive(Debug, Clone)]
 pub struct Pages {
-    /// Address and port.
-    pub listen: SocketAddr,
+    /// Addresses and ports.
+    pub listen: Vec<SocketAddr>,
+    /// On a unix socket.
+    pub unix: Option<UnixListen>,
     /// Limits and time-outs.
     pub limits: PageLimits,
-    /// TLS, where there is a certificate.
+    /// TLS of those on TCP, where there is a certificate.
     pub tls: Option<TlsFiles>,
 }
 
@@ -142,6 +145,8 @@ pub struct Site {
     pub plugin: Option<String>,
     /// What HTTP leaves to the operator.
     pub rules: Rules,
+    /// Items that are served as pages, where they are.
+    pub items: Option<SiteItems>,
 }
 
 /// How events of a source are verified.

@@ -7,20 +7,18 @@
 //! # Not here
 //! The walls behind these limits (key, line and reply lengths): `crate::limits`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::addresses::{Guard, listen, tls};
+use super::addresses::{Guard, listen, tls, unix};
 use super::check::{Mistakes, count};
-use super::checked::{Memcached, MemcachedListen, Transport, UnixListen};
+use super::checked::{Memcached, MemcachedListen, Transport};
 use super::raw::RawMemcached;
 use super::units::parse_duration;
-use crate::net::{Owner, TlsFiles, UnixAccess};
+use crate::net::TlsFiles;
 
 const PORT_DEFAULT: u16 = 11211;
 const CONNECTIONS_DEFAULT: u32 = 1024;
 const CONNECTIONS_MAX: u32 = 100_000;
-const MODE_MAX: u32 = 0o777;
 
 /// Before an address that has no TLS although there is a certificate.
 const NO_TLS: &str = "notls:";
@@ -56,7 +54,7 @@ pub(super) fn check_memcached(m: &mut Mistakes, raw: RawMemcached) -> Memcached 
             texts.map(|text| check_listen(m, text, tls.as_ref(), guard_of)).collect()
         }
     };
-    let unix = check_unix(m, raw.unix, raw.unix_mode, raw.unix_owner);
+    let unix = unix(m, "memcached", raw.unix, raw.unix_mode, raw.unix_owner);
     if listen.is_empty() && unix.is_none() {
         m.add("memcached.listen", "is empty, and there is no `memcached.unix` to listen on");
     }
@@ -90,40 +88,10 @@ fn check_listen(
     MemcachedListen { address, transport }
 }
 
-fn check_unix(
-    m: &mut Mistakes,
-    path: Option<PathBuf>,
-    mode: Option<String>,
-    owner: Option<String>,
-) -> Option<UnixListen> {
-    let mut access = UnixAccess::default();
-    for (key, is_given) in [("unix_mode", mode.is_some()), ("unix_owner", owner.is_some())] {
-        if is_given && path.is_none() {
-            m.add(format!("memcached.{key}"), "needs a socket: `memcached.unix`");
-        }
-    }
-    if let Some(text) = mode {
-        match u32::from_str_radix(&text, 8) {
-            Ok(mode) if mode <= MODE_MAX => access.mode = mode,
-            _ => m.add(
-                "memcached.unix_mode",
-                format!("`{text}` is not an octal mode; 0 to 0777 are allowed"),
-            ),
-        }
-    }
-    if let Some(text) = owner {
-        match Owner::parse(&text) {
-            Ok(owner) => access.owner = Some(owner),
-            Err(error) => m.add("memcached.unix_owner", error),
-        }
-    }
-    path.map(|path| UnixListen { path, access })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Config, ConfigErrors, RawConfig};
-    use super::*;
+    use crate::net::Owner;
 
     fn check(text: &str) -> (Config, String) {
         let (config, mistakes) = toml::from_str::<RawConfig>(text).unwrap().check();

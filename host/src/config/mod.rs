@@ -12,8 +12,10 @@
 mod addresses;
 mod check;
 mod checked;
+mod items;
 mod memcached;
 mod page_limits;
+mod pages;
 mod raw;
 mod rules;
 mod sites;
@@ -23,6 +25,7 @@ pub use checked::{
     Api, Config, ConfigError, ConfigErrors, Memcached, MemcachedListen, Pages, Permission,
     PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify,
 };
+pub use items::{KeyPart, RawSiteItems, SiteItems};
 pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,

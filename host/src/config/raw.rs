@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::items::RawSiteItems;
 use super::page_limits::{RawOriginCheck, RawPageLimits};
 use super::rules::RawRules;
 
@@ -87,8 +88,15 @@ pub struct RawTls {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPages {
-    /// Address and port.
-    pub listen: Option<String>,
+    /// Addresses and ports, one or a list.
+    #[serde(deserialize_with = "one_or_many")]
+    pub listen: Option<Vec<String>>,
+    /// Path of a unix socket, beside the TCP listeners.
+    pub unix: Option<PathBuf>,
+    /// Its mode: `0700`.
+    pub unix_mode: Option<String>,
+    /// Its owner: `user:group`.
+    pub unix_owner: Option<String>,
     /// Origin of the site for any host; several sites go into `[[sites]]`.
     pub origin: Option<String>,
     /// Allow an address that is not loopback: pages are meant for the public.
@@ -129,6 +137,8 @@ pub struct RawSite {
     pub plugin: Option<String>,
     /// What HTTP leaves to the operator.
     pub cache: RawRules,
+    /// Items that are served as pages.
+    pub items: RawSiteItems,
 }
 
 /// `[[sources]]`.
@@ -286,6 +296,9 @@ impl RawConfig {
             memcached: self.memcached.overlaid_with(over.memcached),
             pages: RawPages {
                 listen: over.pages.listen.or(self.pages.listen),
+                unix: over.pages.unix.or(self.pages.unix),
+                unix_mode: over.pages.unix_mode.or(self.pages.unix_mode),
+                unix_owner: over.pages.unix_owner.or(self.pages.unix_owner),
                 origin: over.pages.origin.or(self.pages.origin),
                 insecure: over.pages.insecure.or(self.pages.insecure),
                 // Of the file alone.

@@ -14,6 +14,7 @@ use http::Uri;
 
 use super::check::{Mistakes, known_plugin};
 use super::checked::Site;
+use super::items::SiteItems;
 use super::page_limits::OriginCheck;
 use super::raw::RawSite;
 use super::rules::Rules;
@@ -55,6 +56,7 @@ pub(super) fn check_sites(
             .filter_map(|(n, text)| check_origin(m, &format!("{key}.further_origins[{n}]"), text))
             .collect();
         let check = OriginCheck::check(m, &format!("{key}.check"), site.check);
+        let items = SiteItems::check(m, &format!("{key}.items"), site.items);
         let plugin = site.plugin;
         sites.extend(origin.map(|origin| Site {
             name,
@@ -64,6 +66,7 @@ pub(super) fn check_sites(
             check,
             plugin,
             rules,
+            items,
         }));
     }
     match origin_of_any {
@@ -80,6 +83,7 @@ pub(super) fn check_sites(
                 check: None,
                 plugin: None,
                 rules: Rules::default(),
+                items: None,
             }));
         }
         None => {}

@@ -30,7 +30,7 @@ fn without_anything_there_are_defaults() {
 #[test]
 fn an_origin_brings_the_page_listener() {
     let config = right(parse("[pages]\norigin = 'http://127.0.0.1:8000'"));
-    assert_eq!(config.pages.unwrap().listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.pages.unwrap().listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.sites.len(), 1);
 }
 

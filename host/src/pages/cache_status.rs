@@ -45,13 +45,17 @@ pub(crate) enum Way {
 }
 
 /// Why a request went to the origin (§2.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Forward {
     /// The cache was to be left alone.
     Bypass,
     /// The method is not one that is answered from memory.
     Method,
-    /// Nothing is stored for it.
+    /// No page of its URL is stored.
+    UriMiss,
+    /// Pages of its URL are stored, but none for such a request.
+    VaryMiss,
+    /// Nothing is stored for it, and it is not known which of the two it is.
     Miss,
     /// The request says something that memory can't answer.
     Request,
@@ -76,6 +80,8 @@ impl Forward {
         match self {
             Self::Bypass => "bypass",
             Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
@@ -181,7 +187,8 @@ mod tests {
     fn a_forwarded_answer_says_why_and_what_became_of_it() {
         let status = StatusCode::NOT_MODIFIED;
         let rows = [
-            (Forward::Miss, None, Fate::Stored, "fwd=miss; stored"),
+            (Forward::UriMiss, None, Fate::Stored, "fwd=uri-miss; stored"),
+            (Forward::VaryMiss, None, Fate::Collapsed, "fwd=vary-miss; collapsed"),
             (Forward::Stale, Some(status), Fate::Passed, "fwd=stale; fwd-status=304"),
             (Forward::Method, None, Fate::Passed, "fwd=method"),
             (Forward::Request, None, Fate::Passed, "fwd=request"),

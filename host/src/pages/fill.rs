@@ -7,32 +7,31 @@
 //! - A page is stored before its last byte is handed on: who has read it will find it.
 //!
 //! # Not here
-//! What a 304 does: `revalidate`.
+//! What of it is stored: `keep`. What a 304 does: `revalidate`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::{self, Body};
+use super::cache_status::Forward;
 use super::freshness::Timing;
 use super::growing::{self, Growing, Writer};
 use super::offer::{Arriving, Offer};
 use super::origins::OriginBody;
 use super::outcome::Reason;
-use super::purge::KeyUnknown;
 use super::request::Ask;
 use super::respond::{self, Answer};
 use super::reuse::Failure;
-use super::storable::{self, Framing, Plan, Terms};
-use super::{conditional, forward, http1, policy_hook, tags, vary};
-use crate::cache::{Claim, Handle, Landing, Lease, Refusal};
+use super::storable::{Framing, Plan};
+use super::{conditional, forward, policy_hook, tags, vary};
+use crate::cache::{Claim, Handle, Landing, Lease};
 use crate::limits::FILL_MS_MAX;
-use crate::model::{Content, Key, Kind, PageHead, Tag};
+use crate::model::Key;
 
 /// The work of one miss.
 pub(super) struct Fill {
@@ -45,14 +44,16 @@ pub(super) struct Fill {
     pub(super) lease: Option<Lease<Offer>>,
     /// What memory has and the origin is asked about.
     pub(super) base: Option<Handle>,
+    /// What memory lacked.
+    pub(super) missed: Forward,
 }
 
 /// The head of an answer, ready for clients.
-struct Head {
-    status: StatusCode,
-    headers: HeaderMap,
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     framing: Framing,
-    timing: Timing,
+    pub(super) timing: Timing,
 }
 
 impl Fill {
@@ -133,7 +134,7 @@ impl Fill {
                 let idle_timeout_ms = self.pages.shared.settings.body_idle_timeout_ms;
                 let body = body::passing(incoming, idle_timeout_ms);
                 let Head { status, headers, .. } = head;
-                let reason = Some(reason);
+                let reason = (Some(self.missed), Some(reason));
                 let now_ms = head.timing.received_ms;
                 let answer = respond::from_origin(&self.ask, status, headers, body, reason, now_ms);
                 let _ = reply.send(answer);
@@ -143,8 +144,9 @@ impl Fill {
         let (writer, growing) = growing::growing(framing.bytes());
         let body = growing.reader().map_or(Body::Empty, Body::Fill);
         let (status, headers) = (head.status, head.headers.clone());
+        let missed = (Some(self.missed), None);
         let answer =
-            respond::from_origin(&self.ask, status, headers, body, None, timing.received_ms);
+            respond::from_origin(&self.ask, status, headers, body, missed, timing.received_ms);
         // A client that is gone, or was answered 304, has dropped the reading end by now.
         let _ = reply.send(answer);
         let plan = match self.settle(terms, view).await {
@@ -188,48 +190,6 @@ impl Fill {
     fn remember(&self, status: StatusCode, reason: Reason) {
         let now_ms = self.pages.now_ms();
         self.pages.shared.uncacheable.note(&self.key, status, reason, now_ms);
-    }
-
-    /// What HTTP says about storing an answer, as far as its head tells.
-    fn terms(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        framing: Framing,
-        timing: Timing,
-    ) -> Result<Terms, Reason> {
-        let limit = self.pages.shared.cache.config().item_bytes_max as u64;
-        let rules = &self.ask.site.rules;
-        let terms = storable::judge(&self.ask.headers, status, headers, timing, rules)?;
-        match framing {
-            Framing::Close if !rules.stores_close_delimited => Err(Reason::CloseDelimited),
-            Framing::Length(bytes) if bytes > limit => Err(Reason::TooLarge),
-            // Without a policy it can be said now, and who waits need not wait for the body.
-            _ if self.ask.site.policy.is_none() => terms.clone().settle(None).map(|_| terms),
-            _ => Ok(terms),
-        }
-    }
-
-    /// What the policy makes of the terms.
-    pub(super) async fn settle(
-        &self,
-        terms: Terms,
-        view: Option<crate::model::ResponseView>,
-    ) -> Result<Plan, Reason> {
-        let decision = match (&self.ask.site.policy, &self.ask.view, view) {
-            (Some(policy), Some(request), Some(response)) => {
-                match policy.on_store(&self.key, request, &response).await {
-                    Ok(decision) => decision,
-                    Err(error) => {
-                        let site = &self.ask.site.name;
-                        tracing::warn!(%site, policy = policy.name(), %error, "on store");
-                        return Err(Reason::PolicyStoreFailed);
-                    }
-                }
-            }
-            _ => None,
-        };
-        terms.settle(decision)
     }
 
     /// Makes a head what clients get of it.
@@ -287,65 +247,6 @@ impl Fill {
             self.store(&head, &plan, writer.whole_with(&[]));
         }
         writer.end();
-    }
-
-    /// The head as it is stored, but for the length of its body.
-    fn stored_head(&self, head: &Head, plan: &Plan) -> Result<PageHead, Reason> {
-        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
-        let received_ms = head.timing.received_ms;
-        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
-        let url = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed)?;
-        Ok(plan.head(&url, head.status, &head.headers, received_ms, plugin))
-    }
-
-    /// Stores a whole answer and releases those who wait for it.
-    fn store(&mut self, head: &Head, plan: &Plan, body: Bytes) {
-        let kept = self.stored_head(head, plan).and_then(|stored| self.keep(stored, plan, body));
-        match kept {
-            Ok(_) => {
-                self.pages.shared.uncacheable.forget(&self.key);
-                self.land(Landing::Stored);
-            }
-            Err(reason) => {
-                self.pages.shared.metrics.note_not_stored(reason);
-                // An invalidation came between: the next one fills anew. The rest wait in vain.
-                self.land(match reason {
-                    Reason::Fenced => Landing::Abandoned,
-                    Reason::Older => Landing::Stored,
-                    _ => Landing::NotStored,
-                });
-            }
-        }
-    }
-
-    pub(super) fn keep(
-        &self,
-        mut head: PageHead,
-        plan: &Plan,
-        body: Bytes,
-    ) -> Result<Handle, Reason> {
-        storable::set_length(&mut head, body.len());
-        head.block = http1::block(head.status, &head.headers).into();
-        let expires = storable::expiry(&head);
-        let tags = self.tags(plan, &head.headers)?;
-        let content = Content { body, kind: Kind::Page(Arc::new(head)), expires, tags };
-        self.pages.shared.cache.store_page(&self.key, self.claim, content).map_err(|refusal| {
-            match refusal {
-                Refusal::Fenced => Reason::Fenced,
-                Refusal::Older => Reason::Older,
-                Refusal::TooLarge { .. } => Reason::TooLarge,
-                Refusal::TooManyTags { .. } => Reason::TooManyTags,
-                Refusal::Full | Refusal::FenceFull(_) => Reason::Full,
-            }
-        })
-    }
-
-    /// All tags that a page is kept with.
-    fn tags(&self, plan: &Plan, headers: &HeaderMap) -> Result<Vec<Tag>, Reason> {
-        let mut tags = plan.tags.clone();
-        let site = self.pages.shared.sites.scope(&self.ask.site);
-        tags::add_scoped(&mut tags, headers, site)?;
-        Ok(tags)
     }
 
     fn give_up(&mut self, reason: Reason, writer: &Writer) {

@@ -14,6 +14,7 @@
 //! # Not here
 //! TLS; the API. Plugins are behind [`PagePolicy`].
 
+mod announce;
 mod body;
 mod cache_status;
 mod conditional;
@@ -28,6 +29,8 @@ mod growing;
 mod http1;
 mod http2;
 mod interim;
+mod items;
+mod keep;
 mod key;
 mod metrics;
 mod negotiation;
@@ -59,6 +62,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use http::{HeaderMap, HeaderName, Method, Response};
 use tokio::sync::Semaphore;
 
@@ -70,7 +74,7 @@ use origins::{OriginBody, OriginError, Origins, Question};
 use request::{Ask, Sites};
 use uncacheable::Uncacheable;
 
-pub use forward::Scheme;
+pub use announce::Scheme;
 pub use key::AddressError;
 pub use metrics::Metrics;
 pub use policy_hook::PagePolicy;
@@ -94,13 +98,19 @@ struct Shared {
     sites: Sites,
     origins: Arc<Origins>,
     metrics: Metrics,
-    /// Fills under way.
+    /// Fills under way, by key.
     fills: Flights<Offer>,
+    /// Those of pages known to vary, by key and variant.
+    variant_fills: Flights<Offer>,
+    /// Makes what tells variants apart nothing that a visitor can foresee.
+    variant_seed: RandomState,
     uncacheable: Uncacheable,
     /// Bounds the refreshes that run at a time.
     refreshes: Arc<Semaphore>,
     /// Bounds the tunnels.
     tunnels: Arc<Semaphore>,
+    /// Whether no site has something that comes before its pages.
+    is_pages_only: bool,
 }
 
 impl Pages {
@@ -123,6 +133,7 @@ impl Pages {
                 tasks.spawn_until_stop(origins::check_forever(Arc::clone(&origins), at, check));
             }
         }
+        let is_pages_only = sites.iter().all(|site| site.items.is_none());
         let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
         let shared = Shared {
@@ -133,9 +144,12 @@ impl Pages {
             origins,
             metrics,
             fills: Flights::default(),
+            variant_fills: Flights::default(),
+            variant_seed: RandomState::default(),
             uncacheable: Uncacheable::default(),
             refreshes,
             tunnels,
+            is_pages_only,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -174,8 +188,8 @@ impl Pages {
 
     /// Writes into a request what the origin is told about its client.
     fn announce(&self, ask: &Ask, headers: &mut HeaderMap) {
-        forward::set_host(headers, &ask.address);
-        forward::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy);
+        announce::set_host(headers, &ask.address);
+        announce::announce(headers, ask.client, &ask.address, &self.shared.sites.proxy);
     }
 
     async fn ask_origin(

@@ -14,6 +14,7 @@ use http::header::CACHE_CONTROL;
 
 use super::Pages;
 use super::body::Body;
+use super::cache_status::Forward;
 use super::growing::Growing;
 use super::outcome::Reason;
 use super::request::Ask;
@@ -44,13 +45,15 @@ pub(crate) enum Taken {
     Answer(Box<Answer>),
     /// Older than what was invalidated before he came, or since.
     OutOfDate,
+    /// A variant of it for other requests.
+    OtherVariant,
     /// Not what he asked for, or not from its beginning.
     Other,
 }
 
 impl Pages {
     /// Answers a request with a page that is still arriving, if it may.
-    pub(super) fn take(&self, ask: &Ask, arriving: &Arriving) -> Taken {
+    pub(super) fn take(&self, ask: &Ask, arriving: &Arriving, missed: Forward) -> Taken {
         if !self.shared.cache.admits(&arriving.pending) {
             return Taken::OutOfDate;
         }
@@ -58,14 +61,15 @@ impl Pages {
         if rules.honours_clients && ask.headers.contains_key(CACHE_CONTROL) {
             return Taken::Other;
         }
-        if !self.shared.sites.owns(&ask.site, head)
-            || !vary::selects(&head.vary, &ask.headers, rules)
-        {
+        if !self.shared.sites.owns(&ask.site, head) {
             return Taken::Other;
+        }
+        if !vary::selects(&head.vary, &ask.headers, rules) {
+            return Taken::OtherVariant;
         }
         let Some(reader) = arriving.body.reader() else { return Taken::Other };
         let body = Body::Fill(reader);
-        let answer = respond::arriving(ask, head, body, self.now_ms());
+        let answer = respond::arriving(ask, head, body, missed, self.now_ms());
         Taken::Answer(Box::new(answer))
     }
 }

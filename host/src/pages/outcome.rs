@@ -2,17 +2,21 @@
 
 use std::fmt;
 
+use super::cache_status::Forward;
+
 /// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     /// From memory, fresh.
     Hit,
+    /// From memory, an item that the application wrote.
+    Item,
     /// From memory, stale, while it is being refreshed.
     Stale,
     /// From memory, stale, because the origin failed.
     StaleIfError,
-    /// From memory, after waiting for a fill that was under way.
-    Collapsed,
+    /// From memory, after waiting for a fill that was under way, since it was missed.
+    Collapsed(Forward),
     /// From memory, after the origin said that it has not changed.
     Revalidated,
     /// From the origin, by a fill.
@@ -30,9 +34,10 @@ impl Outcome {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::Item => "item",
             Self::Stale => "stale",
             Self::StaleIfError => "stale-if-error",
-            Self::Collapsed => "collapsed",
+            Self::Collapsed(_) => "collapsed",
             Self::Revalidated => "revalidated",
             Self::Miss => "miss",
             Self::Pass => "pass",
@@ -133,6 +138,8 @@ pub(crate) enum Reason {
     MaxForwards,
     /// `only-if-cached`, and it is not.
     OnlyIfCached,
+    /// It is an item that the application wrote.
+    Item,
     /// Served beyond its time while it is refreshed.
     Refreshing,
     /// Served beyond its time because the origin failed.
@@ -199,6 +206,7 @@ impl Reason {
             Self::Loop => "loop",
             Self::MaxForwards => "max-forwards",
             Self::OnlyIfCached => "only-if-cached",
+            Self::Item => "item",
             Self::Refreshing => "stale",
             Self::StaleIfError => "stale-if-error",
             Self::RangeUnsatisfiable => "range-unsatisfiable",

@@ -93,7 +93,7 @@ impl Pages {
             vary::add_names(&mut headers, &self.policy_names(ask));
         }
         let body = body::passing(body, self.shared.settings.body_idle_timeout_ms);
-        respond::from_origin(ask, status, headers, body, Some(reason), now_ms)
+        respond::from_origin(ask, status, headers, body, (None, Some(reason)), now_ms)
     }
 
     /// Hands on the origin's consent to another protocol, and the way to it.
@@ -111,7 +111,7 @@ impl Pages {
         if let Some(protocol) = protocol.as_ref().or(ask.upgrade.as_ref()) {
             forward::set_upgrade(&mut headers, protocol);
         }
-        let (status, reason) = (StatusCode::SWITCHING_PROTOCOLS, Some(Reason::Upgrade));
+        let (status, reason) = (StatusCode::SWITCHING_PROTOCOLS, (None, Some(Reason::Upgrade)));
         let mut answer =
             respond::from_origin(ask, status, headers, Body::Empty, reason, self.now_ms());
         let tunnel = Tunnel { upgraded, _permit: Arc::new(permit) };

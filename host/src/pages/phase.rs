@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::Pages;
 use super::body::Body;
+use super::cache_status::Forward;
 use super::directives::RequestDirectives;
 use super::fill::Fill;
 use super::metrics::Counted;
@@ -28,7 +29,7 @@ use super::respond::{self, Answer, Page};
 use super::reuse::{self, Reuse};
 use super::upload::Upload;
 use super::vary;
-use crate::cache::{Claim, Handle, Landing, Lease, Role, Waiter};
+use crate::cache::{Claim, Flights, Handle, Landing, Lease, Role, Waiter};
 use crate::model::{Key, PageHead};
 
 /// How often a miss joins somebody else's fill before it fetches alone.
@@ -42,8 +43,8 @@ pub(super) enum Found {
     Stale(Handle),
     /// Something to ask the origin about.
     Expired(Handle),
-    /// Nothing.
-    Nothing,
+    /// Nothing, but perhaps a page of this URL for other requests.
+    Nothing(Option<Handle>),
 }
 
 /// Where a request stands. Each phase leads to another; `Done` is the last.
@@ -77,7 +78,11 @@ struct Course<'p> {
     pages: &'p Pages,
     ask: Arc<Ask>,
     key: Key,
+    /// What its fill is shared under, where it is known that pages of this key have variants.
+    variant: Option<Key>,
     joins: usize,
+    /// What memory lacked at the last look.
+    missed: Forward,
 }
 
 impl Pages {
@@ -118,7 +123,10 @@ impl Pages {
 
     async fn route(&self, ask: Arc<Ask>, body: Upload) -> Answer {
         match ask.lookup.clone() {
-            Lookup::Under(key) => Course { pages: self, ask, key, joins: 0 }.run().await,
+            Lookup::Under(key) => {
+                let missed = Forward::UriMiss;
+                Course { pages: self, ask, key, variant: None, joins: 0, missed }.run().await
+            }
             Lookup::Not(reason) => {
                 let body = Some(body).filter(|body| !body.is_end_stream());
                 self.pass(ask, body, reason).await
@@ -132,17 +140,19 @@ impl Pages {
         let selects = |head: &PageHead| {
             sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers, &ask.site.rules)
         };
-        let Some((page, verdict)) = self.shared.cache.find_page(key, selects).await else {
-            return Found::Nothing;
+        let cache = &self.shared.cache;
+        let Some((page, verdict)) = cache.find_page(key, selects).await else {
+            let other = cache.peek_page(key.as_bytes(), |head| sites.owns(&ask.site, head));
+            return Found::Nothing(other.map(|(other, _)| other));
         };
-        let Some(head) = page.page() else { return Found::Nothing };
+        let Some(head) = page.page() else { return Found::Nothing(None) };
         let is_honoured = ask.site.rules.honours_clients;
         let client = is_honoured.then(|| RequestDirectives::of(&ask.headers));
         match reuse::reuse(head, verdict, client.as_ref(), self.now_ms()) {
             Reuse::Fresh => Found::Fresh(page),
             Reuse::Stale => Found::Stale(page),
             Reuse::Validate => Found::Expired(page),
-            Reuse::Nothing => Found::Nothing,
+            Reuse::Nothing => Found::Nothing(None),
         }
     }
 
@@ -192,12 +202,45 @@ impl Course<'_> {
         Phase::Done(Box::new(answer))
     }
 
-    async fn look_up(&self) -> Phase {
-        match self.pages.find(&self.ask, &self.key).await {
+    async fn look_up(&mut self) -> Phase {
+        if let Some(answer) = self.pages.item(&self.ask).await {
+            return self.done(answer);
+        }
+        match self.find().await {
             Found::Fresh(page) => Phase::Hit(page, Outcome::Hit),
             Found::Stale(page) => Phase::HitStale(page),
             Found::Expired(page) => Phase::Missed(Some(page)),
-            Found::Nothing => Phase::Missed(None),
+            Found::Nothing(_) => Phase::Missed(None),
+        }
+    }
+
+    /// Asks memory, and remembers what it lacks and who else may lack the same.
+    async fn find(&mut self) -> Found {
+        let found = self.pages.find(&self.ask, &self.key).await;
+        let (page, missed) = match &found {
+            Found::Fresh(_) => return found,
+            Found::Stale(page) | Found::Expired(page) => (Some(page), Forward::Stale),
+            Found::Nothing(Some(other)) => (Some(other), Forward::VaryMiss),
+            Found::Nothing(None) => (None, Forward::UriMiss),
+        };
+        self.missed = missed;
+        if let Some(head) = page.and_then(|page| page.page()) {
+            self.learn(head);
+        }
+        found
+    }
+
+    /// Shares fills from now on with those who select the same variant, by what a page varies by.
+    fn learn(&mut self, head: &PageHead) {
+        let (rules, seed) = (&self.ask.site.rules, &self.pages.shared.variant_seed);
+        self.variant = vary::variant_of(&self.key, &head.vary, &self.ask.headers, rules, seed);
+    }
+
+    /// Where its fill is shared, and under what.
+    fn flights(&self) -> (&Flights<Offer>, &Key) {
+        match &self.variant {
+            Some(variant) => (&self.pages.shared.variant_fills, variant),
+            None => (&self.pages.shared.fills, &self.key),
         }
     }
 
@@ -206,7 +249,8 @@ impl Course<'_> {
         let pages = self.pages;
         let answer = pages.hit(&self.ask, &page, Outcome::Stale);
         let claim = pages.shared.cache.claim();
-        if let Role::Leader(lease) = pages.shared.fills.join(&self.key) {
+        let (fills, under) = self.flights();
+        if let Role::Leader(lease) = fills.join(under) {
             pages.shared.metrics.refreshes.inc();
             // Nobody waits for the answer.
             let (reply, _) = oneshot::channel();
@@ -242,49 +286,59 @@ impl Course<'_> {
             return Phase::Fetch(None, claim, base);
         }
         self.joins += 1;
-        match self.pages.shared.fills.join(&self.key) {
+        let (fills, under) = self.flights();
+        match fills.join(under) {
             Role::Leader(lease) => Phase::Lead(lease, claim),
             Role::Waiter(waiter) => Phase::Wait(waiter),
         }
     }
 
     /// The fill before this one may have landed between look-up and joining.
-    async fn lead(&self, lease: Lease<Offer>, claim: Claim) -> Phase {
-        let base = match self.pages.find(&self.ask, &self.key).await {
+    async fn lead(&mut self, lease: Lease<Offer>, claim: Claim) -> Phase {
+        let base = match self.find().await {
             Found::Fresh(page) => return Phase::Hit(page, Outcome::Hit),
             Found::Stale(page) | Found::Expired(page) => Some(page),
-            Found::Nothing => None,
+            Found::Nothing(_) => None,
         };
         Phase::Fetch(Some(lease), claim, base)
     }
 
-    async fn wait(&self, mut waiter: Waiter<Offer>) -> Phase {
+    async fn wait(&mut self, mut waiter: Waiter<Offer>) -> Phase {
+        let missed = self.missed;
         let waiting = Counted::on(&self.pages.shared.metrics.waiting);
         let progress = waiter.offered().await;
         let landing = match (progress.offer, progress.landing) {
             (Some(Offer::Failed(status, reason)), _) => {
                 return self.done(self.pages.failed(status, reason));
             }
-            (Some(Offer::Page(arriving)), None) => match self.pages.take(&self.ask, &arriving) {
-                Taken::Answer(answer) => return Phase::Done(answer),
-                Taken::OutOfDate => {
-                    self.pages.shared.fills.retire(&self.key, &waiter);
-                    Landing::Abandoned
+            (Some(Offer::Page(arriving)), None) => {
+                match self.pages.take(&self.ask, &arriving, missed) {
+                    Taken::Answer(answer) => return Phase::Done(answer),
+                    Taken::OutOfDate => {
+                        let (fills, under) = self.flights();
+                        fills.retire(under, &waiter);
+                        Landing::Abandoned
+                    }
+                    Taken::OtherVariant => {
+                        // Its body is nothing to wait for: those of this variant have a fill of theirs.
+                        self.learn(&arriving.head);
+                        return Phase::Join(None);
+                    }
+                    Taken::Other => {
+                        drop(arriving);
+                        waiter.landed().await
+                    }
                 }
-                Taken::Other => {
-                    drop(arriving);
-                    waiter.landed().await
-                }
-            },
+            }
             (_, Some(landing)) => landing,
             (None, None) => Landing::Abandoned,
         };
         drop(waiting);
-        let base = match self.pages.find(&self.ask, &self.key).await {
-            Found::Fresh(page) => return Phase::Hit(page, Outcome::Collapsed),
+        let base = match self.find().await {
+            Found::Fresh(page) => return Phase::Hit(page, Outcome::Collapsed(missed)),
             Found::Stale(page) => return Phase::HitStale(page),
             Found::Expired(page) => Some(page),
-            Found::Nothing => None,
+            Found::Nothing(_) => None,
         };
         match landing {
             Landing::NotStored => Phase::Fetch(None, self.pages.shared.cache.claim(), base),
@@ -307,6 +361,7 @@ impl Course<'_> {
 
     fn fill(&self, lease: Option<Lease<Offer>>, claim: Claim, base: Option<Handle>) -> Fill {
         let (pages, ask) = (self.pages.clone(), Arc::clone(&self.ask));
-        Fill { pages, ask, key: self.key.clone(), claim, lease, base }
+        let missed = self.missed;
+        Fill { pages, ask, key: self.key.clone(), claim, lease, base, missed }
     }
 }

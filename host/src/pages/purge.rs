@@ -19,7 +19,7 @@ use super::key::Address;
 use super::outcome::Reason;
 use super::request::{self, Ask, ExplainError, Lookup, Sites};
 use super::settings::Site;
-use super::tags;
+use super::{items, tags};
 use crate::model::{Key, Target};
 
 /// The policy could not say the key of a plain GET.
@@ -38,6 +38,9 @@ impl Sites {
                 reason: Reason::PolicyKeyFailed.as_str(),
             },
         )?;
+        // Not so for unsafe methods: the application, which has just acted, writes its items itself.
+        let item = site.items.as_ref().and_then(|items| items::key_of(items, &address));
+        targets.extend(item.map(Target::Key));
         Ok(targets)
     }
 

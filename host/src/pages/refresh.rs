@@ -10,6 +10,7 @@ use http::header::HOST;
 use tokio::sync::oneshot;
 
 use super::Pages;
+use super::cache_status::Forward;
 use super::fill::Fill;
 use super::key::Address;
 use super::request::{Ask, Lookup};
@@ -36,7 +37,8 @@ impl Pages {
             let (ask, lease) = (Arc::new(ask), Some(lease));
             // Nobody waits for the answer.
             let (reply, _) = oneshot::channel();
-            Fill { pages, ask, key, claim, lease, base: None }.run(reply).await;
+            let missed = Forward::Miss;
+            Fill { pages, ask, key, claim, lease, base: None, missed }.run(reply).await;
         });
     }
 

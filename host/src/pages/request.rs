@@ -9,7 +9,8 @@ use http::header::RANGE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-use super::forward::{self, Client, Proxy, Scheme};
+use super::announce::{self, Client, Proxy, Scheme};
+use super::forward;
 use super::interim::Interim;
 use super::key::{self, Address, AddressError};
 use super::negotiation;
@@ -65,7 +66,7 @@ impl Ask {
             Method::CONNECT => return Err(refused(StatusCode::NOT_IMPLEMENTED, Reason::Method)),
             _ => {}
         }
-        if forward::is_loop(&parts.headers, &sites.proxy.name) {
+        if announce::is_loop(&parts.headers, &sites.proxy.name) {
             return Err(refused(StatusCode::LOOP_DETECTED, Reason::Loop));
         }
         let address = Address::of_request(&parts.uri, &parts.headers)
@@ -76,7 +77,7 @@ impl Ask {
         let upgrade = forward::upgrade(&parts.method, parts.version, &parts.headers);
         forward::clean_request(&mut parts.headers);
         // TRACE, the other method that this counts for, has been refused.
-        if parts.method == Method::OPTIONS && !forward::may_go_on(&mut parts.headers) {
+        if parts.method == Method::OPTIONS && !announce::may_go_on(&mut parts.headers) {
             return Err(refused(StatusCode::OK, Reason::MaxForwards));
         }
         let mut ask = Self {

@@ -13,7 +13,7 @@ use super::outcome::{Outcome, Reason};
 use super::range::{self, Part};
 use super::request::{Ask, Lookup};
 use super::{conditional, fields, reuse};
-use crate::model::PageHead;
+use crate::model::{Key, PageHead};
 
 /// When to come again where there is too much to do, seconds.
 const RETRY_AFTER_S: u64 = 1;
@@ -37,15 +37,44 @@ pub(crate) fn from_memory(ask: &Ask, page: Page<'_>, outcome: Outcome, now_ms: u
     finished(ask, page.head, selected(ask, page, now_ms), outcome, now_ms)
 }
 
-/// Answers with a page that is still arriving, or 304 if the client has it.
-pub(crate) fn arriving(ask: &Ask, head: &PageHead, body: Body, now_ms: u64) -> Answer {
+/// Answers from memory with an item under this key, of whose time so much is left, seconds.
+pub(crate) fn from_item(
+    ask: &Ask,
+    page: Page<'_>,
+    key: &Key,
+    ttl_s: Option<i64>,
+    now_ms: u64,
+) -> Answer {
+    let (status, mut headers, body) = selected(ask, page, now_ms);
+    // Not before: a date would be taken for that of the last change.
+    ensure_date(&mut headers, now_ms);
+    let detail = match status {
+        StatusCode::RANGE_NOT_SATISFIABLE => Reason::RangeUnsatisfiable,
+        _ => Reason::Item,
+    };
+    let key = ask.site.rules.shows_keys.then(|| key.as_bytes());
+    let status_field = CacheStatus { way: Way::Hit, ttl_s, key, detail: Some(detail) };
+    add_cache_status(&mut headers, status_field);
+    let body = if ask.method == Method::HEAD { Body::Empty } else { body };
+    Answer { response: assemble(status, headers, body), outcome: Outcome::Item, reason: None }
+}
+
+/// Answers with a page that is still arriving, or 304 if the client has it, to one
+/// that was missed for this reason.
+pub(crate) fn arriving(
+    ask: &Ask,
+    head: &PageHead,
+    body: Body,
+    why: Forward,
+    now_ms: u64,
+) -> Answer {
     let is_known = head.status.is_success()
         && conditional::is_not_modified(&ask.headers, &head.headers, now_ms);
     let selected = match is_known {
         true => (StatusCode::NOT_MODIFIED, not_modified_fields(&head.headers), Body::Empty),
         false => (head.status, head.headers.clone(), body),
     };
-    finished(ask, head, selected, Outcome::Collapsed, now_ms)
+    finished(ask, head, selected, Outcome::Collapsed(why), now_ms)
 }
 
 /// Says of an answer how old it is and how it came about.
@@ -63,7 +92,7 @@ fn finished(
         Outcome::StaleIfError => {
             (forwarded(Forward::Stale, None, Fate::Passed), Some(Reason::StaleIfError))
         }
-        Outcome::Collapsed => (forwarded(Forward::Miss, None, Fate::Collapsed), None),
+        Outcome::Collapsed(why) => (forwarded(why, None, Fate::Collapsed), None),
         Outcome::Revalidated => {
             let origin = Some(StatusCode::NOT_MODIFIED);
             (forwarded(Forward::Stale, origin, Fate::Passed), None)
@@ -132,13 +161,14 @@ fn partial(page: Page<'_>, part: Part) -> Option<(StatusCode, HeaderMap, Body)> 
     Some((status, headers, body))
 }
 
-/// Answers with what the origin sends, by a fill or past the cache.
+/// Answers with what the origin sends: past the cache, or by a fill for a request that missed the
+/// page for the reason `missed`; `reason` is why it is not stored.
 pub(crate) fn from_origin(
     ask: &Ask,
     status: StatusCode,
     mut headers: HeaderMap,
     body: Body,
-    reason: Option<Reason>,
+    (missed, reason): (Option<Forward>, Option<Reason>),
     now_ms: u64,
 ) -> Answer {
     let origin_status = status;
@@ -152,10 +182,8 @@ pub(crate) fn from_origin(
         }
         false => (status, body),
     };
-    let (why, outcome) = match reason {
-        Some(reason) => (Forward::because_of(reason), Outcome::Pass),
-        None => (Forward::Miss, Outcome::Miss),
-    };
+    let outcome = if reason.is_some() { Outcome::Pass } else { Outcome::Miss };
+    let why = missed.or_else(|| reason.map(Forward::because_of)).unwrap_or(Forward::Miss);
     // A policy may still refuse it.
     let fate = match reason.is_none() && ask.site.policy.is_none() {
         true => Fate::Stored,

@@ -118,7 +118,7 @@ impl Fill {
         forward::clean_response(&mut headers);
         self.finish_head(&mut headers, timing);
         let body = body::passing(incoming, self.pages.shared.settings.body_idle_timeout_ms);
-        let (reason, now_ms) = (Some(Reason::HeadMiss), timing.received_ms);
+        let (reason, now_ms) = ((None, Some(Reason::HeadMiss)), timing.received_ms);
         respond::from_origin(&self.ask, parts.status, headers, body, reason, now_ms)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Uri;
 
 use super::policy_hook::PagePolicy;
-use crate::config::Rules;
+use crate::config::{Rules, SiteItems};
 
 pub use crate::config::{OriginCheck as Check, PageLimits as Settings};
 
@@ -26,6 +26,8 @@ pub struct Site {
     pub policy: Option<Arc<dyn PagePolicy>>,
     /// What HTTP leaves to the operator.
     pub rules: Rules,
+    /// Items that are served as pages, where they are.
+    pub items: Option<SiteItems>,
 }
 
 /// A site that can't be served.

@@ -11,7 +11,9 @@
 //! How many variants of a page are kept: `cache`. What fields are reduced to: `negotiation`.
 
 use std::fmt::Write;
+use std::hash::{BuildHasher, Hash, Hasher};
 
+use foldhash::fast::RandomState;
 use http::header::{COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -19,6 +21,7 @@ use super::forward::{self, Fate};
 use super::outcome::Reason;
 use super::{fields, negotiation};
 use crate::config::Rules;
+use crate::model::Key;
 
 /// Request fields and their values, as [`crate::model::PageHead::vary`] keeps them.
 pub(crate) type Selection = Vec<(HeaderName, Option<HeaderValue>)>;
@@ -75,6 +78,29 @@ pub(crate) fn selects(
             (Some(_), Some(_)) => *stored == fields::combined(request, name),
         }
     })
+}
+
+/// The key of a page and, behind it, which variant of it a request selects, as far as that is known
+/// from one that is stored with these values; `None` where nothing varies. Two variants may have the
+/// same, two keys never.
+pub(crate) fn variant_of(
+    key: &Key,
+    stored: &[(HeaderName, Option<HeaderValue>)],
+    request: &HeaderMap,
+    rules: &Rules,
+    seed: &RandomState,
+) -> Option<Key> {
+    if stored.is_empty() {
+        return None;
+    }
+    let mut hasher = seed.build_hasher();
+    for (name, _) in stored {
+        (name, value_of(request, name, rules)).hash(&mut hasher);
+    }
+    let mut bytes = key.as_bytes().to_vec();
+    bytes.extend_from_slice(&hasher.finish().to_be_bytes());
+    // One that is too long shares the fill of its key.
+    Key::new(&bytes).ok()
 }
 
 /// The value by which a request field tells variants apart.
@@ -192,6 +218,21 @@ mod tests {
             assert_eq!(found, wanted, "{cookie}");
         }
         assert!(!selects(&stored, &request), "without the rule all of it counts");
+    }
+
+    #[test]
+    fn requests_for_one_variant_share_its_key_and_those_for_another_do_not() {
+        let (key, rules, seed) =
+            (Key::new(b"k").unwrap(), Rules::default(), RandomState::default());
+        let stored = [(http::header::ACCEPT_LANGUAGE, None)];
+        let of = |fields: &[(&'static str, &str)]| {
+            variant_of(&key, &stored, &headers(fields), &rules, &seed)
+        };
+        let german = of(&[("accept-language", "de"), ("accept", "*/*")]);
+        assert_eq!(german, of(&[("accept-language", "de")]));
+        assert_ne!(german, of(&[("accept-language", "fr")]));
+        assert_ne!(german, of(&[]));
+        assert_eq!(variant_of(&key, &[], &headers(&[]), &rules, &seed), None);
     }
 
     #[test]

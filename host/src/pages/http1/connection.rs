@@ -148,7 +148,11 @@ impl Connection {
             true => After::KeepAlive,
             false => After::Close,
         };
-        match hit::serve(&self.pages, &head, after, &mut self.out, &mut self.key) {
+        let served = match self.pages.shared.is_pages_only {
+            true => hit::serve(&self.pages, &head, after, &mut self.out, &mut self.key),
+            false => None,
+        };
+        match served {
             Some(served) => {
                 bytes::Buf::advance(&mut self.input, facts.bytes);
                 Step::Gathered(served.after, served.body)

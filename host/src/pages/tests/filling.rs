@@ -68,6 +68,44 @@ async fn who_waits_for_another_variant_fetches_its_own() {
 }
 
 #[tokio::test]
+async fn who_waits_for_another_variant_does_not_wait_for_the_body_of_the_first() {
+    let mut stage = Stage::new().await;
+    let client = stage.client();
+    let mut visitors = JoinSet::new();
+    visitors.spawn(client.send(get("/", "Accept-Language: de\r\n")));
+    let mut first = stage.asked().await;
+    for _ in 0..3 {
+        visitors.spawn(client.send(get("/", "Accept-Language: fr\r\n")));
+    }
+    stage.until_waiting(3).await;
+    let fields = "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n";
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\n");
+    first.write(&head).await;
+    let second = stage.asked().await;
+    assert_eq!(second.field("accept-language"), Some("fr"));
+    stage.until_waiting(2).await;
+    second.reply(&ok(fields, "fr")).await;
+    for _ in 0..3 {
+        visitors.join_next().await.unwrap().unwrap().is(200, "fr");
+    }
+    assert!(!stage.is_asked(), "those of one variant share a fill");
+    first.reply("de").await;
+    visitors.join_next().await.unwrap().unwrap().is(200, "de");
+}
+
+#[tokio::test]
+async fn what_was_missed_is_the_url_or_the_variant_or_stale() {
+    let mut stage = Stage::new().await;
+    let fields = "Cache-Control: max-age=60\r\nVary: Accept-Language\r\nETag: \"1\"\r\n";
+    let (german, french) = ("Accept-Language: de\r\n", "Accept-Language: fr\r\n");
+    stage.fetch(&get("/", german), &ok(fields, "de")).await.came("fwd=uri-miss; stored");
+    stage.fetch(&get("/", french), &ok(fields, "fr")).await.came("fwd=vary-miss; stored");
+    stage.clock.advance(std::time::Duration::from_mins(1));
+    stage.fetch(&get("/", german), &ok(fields, "neu")).await.came("fwd=stale; stored");
+    stage.cached(&get("/", german)).await.came("hit");
+}
+
+#[tokio::test]
 async fn a_body_reaches_the_client_while_it_is_being_sent() {
     let mut stage = Stage::new().await;
     let mut stream = stage.client().connect().await;

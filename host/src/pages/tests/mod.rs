@@ -3,6 +3,7 @@
 mod filling;
 mod hits;
 mod http2;
+mod items;
 mod keys;
 mod policy;
 mod proxying;

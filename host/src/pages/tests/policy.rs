@@ -82,7 +82,7 @@ async fn what_a_policy_wants_left_alone_or_fails_about_is_not_stored() {
     let mut stage = stage().await;
     let fresh = "Cache-Control: max-age=60\r\n";
     let rows = [("/bypass", "detail=policy-bypass"), ("/broken", "detail=policy-key-failed")];
-    for (path, how) in rows.into_iter().chain([("/untaggable", "fwd=miss")]) {
+    for (path, how) in rows.into_iter().chain([("/untaggable", "fwd=uri-miss")]) {
         for body in ["one", "two"] {
             let reply = stage.fetch(&get(path, ""), &ok(fresh, body)).await;
             reply.is(200, body);

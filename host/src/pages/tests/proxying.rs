@@ -122,7 +122,15 @@ async fn an_origin_that_is_down_is_answered_for_and_told_nothing_of() {
     let origin = format!("http://{dead}").parse().unwrap();
     let rules = crate::config::Rules::default();
     let origins = vec![origin];
-    let site = Site { name: "dead".into(), host: None, origins, check: None, policy: None, rules };
+    let site = Site {
+        name: "dead".into(),
+        host: None,
+        origins,
+        check: None,
+        policy: None,
+        rules,
+        items: None,
+    };
     let tasks = Tasks::default();
     let pages =
         Pages::new(cache, tasks.clone(), Settings::default(), vec![site], Scheme::Http).unwrap();
@@ -226,6 +234,7 @@ async fn sites_that_can_not_be_served_are_refused() {
     let stage = Stage::new().await;
     let site = |name: &str, host: Option<&str>, origin: &str| Site {
         rules: crate::config::Rules::default(),
+        items: None,
         name: name.into(),
         host: host.map(Into::into),
         origins: vec![origin.parse().unwrap()],

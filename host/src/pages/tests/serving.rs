@@ -9,7 +9,7 @@ async fn a_cold_page_is_fetched_and_then_served_with_its_age() {
     let mut stage = Stage::new().await;
     let cold = stage.fetch(&get("/p?a=1", ""), &ok("Cache-Control: max-age=60\r\n", "one")).await;
     cold.is(200, "one");
-    cold.came("fwd=miss");
+    cold.came("fwd=uri-miss");
     assert_eq!(cold.field("date"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
     stage.clock.advance(Duration::from_secs(7));
     let hit = stage.cached(&get("/p?a=1", "")).await;

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
+use crate::cache::{Cache, CacheConfig, Change, Draft, Recovered, WhenFull};
 use crate::clock::Clock;
-use crate::config::Rules;
-use crate::model::{Cause, Invalidation, Mode, Tag, Target};
+use crate::config::{Rules, SiteItems};
+use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
 use crate::pages::{PagePolicy, Pages, Scheme, Settings, Site, serve};
 use crate::tasks::Tasks;
@@ -45,6 +46,23 @@ impl Stage {
 
     /// Sites for these hosts, all with the one origin.
     pub(super) async fn of_sites(settings: Settings, sites: Vec<HostAndPolicy<'_>>) -> Self {
+        let sites = sites.into_iter().map(|(host, policy)| Site {
+            name: host.unwrap_or("test").into(),
+            host: host.map(Into::into),
+            policy,
+            ..plain_site()
+        });
+        Self::build(settings, sites.collect()).await
+    }
+
+    /// One site that serves items, too.
+    pub(super) async fn of_items(rules: Rules, items: SiteItems) -> Self {
+        let site = Site { rules, items: Some(items), ..plain_site() };
+        Self::build(Settings::default(), vec![site]).await
+    }
+
+    /// These sites with the one origin in place of theirs.
+    async fn build(settings: Settings, mut sites: Vec<Site>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = listener.local_addr().unwrap();
         let tasks = Tasks::default();
@@ -57,15 +75,9 @@ impl Stage {
             when_full: WhenFull::Evict,
         };
         let cache = Cache::new(config, clock.clone(), None, Recovered::default());
-        let site = |(host, policy): HostAndPolicy<'_>| Site {
-            name: host.unwrap_or("test").into(),
-            host: host.map(Into::into),
-            origins: vec![format!("http://{origin}").parse().unwrap()],
-            check: None,
-            policy,
-            rules: Rules::default(),
-        };
-        let sites = sites.into_iter().map(site).collect();
+        for site in &mut sites {
+            site.origins = vec![format!("http://{origin}").parse().unwrap()];
+        }
         let pages =
             Pages::new(cache.clone(), tasks.clone(), settings, sites, Scheme::Http).unwrap();
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -107,6 +119,13 @@ impl Stage {
         self.cache.invalidate(Invalidation { targets, cause: Cause::default() }).await.unwrap();
     }
 
+    /// What a client of memcached does by `set`.
+    pub(super) async fn set(&self, key: &str, value: &'static str, flags: u32, expires: Expiry) {
+        let draft = Draft { flags, expires, ..Draft::new(Bytes::from_static(value.as_bytes())) };
+        let key = Key::new(key.as_bytes()).unwrap();
+        self.cache.update(&key, |_| (Change::Put(draft), ())).await.unwrap();
+    }
+
     pub(super) async fn purge_tag(&self, tag: &str) {
         self.purge(Target::Tag(Tag::new(tag).unwrap()), Mode::Hard).await;
     }
@@ -129,6 +148,18 @@ impl Stage {
             }
         };
         tokio::time::timeout(PATIENCE, storing).await.unwrap();
+    }
+}
+
+fn plain_site() -> Site {
+    Site {
+        name: "test".into(),
+        host: None,
+        origins: Vec::new(),
+        check: None,
+        policy: None,
+        rules: Rules::default(),
+        items: None,
     }
 }
 

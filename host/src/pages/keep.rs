@@ -1,0 +1,125 @@
+//! What of an answer is stored, and storing it: the terms, the policy's word, head, tags and body.
+//!
+//! # Invariants
+//! - What is stored passes the freshness rule with the fill's claim; what the fence refuses is told
+//!   to those who wait, so that one of them fills anew.
+//!
+//! # Not here
+//! Fetching: `fill`. What HTTP says about storing: `storable`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::fill::{Fill, Head};
+use super::freshness::Timing;
+use super::outcome::Reason;
+use super::purge::KeyUnknown;
+use super::storable::{self, Framing, Plan, Terms};
+use super::{http1, tags};
+use crate::cache::{Handle, Landing, Refusal};
+use crate::model::{Content, Kind, PageHead, ResponseView, Tag};
+
+impl Fill {
+    /// What HTTP says about storing an answer, as far as its head tells.
+    pub(super) fn terms(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        framing: Framing,
+        timing: Timing,
+    ) -> Result<Terms, Reason> {
+        let limit = self.pages.shared.cache.config().item_bytes_max as u64;
+        let rules = &self.ask.site.rules;
+        let terms = storable::judge(&self.ask.headers, status, headers, timing, rules)?;
+        match framing {
+            Framing::Close if !rules.stores_close_delimited => Err(Reason::CloseDelimited),
+            Framing::Length(bytes) if bytes > limit => Err(Reason::TooLarge),
+            // Without a policy it can be said now, and who waits need not wait for the body.
+            _ if self.ask.site.policy.is_none() => terms.clone().settle(None).map(|_| terms),
+            _ => Ok(terms),
+        }
+    }
+
+    /// What the policy makes of the terms.
+    pub(super) async fn settle(
+        &self,
+        terms: Terms,
+        view: Option<ResponseView>,
+    ) -> Result<Plan, Reason> {
+        let decision = match (&self.ask.site.policy, &self.ask.view, view) {
+            (Some(policy), Some(request), Some(response)) => {
+                match policy.on_store(&self.key, request, &response).await {
+                    Ok(decision) => decision,
+                    Err(error) => {
+                        let site = &self.ask.site.name;
+                        tracing::warn!(%site, policy = policy.name(), %error, "on store");
+                        return Err(Reason::PolicyStoreFailed);
+                    }
+                }
+            }
+            _ => None,
+        };
+        terms.settle(decision)
+    }
+
+    /// The head as it is stored, but for the length of its body.
+    pub(super) fn stored_head(&self, head: &Head, plan: &Plan) -> Result<PageHead, Reason> {
+        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
+        let received_ms = head.timing.received_ms;
+        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
+        let url = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed)?;
+        Ok(plan.head(&url, head.status, &head.headers, received_ms, plugin))
+    }
+
+    /// Stores a whole answer and releases those who wait for it.
+    pub(super) fn store(&mut self, head: &Head, plan: &Plan, body: Bytes) {
+        let kept = self.stored_head(head, plan).and_then(|stored| self.keep(stored, plan, body));
+        match kept {
+            Ok(_) => {
+                self.pages.shared.uncacheable.forget(&self.key);
+                self.land(Landing::Stored);
+            }
+            Err(reason) => {
+                self.pages.shared.metrics.note_not_stored(reason);
+                // An invalidation came between: the next one fills anew. The rest wait in vain.
+                self.land(match reason {
+                    Reason::Fenced => Landing::Abandoned,
+                    Reason::Older => Landing::Stored,
+                    _ => Landing::NotStored,
+                });
+            }
+        }
+    }
+
+    pub(super) fn keep(
+        &self,
+        mut head: PageHead,
+        plan: &Plan,
+        body: Bytes,
+    ) -> Result<Handle, Reason> {
+        storable::set_length(&mut head, body.len());
+        head.block = http1::block(head.status, &head.headers).into();
+        let expires = storable::expiry(&head);
+        let tags = self.tags(plan, &head.headers)?;
+        let content = Content { body, kind: Kind::Page(Arc::new(head)), expires, tags };
+        self.pages.shared.cache.store_page(&self.key, self.claim, content).map_err(|refusal| {
+            match refusal {
+                Refusal::Fenced => Reason::Fenced,
+                Refusal::Older => Reason::Older,
+                Refusal::TooLarge { .. } => Reason::TooLarge,
+                Refusal::TooManyTags { .. } => Reason::TooManyTags,
+                Refusal::Full | Refusal::FenceFull(_) => Reason::Full,
+            }
+        })
+    }
+
+    /// All tags that a page is kept with.
+    pub(super) fn tags(&self, plan: &Plan, headers: &HeaderMap) -> Result<Vec<Tag>, Reason> {
+        let mut tags = plan.tags.clone();
+        let site = self.pages.shared.sites.scope(&self.ask.site);
+        tags::add_scoped(&mut tags, headers, site)?;
+        Ok(tags)
+    }
+}
