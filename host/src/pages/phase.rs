@@ -304,6 +304,10 @@ impl Course<'_> {
     }
 
     async fn wait(&mut self, mut waiter: Waiter<Offer>) -> Phase {
+        if waiter.count() > self.pages.shared.settings.waiters_max {
+            let (status, reason) = (StatusCode::SERVICE_UNAVAILABLE, Reason::TooManyWaiting);
+            return self.done(self.pages.failed(status, reason));
+        }
         let missed = self.missed;
         let waiting = Counted::on(&self.pages.shared.metrics.waiting);
         let progress = waiter.offered().await;

@@ -5,6 +5,7 @@ mod hits;
 mod http2;
 mod items;
 mod keys;
+mod limits;
 mod policy;
 mod proxying;
 mod purging;
