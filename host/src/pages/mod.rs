@@ -14,6 +14,7 @@
 //! # Not here
 //! TLS; the API. Plugins are behind [`PagePolicy`].
 
+mod access;
 mod announce;
 mod body;
 mod cache_status;

@@ -1,5 +1,6 @@
 //! The page cache over real sockets, in front of an origin that the test plays.
 
+mod access;
 mod filling;
 mod hits;
 mod http2;
