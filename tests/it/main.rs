@@ -20,6 +20,7 @@ mod memcached;
 mod memcached_auth;
 mod memcached_binary;
 mod operator;
+mod page_items;
 mod pages;
 mod restart;
 mod rfc;

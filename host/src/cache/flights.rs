@@ -47,6 +47,8 @@ pub struct Progress<T> {
 
 struct Flight<T> {
     progress: watch::Receiver<Progress<T>>,
+    /// Shared with each who waits.
+    waiting: Arc<()>,
     superseded: Arc<AtomicBool>,
 }
 
@@ -68,11 +70,14 @@ impl<T> Flights<T> {
     pub fn join(&self, key: &Key) -> Role<T> {
         let mut table = self.table.lock();
         if let Some(flight) = table.get(key) {
-            return Role::Waiter(Waiter { progress: flight.progress.clone() });
+            let (progress, waiting) = (flight.progress.clone(), Arc::clone(&flight.waiting));
+            return Role::Waiter(Waiter { progress, waiting });
         }
         let (sender, progress) = watch::channel(Progress { offer: None, landing: None });
         let superseded = Arc::new(AtomicBool::new(false));
-        table.insert(key.clone(), Flight { progress, superseded: Arc::clone(&superseded) });
+        let flight =
+            Flight { progress, waiting: Arc::default(), superseded: Arc::clone(&superseded) };
+        table.insert(key.clone(), flight);
         let table = Arc::clone(&self.table);
         Role::Leader(Lease {
             key: key.clone(),
@@ -142,6 +147,15 @@ impl<T> Drop for Lease<T> {
 /// A place in the queue behind a leader.
 pub struct Waiter<T = ()> {
     progress: watch::Receiver<Progress<T>>,
+    waiting: Arc<()>,
+}
+
+impl<T> Waiter<T> {
+    /// How many wait for this flight, this one among them.
+    pub fn count(&self) -> usize {
+        // The flight's own.
+        Arc::strong_count(&self.waiting).saturating_sub(1)
+    }
 }
 
 impl<T: Clone> Waiter<T> {

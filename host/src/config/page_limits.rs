@@ -17,6 +17,9 @@ use crate::limits::HTTP_HEAD_MS_MAX;
 /// Longest time-out, milliseconds.
 const TIMEOUT_MS_MAX: u64 = 24 * 3_600_000;
 
+/// Smallest limit of the bytes of an origin's head: what the HTTP library reads at once.
+const ORIGIN_HEAD_BYTES_MIN: u64 = 8 << 10;
+
 /// Between two checks of an origin, where nothing is said, milliseconds.
 const CHECK_INTERVAL_MS: u64 = 5_000;
 
@@ -25,6 +28,9 @@ const CHECK_INTERVAL_MS: u64 = 5_000;
 pub struct PageLimits {
     /// Client connections at a time; more are answered 503.
     pub connections_max: usize,
+    /// Those of one client address (of an IPv6 client: of its /64), where there is a limit; more
+    /// are answered 503. What stands in front of this server is one client.
+    pub client_connections_max: Option<usize>,
     /// Time for the whole head of a request, milliseconds; then 408.
     pub request_head_timeout_ms: u64,
     /// Time that a connection may wait for its next request, milliseconds.
@@ -46,6 +52,12 @@ pub struct PageLimits {
     pub origin_queue_max: usize,
     /// Time that they wait, milliseconds; then 503.
     pub origin_queue_timeout_ms: u64,
+    /// Requests that wait for one fill; more are answered 503.
+    pub waiters_max: usize,
+    /// Fields of an answer of an origin; then 502.
+    pub origin_fields_max: usize,
+    /// Bytes of its head; then 502.
+    pub origin_head_bytes_max: usize,
     /// Time to connect to an origin, milliseconds: it is near, or it is down.
     pub connect_timeout_ms: u64,
     /// Time from the last byte of a request to the head of its answer, milliseconds.
@@ -58,6 +70,7 @@ impl Default for PageLimits {
     fn default() -> Self {
         Self {
             connections_max: 4_096,
+            client_connections_max: Some(2_048),
             request_head_timeout_ms: HTTP_HEAD_MS_MAX,
             idle_timeout_ms: 60_000,
             upload_idle_timeout_ms: 20_000,
@@ -68,6 +81,9 @@ impl Default for PageLimits {
             origin_requests_max: 256,
             origin_queue_max: 1_024,
             origin_queue_timeout_ms: 5_000,
+            waiters_max: 2_048,
+            origin_fields_max: 100,
+            origin_head_bytes_max: 64 << 10,
             connect_timeout_ms: 2_000,
             head_timeout_ms: 30_000,
             body_idle_timeout_ms: 30_000,
@@ -81,6 +97,8 @@ impl Default for PageLimits {
 pub struct RawPageLimits {
     /// Client connections at a time.
     pub max_connections: Option<u32>,
+    /// Those of one client address; 0: as many as there may be at all.
+    pub max_connections_per_client: Option<u32>,
     /// `10s`.
     pub request_head_timeout: Option<String>,
     /// `60s`.
@@ -99,6 +117,12 @@ pub struct RawPageLimits {
     pub max_origin_requests: Option<u32>,
     /// Requests that wait for an origin.
     pub max_origin_queue: Option<u32>,
+    /// Requests that wait for one fill.
+    pub max_waiters: Option<u32>,
+    /// Fields of an answer of an origin.
+    pub max_origin_fields: Option<u32>,
+    /// `64KiB`.
+    pub max_origin_head_size: Option<String>,
     /// `5s`.
     pub origin_queue_timeout: Option<String>,
     /// `2s`.
@@ -134,75 +158,65 @@ pub struct RawOriginCheck {
 
 impl PageLimits {
     pub(super) fn check(m: &mut Mistakes, raw: RawPageLimits) -> Self {
+        let mut limits = Self::default();
+        limits.take_counts(m, &raw);
+        limits.take_sizes(m, &raw);
+        limits.take_times(m, raw);
+        limits
+    }
+
+    fn take_counts(&mut self, m: &mut Mistakes, raw: &RawPageLimits) {
         const COUNT_MAX: u32 = 1 << 20;
-        let of = |name: &str| format!("pages.limits.{name}");
-        let default = Self::default();
         let mut number = |name: &str, value: Option<u32>, default: usize| {
             let default = u32::try_from(default).unwrap_or(COUNT_MAX);
-            count(m, &of(name), value, default, COUNT_MAX) as usize
+            count(m, &key_of(name), value, default, COUNT_MAX) as usize
         };
-        let connections = number("max_connections", raw.max_connections, default.connections_max);
-        let tunnels = number("max_tunnels", raw.max_tunnels, default.tunnels_max);
-        let requests =
-            number("max_origin_requests", raw.max_origin_requests, default.origin_requests_max);
-        let queue = number("max_origin_queue", raw.max_origin_queue, default.origin_queue_max);
-        let rate = number("min_upload_rate", raw.min_upload_rate, default.upload_rate_min as usize);
-        let upload_bytes_max = size(
-            m,
-            &of("max_upload_size"),
-            raw.max_upload_size,
-            default.upload_bytes_max,
-            0,
-            1 << 40,
-        );
-        let mut time =
-            |name: &str, text: Option<String>, default: u64| time_ms(m, &of(name), text, default);
-        let head = default.request_head_timeout_ms;
-        let upload_idle = default.upload_idle_timeout_ms;
-        let tunnel_idle = default.tunnel_idle_timeout_ms;
-        let queue_timeout = default.origin_queue_timeout_ms;
-        let between_bytes = default.body_idle_timeout_ms;
-        Self {
-            connections_max: connections,
-            request_head_timeout_ms: time("request_head_timeout", raw.request_head_timeout, head),
-            idle_timeout_ms: time("idle_timeout", raw.idle_timeout, default.idle_timeout_ms),
-            upload_idle_timeout_ms: time(
-                "upload_idle_timeout",
-                raw.upload_idle_timeout,
-                upload_idle,
-            ),
-            upload_rate_min: rate as u64,
-            upload_bytes_max,
-            tunnel_idle_timeout_ms: time(
-                "tunnel_idle_timeout",
-                raw.tunnel_idle_timeout,
-                tunnel_idle,
-            ),
-            tunnels_max: tunnels,
-            origin_requests_max: requests,
-            origin_queue_max: queue,
-            origin_queue_timeout_ms: time(
-                "origin_queue_timeout",
-                raw.origin_queue_timeout,
-                queue_timeout,
-            ),
-            connect_timeout_ms: time(
-                "connect_timeout",
-                raw.connect_timeout,
-                default.connect_timeout_ms,
-            ),
-            head_timeout_ms: time(
-                "first_byte_timeout",
-                raw.first_byte_timeout,
-                default.head_timeout_ms,
-            ),
-            body_idle_timeout_ms: time(
-                "between_bytes_timeout",
-                raw.between_bytes_timeout,
-                between_bytes,
-            ),
+        self.connections_max = number("max_connections", raw.max_connections, self.connections_max);
+        self.client_connections_max = match raw.max_connections_per_client {
+            None => self.client_connections_max,
+            Some(0) => None,
+            given => Some(number("max_connections_per_client", given, 1)),
+        };
+        self.tunnels_max = number("max_tunnels", raw.max_tunnels, self.tunnels_max);
+        self.origin_requests_max =
+            number("max_origin_requests", raw.max_origin_requests, self.origin_requests_max);
+        self.origin_queue_max =
+            number("max_origin_queue", raw.max_origin_queue, self.origin_queue_max);
+        self.waiters_max = number("max_waiters", raw.max_waiters, self.waiters_max);
+        self.origin_fields_max =
+            number("max_origin_fields", raw.max_origin_fields, self.origin_fields_max);
+        let rate = number("min_upload_rate", raw.min_upload_rate, self.upload_rate_min as usize);
+        self.upload_rate_min = rate as u64;
+    }
+
+    fn take_sizes(&mut self, m: &mut Mistakes, raw: &RawPageLimits) {
+        let (text, default) = (raw.max_upload_size.clone(), self.upload_bytes_max);
+        self.upload_bytes_max = size(m, &key_of("max_upload_size"), text, default, 0, 1 << 40);
+        let (text, default) = (raw.max_origin_head_size.clone(), self.origin_head_bytes_max as u64);
+        let key = key_of("max_origin_head_size");
+        self.origin_head_bytes_max =
+            size(m, &key, text, default, ORIGIN_HEAD_BYTES_MIN, 1 << 20) as usize;
+    }
+
+    fn take_times(&mut self, m: &mut Mistakes, raw: RawPageLimits) {
+        let times = [
+            ("request_head_timeout", raw.request_head_timeout, &mut self.request_head_timeout_ms),
+            ("idle_timeout", raw.idle_timeout, &mut self.idle_timeout_ms),
+            ("upload_idle_timeout", raw.upload_idle_timeout, &mut self.upload_idle_timeout_ms),
+            ("tunnel_idle_timeout", raw.tunnel_idle_timeout, &mut self.tunnel_idle_timeout_ms),
+            ("origin_queue_timeout", raw.origin_queue_timeout, &mut self.origin_queue_timeout_ms),
+            ("connect_timeout", raw.connect_timeout, &mut self.connect_timeout_ms),
+            ("first_byte_timeout", raw.first_byte_timeout, &mut self.head_timeout_ms),
+            ("between_bytes_timeout", raw.between_bytes_timeout, &mut self.body_idle_timeout_ms),
+        ];
+        for (name, text, limit_ms) in times {
+            *limit_ms = time_ms(m, &key_of(name), text, *limit_ms);
         }
     }
+}
+
+fn key_of(name: &str) -> String {
+    format!("pages.limits.{name}")
 }
 
 impl OriginCheck {
@@ -257,12 +271,15 @@ mod tests {
     #[test]
     fn limits_are_read_and_the_others_keep_their_defaults() {
         let text = "[pages]\norigin = 'http://a:1'\n[pages.limits]\nmax_upload_size = '1MiB'\n\
-                    idle_timeout = '5s'\nmax_origin_requests = 7";
+                    idle_timeout = '5s'\nmax_origin_requests = 7\nmax_waiters = 9\n\
+                    max_connections_per_client = 0\nmax_origin_head_size = '8KiB'";
         let (config, mistakes) = parse(text).check();
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let limits = config.pages.unwrap().limits;
         assert_eq!((limits.upload_bytes_max, limits.idle_timeout_ms), (1 << 20, 5_000));
         assert_eq!((limits.origin_requests_max, limits.head_timeout_ms), (7, 30_000));
+        assert_eq!((limits.waiters_max, limits.client_connections_max), (9, None));
+        assert_eq!((limits.origin_head_bytes_max, limits.origin_fields_max), (8 << 10, 100));
     }
 
     #[test]

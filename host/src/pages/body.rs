@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
+use super::access::Line;
 use super::growing::{BrokenOff, Reader};
 use super::origins::OriginBody;
 
@@ -46,6 +47,8 @@ pub(crate) enum Body {
     Origin(Passing),
     /// As a fill hands it on.
     Fill(Reader),
+    /// Any of them, with the line that is written about it at its end.
+    Logged(Box<Self>, Box<Line>),
 }
 
 /// A body that is passed through, for as long as its origin is not silent.
@@ -61,7 +64,7 @@ impl Body {
     pub(crate) fn into_whole(self) -> Option<Bytes> {
         match self {
             Self::Whole(bytes) => bytes,
-            Self::Empty | Self::Origin(_) | Self::Fill(_) => None,
+            Self::Empty | Self::Origin(_) | Self::Fill(_) | Self::Logged(..) => None,
         }
     }
 }
@@ -112,6 +115,13 @@ impl HttpBody for Body {
                 let data = reader.poll_next(cx);
                 data.map(|data| data.map(|data| data.map(Frame::data).map_err(Into::into)))
             }
+            Self::Logged(body, line) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                if let Some(Ok(frame)) = &frame {
+                    line.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 
@@ -121,6 +131,7 @@ impl HttpBody for Body {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Origin(passing) => passing.body.is_end_stream(),
             Self::Fill(reader) => reader.is_ended(),
+            Self::Logged(body, _) => body.is_end_stream(),
         }
     }
 
@@ -130,6 +141,7 @@ impl HttpBody for Body {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Origin(passing) => passing.body.size_hint(),
             Self::Fill(reader) => reader.left_bytes().map_or(SizeHint::new(), SizeHint::with_exact),
+            Self::Logged(body, _) => body.size_hint(),
         }
     }
 }

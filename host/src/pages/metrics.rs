@@ -24,6 +24,8 @@ pub struct Metrics {
     pub refreshes: Counter,
     /// Connections refused because there were as many as there may be.
     pub refused_connections: Counter,
+    /// Connections refused because their client had as many as it may.
+    pub refused_connections_of_client: Counter,
     /// Invalidations by answers to unsafe methods that could not be made durable.
     pub invalidations_not_durable: Counter,
     /// Requests that wait for another's fill.
@@ -45,6 +47,7 @@ impl Default for Metrics {
             origin_requests: Counter::default(),
             refreshes: Counter::default(),
             refused_connections: Counter::default(),
+            refused_connections_of_client: Counter::default(),
             invalidations_not_durable: Counter::default(),
             waiting: Gauge::default(),
             tunnels: Gauge::default(),
@@ -73,6 +76,11 @@ impl Metrics {
             "refused_connections",
             "Connections over the limit",
             self.refused_connections.clone(),
+        );
+        registry.register(
+            "refused_connections_of_client",
+            "Connections over the limit of one client",
+            self.refused_connections_of_client.clone(),
         );
         registry.register(
             "invalidations_not_durable",

@@ -14,9 +14,11 @@
 //! # Not here
 //! TLS; the API. Plugins are behind [`PagePolicy`].
 
+mod access;
 mod announce;
 mod body;
 mod cache_status;
+mod clients;
 mod conditional;
 mod dates;
 mod directives;
@@ -69,6 +71,7 @@ use tokio::sync::Semaphore;
 use crate::cache::{Cache, Flights};
 use crate::model::{Key, Target};
 use crate::tasks::Tasks;
+use clients::Clients;
 use offer::Offer;
 use origins::{OriginBody, OriginError, Origins, Question};
 use request::{Ask, Sites};
@@ -109,6 +112,10 @@ struct Shared {
     refreshes: Arc<Semaphore>,
     /// Bounds the tunnels.
     tunnels: Arc<Semaphore>,
+    /// Bounds the connections of all listeners.
+    connections: Arc<Semaphore>,
+    /// Bounds those of one client.
+    clients: Clients,
     /// Whether no site has something that comes before its pages.
     is_pages_only: bool,
 }
@@ -135,6 +142,8 @@ impl Pages {
         }
         let is_pages_only = sites.iter().all(|site| site.items.is_none());
         let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
+        let connections = Arc::new(Semaphore::new(settings.connections_max));
+        let clients = Clients::new(settings.client_connections_max);
         let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
         let shared = Shared {
             cache,
@@ -149,6 +158,8 @@ impl Pages {
             uncacheable: Uncacheable::default(),
             refreshes,
             tunnels,
+            connections,
+            clients,
             is_pages_only,
         };
         Ok(Self { shared: Arc::new(shared) })

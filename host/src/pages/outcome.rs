@@ -152,6 +152,10 @@ pub(crate) enum Reason {
     OriginTimeout,
     /// The origin has as many requests as it may.
     OriginBusy,
+    /// As many requests wait for the fill as may.
+    TooManyWaiting,
+    /// The head of the origin's answer has more fields or bytes than it may.
+    OriginHeadTooLarge,
     /// The origin's answer can't be used.
     OriginBroken,
     /// The server is going down.
@@ -213,6 +217,8 @@ impl Reason {
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",
             Self::OriginBusy => "origin-busy",
+            Self::TooManyWaiting => "too-many-waiting",
+            Self::OriginHeadTooLarge => "origin-head-too-large",
             Self::OriginBroken => "origin-broken",
             Self::Stopping => "stopping",
         }

@@ -139,6 +139,9 @@ impl Pages {
             OriginError::Timeout { .. } => {
                 self.failed(StatusCode::GATEWAY_TIMEOUT, Reason::OriginTimeout)
             }
+            OriginError::HeadTooLarge(_) => {
+                self.failed(StatusCode::BAD_GATEWAY, Reason::OriginHeadTooLarge)
+            }
             OriginError::Broken(_) | OriginError::Target(_) => {
                 self.failed(StatusCode::BAD_GATEWAY, Reason::OriginBroken)
             }

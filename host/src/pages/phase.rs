@@ -17,6 +17,7 @@ use http_body::Body as _;
 use tokio::sync::oneshot;
 
 use super::Pages;
+use super::access::{self, Asked, Line};
 use super::body::Body;
 use super::cache_status::Forward;
 use super::directives::RequestDirectives;
@@ -93,24 +94,27 @@ impl Pages {
         ip: Option<IpAddr>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let method = parts.method.clone();
-        let uri = parts.uri.clone();
+        let asked = access::is_on().then(|| Asked {
+            client: ip,
+            method: parts.method.clone(),
+            target: parts.uri.clone(),
+            begun: tokio::time::Instant::now(),
+        });
+        let mut site = None;
         let answer = match Ask::new(&self.shared.sites, parts, !body.is_end_stream(), ip) {
-            Ok(ask) => self.route(Arc::new(ask), body).await,
+            Ok(ask) => {
+                site = asked.as_ref().map(|_| Arc::clone(&ask.site));
+                self.route(Arc::new(ask), body).await
+            }
             Err(Refused { status, reason }) => {
                 respond::own(status, Outcome::Refused, reason, self.now_ms())
             }
         };
         self.note(&answer);
-        tracing::debug!(
-            %method,
-            %uri,
-            status = answer.response.status().as_u16(),
-            outcome = answer.outcome.as_str(),
-            reason = answer.reason.map(Reason::as_str),
-            "request"
-        );
-        answer.response
+        let Answer { response, outcome, reason } = answer;
+        let Some(asked) = asked else { return response };
+        let line = Line { asked, site, status: response.status(), outcome, reason, bytes: 0 };
+        response.map(|body| Body::Logged(Box::new(body), Box::new(line)))
     }
 
     /// Counts an answer.
@@ -304,6 +308,10 @@ impl Course<'_> {
     }
 
     async fn wait(&mut self, mut waiter: Waiter<Offer>) -> Phase {
+        if waiter.count() > self.pages.shared.settings.waiters_max {
+            let (status, reason) = (StatusCode::SERVICE_UNAVAILABLE, Reason::TooManyWaiting);
+            return self.done(self.pages.failed(status, reason));
+        }
         let missed = self.missed;
         let waiting = Counted::on(&self.pages.shared.metrics.waiting);
         let progress = waiter.offered().await;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
 
 use super::Pages;
+use super::clients::TooMany;
 use super::http1::Connection;
 use crate::net::{Accept, Listener, Stream, accept_forever};
 
@@ -20,14 +20,24 @@ const BUSY_MS_MAX: u64 = 1_000;
 /// Serves pages on a listener until the group of tasks stops; connections then finish the request
 /// they are at.
 pub async fn serve(listener: Listener, pages: Pages) {
-    let permits = Arc::new(Semaphore::new(pages.shared.settings.connections_max));
+    let permits = Arc::clone(&pages.shared.connections);
     let tasks = pages.shared.tasks.clone();
     let handle = move |accept| {
         let pages = pages.clone();
         async move {
             match accept {
                 Accept::Serve(stream, permit) => {
-                    Connection::new(stream, pages).run().await;
+                    let ip = stream.peer().map(|peer| peer.ip());
+                    match pages.shared.clients.admit(ip) {
+                        Ok(place) => {
+                            Connection::new(stream, pages).run().await;
+                            drop(place);
+                        }
+                        Err(TooMany) => {
+                            pages.shared.metrics.refused_connections_of_client.inc();
+                            tell(stream).await;
+                        }
+                    }
                     drop(permit);
                 }
                 Accept::Refuse(stream) => refuse(stream, &pages).await,
@@ -39,7 +49,12 @@ pub async fn serve(listener: Listener, pages: Pages) {
 
 async fn refuse(stream: Option<Stream>, pages: &Pages) {
     pages.shared.metrics.refused_connections.inc();
-    let Some(mut stream) = stream else { return };
+    if let Some(stream) = stream {
+        tell(stream).await;
+    }
+}
+
+async fn tell(mut stream: Stream) {
     let told = async {
         stream.write_all(BUSY).await?;
         stream.shutdown().await

@@ -18,7 +18,7 @@ use super::{hit, linger, tunnel};
 use crate::net::Stream;
 use crate::pages::http2::{self, Preface};
 use crate::pages::outcome::Outcome;
-use crate::pages::{Pages, respond};
+use crate::pages::{Pages, access, respond};
 
 /// Bytes asked for with one read of heads.
 const READ_BYTES: usize = 4 * 1024;
@@ -148,7 +148,7 @@ impl Connection {
             true => After::KeepAlive,
             false => After::Close,
         };
-        let served = match self.pages.shared.is_pages_only {
+        let served = match self.pages.shared.is_pages_only && !access::is_on() {
             true => hit::serve(&self.pages, &head, after, &mut self.out, &mut self.key),
             false => None,
         };

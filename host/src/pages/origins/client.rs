@@ -26,9 +26,6 @@ const IDLE_CONNECTIONS_MAX: usize = 64;
 /// For how long they are kept: shorter than what usual origins keep them, seconds.
 const IDLE_S_MAX: u64 = 20;
 
-/// Bytes of a response's head: room for many cookies.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-
 type RequestBody = Either<Watched, Empty<Bytes>>;
 
 /// Pooled connections to origins.
@@ -49,7 +46,8 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(IDLE_S_MAX))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http1_max_buf_size(settings.origin_head_bytes_max)
+            .http1_max_headers(settings.origin_fields_max)
             .build(connector);
         Self { client, head_timeout_ms: settings.head_timeout_ms, requests }
     }
@@ -93,6 +91,7 @@ impl Client {
                 answered = &mut response => {
                     return answered.map_err(|error| match error.is_connect() {
                         true => OriginError::Connect(error),
+                        false if is_head_too_large(&error) => OriginError::HeadTooLarge(error),
                         false => OriginError::Broken(error),
                     });
                 }
@@ -103,6 +102,11 @@ impl Client {
             }
         }
     }
+}
+
+fn is_head_too_large(error: &legacy::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    cause.and_then(|cause| cause.downcast_ref()).is_some_and(hyper::Error::is_parse_too_large)
 }
 
 /// A client's body whose progress is watched.

@@ -51,6 +51,9 @@ pub(crate) enum OriginError {
     /// The exchange broke down, or what came is no HTTP.
     #[error("exchange broke down")]
     Broken(#[source] hyper_util::client::legacy::Error),
+    /// The head of its answer has more fields or bytes than it may.
+    #[error("head of the answer has more fields or bytes than it may")]
+    HeadTooLarge(#[source] hyper_util::client::legacy::Error),
     /// An address that can't be asked for.
     #[error("target cannot be asked for: {0}")]
     Target(#[from] http::Error),
@@ -62,12 +65,12 @@ pub(crate) enum OriginError {
 impl OriginError {
     /// Whether an origin may have acted on the request.
     pub(crate) fn is_seen(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Broken(_))
+        matches!(self, Self::Timeout { .. } | Self::Broken(_) | Self::HeadTooLarge(_))
     }
 
     /// Whether it speaks against the origin.
     fn is_failure(&self) -> bool {
-        !matches!(self, Self::Target(_) | Self::Busy)
+        !matches!(self, Self::Target(_) | Self::Busy | Self::HeadTooLarge(_))
     }
 }
 
@@ -148,7 +151,9 @@ impl Origins {
                 }
             }
             let is_safe = !last.is_seen() || question.method.is_idempotent();
-            if has_body || !is_safe || matches!(last, OriginError::Target(_)) {
+            // All origins answer alike.
+            let is_certain = matches!(last, OriginError::Target(_) | OriginError::HeadTooLarge(_));
+            if has_body || !is_safe || is_certain {
                 break;
             }
         }

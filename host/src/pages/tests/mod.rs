@@ -1,10 +1,12 @@
 //! The page cache over real sockets, in front of an origin that the test plays.
 
+mod access;
 mod filling;
 mod hits;
 mod http2;
 mod items;
 mod keys;
+mod limits;
 mod policy;
 mod proxying;
 mod purging;
