@@ -19,6 +19,7 @@ mod memcached;
 mod memcached_auth;
 mod memcached_binary;
 mod operator;
+mod origins;
 mod pages;
 mod purges;
 mod restart;
