@@ -1,8 +1,9 @@
 //! Real clients: scripts in `tests/clients`, over the packages that `tests/run` installs, and the
 //! programs of Debian's packages.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What `tests/run` made: where the environment says, or in the build folder.
 fn made_by_run(variable: &str, name: &str) -> PathBuf {
@@ -70,4 +71,42 @@ fn succeed(mut command: Command) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{printed}{errors}", output.status);
     printed
+}
+
+/// An origin that is a script of `tests/clients/python`; a dropped one is killed by its id and
+/// waited for.
+pub struct PythonOrigin {
+    child: Child,
+    port: u16,
+}
+
+impl PythonOrigin {
+    /// Starts the script, which prints `port N` when it listens.
+    #[track_caller]
+    pub fn start(name: &str, arguments: &[&str]) -> Self {
+        let interpreter = made_by_run("WASMCACHED_VENV", "venv").join("bin/python");
+        let mut command = Command::new(interpreter);
+        command.arg("-B").arg(script("python", name)).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start the origin");
+        let mut line = String::new();
+        let printed = child.stdout.take().expect("piped");
+        BufReader::new(printed).read_line(&mut line).expect("read its port");
+        let port = line.trim().strip_prefix("port ").and_then(|text| text.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("{name} printed {line:?} instead of its port"));
+        Self { child, port }
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for PythonOrigin {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

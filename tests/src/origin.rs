@@ -29,12 +29,23 @@ impl Request {
     }
 }
 
-/// An answer; Content-Length is added.
+/// An answer; what frames its body is added.
 #[derive(Debug, Clone)]
 pub struct Response {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    framing: Framing,
+    amid: Option<Gate>,
+}
+
+/// How the end of an answer's body is told (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// By Content-Length.
+    Length,
+    /// By the last chunk.
+    Chunks,
 }
 
 impl Response {
@@ -45,7 +56,22 @@ impl Response {
 
     /// Any status, no fields.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        let (headers, framing, amid) = (Vec::new(), Framing::Length, None);
+        Self { status, headers, body: body.into(), framing, amid }
+    }
+
+    /// Frames the body so.
+    #[must_use]
+    pub fn framed(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    /// Holds the second half of the body back until the gate is open.
+    #[must_use]
+    pub fn held_amid_body(mut self, gate: &Gate) -> Self {
+        self.amid = Some(gate.clone());
+        self
     }
 
     /// Adds a field.
@@ -122,20 +148,53 @@ fn converse(stream: TcpStream, handler: &Handler, seen: &Mutex<Vec<Request>>) {
     while let Some(request) = read_request(&mut reader) {
         seen.lock().push(request.clone());
         let response = handler(&request);
-        let mut head = format!("HTTP/1.1 {} Scripted\r\n", response.status);
-        for (name, value) in &response.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
         let has_body = request.method != "HEAD" && response.status != 304;
-        head.push_str(&format!("content-length: {}\r\n\r\n", response.body.len()));
-        let mut bytes = head.into_bytes();
-        if has_body {
-            bytes.extend_from_slice(&response.body);
-        }
-        if writer.write_all(&bytes).is_err() {
+        if answer(&mut writer, &response, has_body).is_err() {
             return;
         }
     }
+}
+
+fn answer(writer: &mut TcpStream, response: &Response, has_body: bool) -> std::io::Result<()> {
+    let mut bytes = format!("HTTP/1.1 {} Scripted\r\n", response.status).into_bytes();
+    for (name, value) in &response.headers {
+        write!(bytes, "{name}: {value}\r\n")?;
+    }
+    match response.framing {
+        Framing::Length => write!(bytes, "content-length: {}\r\n\r\n", response.body.len())?,
+        Framing::Chunks => write!(bytes, "transfer-encoding: chunked\r\n\r\n")?,
+    }
+    if !has_body {
+        return writer.write_all(&bytes);
+    }
+    let (first, rest) = match &response.amid {
+        Some(_) => response.body.split_at(response.body.len() / 2),
+        None => (&*response.body, &[][..]),
+    };
+    add(&mut bytes, response.framing, first)?;
+    if let Some(gate) = &response.amid {
+        writer.write_all(&bytes)?;
+        bytes.clear();
+        gate.pass();
+        add(&mut bytes, response.framing, rest)?;
+    }
+    if response.framing == Framing::Chunks {
+        bytes.extend_from_slice(b"0\r\n\r\n");
+    }
+    writer.write_all(&bytes)
+}
+
+fn add(bytes: &mut Vec<u8>, framing: Framing, data: &[u8]) -> std::io::Result<()> {
+    match framing {
+        // An empty chunk would be the last.
+        Framing::Chunks if !data.is_empty() => {
+            write!(bytes, "{:x}\r\n", data.len())?;
+            bytes.extend_from_slice(data);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        _ => bytes.extend_from_slice(data),
+    }
+    Ok(())
 }
 
 fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
@@ -167,10 +226,10 @@ fn read_line(reader: &mut BufReader<TcpStream>) -> Option<String> {
 }
 
 /// Holds answers back until a test opens it; clones are the same gate.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Gate(Arc<(Mutex<GateState>, Condvar)>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct GateState {
     reached: usize,
     is_open: bool,

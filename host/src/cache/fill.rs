@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Making};
-use super::fence::{CellSet, Claim, FenceFull, Marks, cells_of};
+use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict, cells_of};
 use super::store::Slot;
 use super::{Cache, Shared};
 use crate::limits::{TAGS_PER_ENTRY_MAX, VARIANTS_PER_KEY_MAX};
@@ -77,11 +77,13 @@ impl Cache {
     }
 
     /// The rule, at the hand-over of a fill that is under way to one who waited for it: whether
-    /// nothing that was acknowledged before now makes it wrong.
+    /// nothing that was acknowledged before now makes it wrong or stale. What is handed over is
+    /// not told to be stale, and nobody refreshes it.
     ///
     /// No stripe is held: a removal of the key that is not seen here is not acknowledged yet.
     pub fn admits(&self, pending: &Pending) -> bool {
-        self.shared.fence.admits(&pending.key, pending.claim, cells_of(&pending.cells))
+        let cells = cells_of(&pending.cells);
+        self.shared.fence.judge_claim(&pending.key, pending.claim, cells) == Verdict::Fresh
     }
 
     /// Keeps a page, in place of the variant that was selected by the same request fields.

@@ -159,11 +159,20 @@ impl Fence {
     /// The caller holds the key's stripe, under which keys are also removed; so a removal is either
     /// seen here or finds what is stored.
     pub(crate) fn admits(&self, key: &Key, claim: Claim, cells: &[Arc<Cell>]) -> bool {
-        let since = Birth::at(claim.since);
+        self.judge_claim(key, claim, cells) != Verdict::Dead
+    }
+
+    /// What data of this claim is at the hand-over of a fill that is under way.
+    pub(crate) fn judge_claim(&self, key: &Key, claim: Claim, cells: &[Arc<Cell>]) -> Verdict {
+        let verdict = match Birth::at(claim.since).includes(self.keys.last(key)) {
+            true => self.examine(key.as_bytes(), claim.birth, cells),
+            false => Verdict::Dead,
+        };
         // `forgotten` is raised before rows are dropped, and so must be asked after them.
-        since.includes(self.keys.last(key))
-            && self.examine(key.as_bytes(), claim.birth, cells) != Verdict::Dead
-            && claim.birth.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire)))
+        match claim.birth.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire))) {
+            true => verdict,
+            false => Verdict::Dead,
+        }
     }
 
     /// The latest sequence that makes data of this birth wrong, for `explain`.
