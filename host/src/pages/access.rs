@@ -7,8 +7,8 @@
 //! - Outcome and reason are the words of `Cache-Status` and of the metrics.
 //!
 //! # Not here
-//! Where lines go, and their form: `telemetry`. What can't be read as a request: it has no line, and
-//! is counted with its reason.
+//! Where lines go, and their form: `telemetry`. What can't be read as a request: it has no line,
+//! and is counted with its reason.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -328,7 +328,7 @@ impl Course<'_> {
                         Landing::Abandoned
                     }
                     Taken::OtherVariant => {
-                        // Its body is nothing to wait for: those of this variant have a fill of theirs.
+                        // Nothing to wait for: those of this variant have a fill of theirs.
                         self.learn(&arriving.head);
                         return Phase::Join(None);
                     }

@@ -38,7 +38,7 @@ impl Sites {
                 reason: Reason::PolicyKeyFailed.as_str(),
             },
         )?;
-        // Not so for unsafe methods: the application, which has just acted, writes its items itself.
+        // Not so for unsafe methods: the application has just acted, and writes its items itself.
         let item = site.items.as_ref().and_then(|items| items::key_of(items, &address));
         targets.extend(item.map(Target::Key));
         Ok(targets)

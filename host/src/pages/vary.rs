@@ -81,8 +81,8 @@ pub(crate) fn selects(
 }
 
 /// The key of a page and, behind it, which variant of it a request selects, as far as that is known
-/// from one that is stored with these values; `None` where nothing varies. Two variants may have the
-/// same, two keys never.
+/// from one that is stored with these values; `None` where nothing varies. Two variants may have
+/// the same, two keys never.
 pub(crate) fn variant_of(
     key: &Key,
     stored: &[(HeaderName, Option<HeaderValue>)],
