@@ -13,6 +13,7 @@ mod clock;
 mod cpus;
 mod histogram;
 mod idle;
+mod invalidation;
 mod memcached;
 mod pages;
 mod process;
@@ -50,6 +51,11 @@ enum Command {
         /// Only this shape of load.
         #[arg(long, value_parser = pages::Shape::named)]
         shape: Option<pages::Shape>,
+    },
+    /// Cost of invalidations by the entries they name, and of the checks they leave to hits.
+    Invalidation {
+        #[command(flatten)]
+        plan: Plan,
     },
     /// Resident memory per connection that waits.
     Idle {
@@ -128,6 +134,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Memcached { plan, shape } => memcached::measure(&plan, shape),
         Command::Pages { plan, shape } => pages::measure(&plan, shape),
+        Command::Invalidation { plan } => invalidation::measure(&plan),
         Command::Idle { cores, connections } => idle::measure(&cores, connections),
         Command::Load { address, shape, seconds, client_cpus } => {
             memcached::load_only(address, shape, seconds, &client_cpus)
