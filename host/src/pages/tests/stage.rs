@@ -45,6 +45,15 @@ impl Stage {
 
     /// Sites for these hosts, all with the one origin.
     pub(super) async fn of_sites(settings: Settings, sites: Vec<HostAndPolicy<'_>>) -> Self {
+        Self::start(settings, sites, &Rules::default()).await
+    }
+
+    /// The site of all hosts, with these rules.
+    pub(super) async fn ruled(rules: &Rules, policy: Option<Arc<dyn PagePolicy>>) -> Self {
+        Self::start(Settings::default(), vec![(None, policy)], rules).await
+    }
+
+    async fn start(settings: Settings, sites: Vec<HostAndPolicy<'_>>, rules: &Rules) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = listener.local_addr().unwrap();
         let tasks = Tasks::default();
@@ -63,7 +72,7 @@ impl Stage {
             origins: vec![format!("http://{origin}").parse().unwrap()],
             check: None,
             policy,
-            rules: Rules::default(),
+            rules: rules.clone(),
         };
         let sites = sites.into_iter().map(site).collect();
         let pages =
