@@ -33,6 +33,19 @@ impl PagePolicy for PluginPolicy {
         self.0.cache_key(request).map_err(|error| error.to_string())
     }
 
+    fn remembered_key(&self, request: &RequestView) -> Option<KeyDecision> {
+        match self.0.has_keyer() {
+            true => self.0.remembered_key(request),
+            false => Some(KeyDecision::Default),
+        }
+    }
+
+    fn note_remembered(&self) {
+        if self.0.has_keyer() {
+            self.0.note_remembered();
+        }
+    }
+
     fn on_store<'a>(
         &'a self,
         key: &'a Key,

@@ -54,12 +54,21 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, now_ms: u
         return false;
     }
     if request.contains_key(IF_NONE_MATCH) {
-        let current = etag_of(stored);
-        return request.get_all(IF_NONE_MATCH).iter().any(|line| lists(line.as_bytes(), current));
+        let lines = request.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
+        return names_current(lines, stored);
     }
     let Some(since_ms) = fields::date_ms(request, &IF_MODIFIED_SINCE, now_ms) else { return false };
     let changed = if stored.contains_key(LAST_MODIFIED) { LAST_MODIFIED } else { DATE };
     fields::date_ms(stored, &changed, now_ms).is_some_and(|changed_ms| changed_ms <= since_ms)
+}
+
+/// Whether the client has what is stored, by lines of `If-None-Match`; as [`is_not_modified`].
+pub(crate) fn names_current<'a>(
+    mut lines: impl Iterator<Item = &'a [u8]>,
+    stored: &HeaderMap,
+) -> bool {
+    let current = etag_of(stored);
+    !stored.contains_key(SET_COOKIE) && lines.any(|line| lists(line, current))
 }
 
 /// Whether a line of `If-None-Match` names the current tag.

@@ -90,6 +90,12 @@ impl Address {
         }
     }
 
+    /// The target of a request whose host is spelt as keys spell it; `None` for what is no path.
+    pub(crate) fn of_plain(host: &str, target: &str) -> Option<Self> {
+        let target = PathAndQuery::try_from(target).ok()?;
+        Some(Self { authority: host.to_owned(), target })
+    }
+
     fn new(authority: String, uri: &Uri) -> Result<Self, AddressError> {
         let refused = || AddressError::Target { target: uri.to_string() };
         let target = match uri.path_and_query() {

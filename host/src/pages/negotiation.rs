@@ -23,7 +23,8 @@ pub(crate) fn reduce(request: &mut HeaderMap, rules: &Rules) {
         request.insert(ACCEPT_ENCODING, HeaderValue::from_static(codings));
     }
     if !rules.languages.is_empty() && request.contains_key(ACCEPT_LANGUAGE) {
-        match language(request, &rules.languages) {
+        let lines = request.get_all(ACCEPT_LANGUAGE).iter().map(HeaderValue::as_bytes);
+        match language(lines, &rules.languages) {
             Some(language) => request.insert(ACCEPT_LANGUAGE, language.clone()),
             None => request.remove(ACCEPT_LANGUAGE),
         };
@@ -64,9 +65,13 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
 
 /// The language that a client likes best of those that a site has: the first in the order of weight
 /// that one of them is, or begins with (RFC 4647 §3.4).
-fn language<'a>(request: &HeaderMap, known: &'a [HeaderValue]) -> Option<&'a HeaderValue> {
+pub(crate) fn language<'l, 'k>(
+    lines: impl Iterator<Item = &'l [u8]>,
+    known: &'k [HeaderValue],
+) -> Option<&'k HeaderValue> {
     let mut best: Option<(u16, &HeaderValue)> = None;
-    for line in request.get_all(ACCEPT_LANGUAGE).iter().filter_map(|line| line.to_str().ok()) {
+    let text = |line: &'l [u8]| std::str::from_utf8(line).ok().filter(|text| text.is_ascii());
+    for line in lines.filter_map(text) {
         for (range, weight) in line.split(',').map(weighted) {
             if weight > best.map_or(0, |(weight, _)| weight)
                 && let Some(found) = look_up(range, known)
@@ -112,11 +117,20 @@ fn thousandths(text: &str) -> Option<u16> {
     Some(if whole == "1" { 1_000 } else { fraction })
 }
 
-/// The cookies with these names, in the order of the names, as one value.
-pub(crate) fn cookies_named(request: &HeaderMap, names: &[String]) -> Option<HeaderValue> {
+/// The lines of `Cookie` in a request.
+pub(crate) fn cookie_lines(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    request.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
+}
+
+/// The cookies with these names in lines of `Cookie`, in the order of the names, as one value.
+pub(crate) fn cookies_named<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    names: &[String],
+) -> Option<HeaderValue> {
+    let pairs: Vec<&[u8]> = cookies(lines).collect();
     let mut kept = Vec::new();
     for name in names {
-        for pair in cookies(request).filter(|pair| name_of(pair) == name.as_bytes()) {
+        for pair in pairs.iter().filter(|pair| name_of(pair) == name.as_bytes()) {
             if !kept.is_empty() {
                 kept.extend_from_slice(b"; ");
             }
@@ -126,15 +140,14 @@ pub(crate) fn cookies_named(request: &HeaderMap, names: &[String]) -> Option<Hea
     (!kept.is_empty()).then(|| HeaderValue::from_bytes(&kept).ok()).flatten()
 }
 
-/// Whether a request has one of these cookies.
-pub(crate) fn has_cookie(request: &HeaderMap, names: &[String]) -> bool {
+/// Whether one of these cookies is in lines of `Cookie`.
+pub(crate) fn has_cookie<'a>(lines: impl Iterator<Item = &'a [u8]>, names: &[String]) -> bool {
     !names.is_empty()
-        && cookies(request).any(|pair| names.iter().any(|name| name_of(pair) == name.as_bytes()))
+        && cookies(lines).any(|pair| names.iter().any(|name| name_of(pair) == name.as_bytes()))
 }
 
-fn cookies(request: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = request.get_all(COOKIE).iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
+fn cookies<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
 }
 
 fn name_of(pair: &[u8]) -> &[u8] {
@@ -218,10 +231,12 @@ mod tests {
         let request = headers(&[("cookie", "a=1; lang = de"), ("cookie", "xlang=2;b")]);
         let names =
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(cookies_named(&request, &names(&["lang"])).unwrap(), "lang = de");
-        assert_eq!(cookies_named(&request, &names(&["b", "a"])).unwrap(), "b; a=1");
-        assert_eq!(cookies_named(&request, &names(&["c"])), None);
-        assert!(has_cookie(&request, &names(&["c", "xlang"])));
-        assert!(!has_cookie(&request, &names(&["ang", "A"])) && !has_cookie(&request, &[]));
+        let named = |wanted: &[&str]| cookies_named(cookie_lines(&request), &names(wanted));
+        assert_eq!(named(&["lang"]).unwrap(), "lang = de");
+        assert_eq!(named(&["b", "a"]).unwrap(), "b; a=1");
+        assert_eq!(named(&["c"]), None);
+        let has = |wanted: &[&str]| has_cookie(cookie_lines(&request), &names(wanted));
+        assert!(has(&["c", "xlang"]));
+        assert!(!has(&["ang", "A"]) && !has(&[]));
     }
 }

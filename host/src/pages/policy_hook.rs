@@ -24,6 +24,15 @@ pub trait PagePolicy: Send + Sync {
     /// The key of a request. An error is the reason to leave the cache alone for this request.
     fn cache_key(&self, request: &RequestView) -> Result<KeyDecision, String>;
 
+    /// The key that this very request had before, where keys depend on what a policy sees alone.
+    /// Not counted until [`PagePolicy::note_remembered`]; `None` makes no call.
+    fn remembered_key(&self, _request: &RequestView) -> Option<KeyDecision> {
+        None
+    }
+
+    /// Counts a remembered key that was used, as [`PagePolicy::cache_key`] would have.
+    fn note_remembered(&self) {}
+
     /// What to do with a response; `None` leaves it to HTTP. An error is the reason not to store.
     fn on_store<'a>(
         &'a self,

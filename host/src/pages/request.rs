@@ -121,7 +121,8 @@ pub(crate) fn lookup(
     address: &Address,
     headers: &HeaderMap,
 ) -> (Lookup, Option<RequestView>) {
-    if negotiation::has_cookie(headers, &site.rules.private_cookies) {
+    let cookies = negotiation::cookie_lines(headers);
+    if negotiation::has_cookie(cookies, &site.rules.private_cookies) {
         return (Lookup::Not(Reason::PrivateCookie), None);
     }
     let default = || match address.key() {

@@ -240,18 +240,21 @@ pub(crate) fn ensure_date(headers: &mut HeaderMap, received_ms: u64) {
 }
 
 /// What a 304 repeats of the head (RFC 9110 §15.4.5).
+pub(crate) fn not_modified_lines(
+    stored: &HeaderMap,
+) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    const NAMES: [HeaderName; 7] =
+        [CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY, CACHE_STATUS];
+    let dates_count = !stored.contains_key(ETAG);
+    let is_repeated =
+        move |name: &HeaderName| NAMES.contains(name) || (dates_count && name == LAST_MODIFIED);
+    stored.iter().filter(move |(name, _)| is_repeated(name))
+}
+
 fn not_modified_fields(stored: &HeaderMap) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    let mut copy = |name: HeaderName| {
-        for value in stored.get_all(&name) {
-            fields.append(name.clone(), value.clone());
-        }
-    };
-    for name in [CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, VARY, CACHE_STATUS] {
-        copy(name);
-    }
-    if !stored.contains_key(ETAG) {
-        copy(LAST_MODIFIED);
+    for (name, value) in not_modified_lines(stored) {
+        fields.append(name, value.clone());
     }
     fields
 }

@@ -106,7 +106,9 @@ pub(crate) fn variant_of(
 /// The value by which a request field tells variants apart.
 fn value_of(request: &HeaderMap, name: &HeaderName, rules: &Rules) -> Option<HeaderValue> {
     match &rules.cookies {
-        Some(names) if name == COOKIE => negotiation::cookies_named(request, names),
+        Some(names) if name == COOKIE => {
+            negotiation::cookies_named(negotiation::cookie_lines(request), names)
+        }
         _ => fields::combined(request, name),
     }
 }

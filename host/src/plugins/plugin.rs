@@ -147,12 +147,23 @@ impl Plugin {
         if !core.has_keyer {
             return Err(CallError::NotExported);
         }
-        let result = match core.memo.as_ref().and_then(|memo| memo.get(request)) {
+        let result = match self.remembered_key(request) {
             Some(decision) => Ok(decision),
             None => core.ask_key(request),
         };
         core.counters.count(Hook::Key, &result);
         result
+    }
+
+    /// The key that this very request had before, if the plugin says that its keys depend on what
+    /// it sees alone. Not counted until [`Self::note_remembered`].
+    pub fn remembered_key(&self, request: &RequestView) -> Option<KeyDecision> {
+        self.core.memo.as_ref()?.get(request)
+    }
+
+    /// Counts the use of a remembered key as a call.
+    pub fn note_remembered(&self) {
+        self.core.counters.count(Hook::Key, &Ok(()));
     }
 
     /// What to do with a response that is about to be stored under `key`.

@@ -8,11 +8,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use tokio::io::AsyncWrite;
 
 use crate::model::PageHead;
+use crate::pages::respond;
 
 /// What ends the body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,12 @@ pub(crate) fn block(status: StatusCode, headers: &HeaderMap) -> Box<[u8]> {
 /// The block of a page, made at the first use for what came out of the tier.
 pub(super) fn block_of(head: &PageHead) -> &[u8] {
     head.block.get_or_init(|| block(head.status, &head.headers))
+}
+
+/// The head of a 304 for a stored page, up to where fields are added as behind [`block`].
+pub(super) fn not_modified(out: &mut Vec<u8>, headers: &HeaderMap) {
+    status_line(out, StatusCode::NOT_MODIFIED);
+    fields(out, respond::not_modified_lines(headers));
 }
 
 /// A whole head. Fields of the connection and of the framing are written here alone.
@@ -120,7 +127,10 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn fields(out: &mut Vec<u8>, headers: &HeaderMap) {
+fn fields<'h>(
+    out: &mut Vec<u8>,
+    headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+) {
     for (name, value) in headers {
         if name == CONNECTION || name == TRANSFER_ENCODING {
             continue;

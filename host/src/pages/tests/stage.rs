@@ -55,6 +55,12 @@ impl Stage {
         Self::build(settings, sites.collect()).await
     }
 
+    /// The site of all hosts, with these rules.
+    pub(super) async fn ruled(rules: &Rules, policy: Option<Arc<dyn PagePolicy>>) -> Self {
+        let site = Site { rules: rules.clone(), policy, ..plain_site() };
+        Self::build(Settings::default(), vec![site]).await
+    }
+
     /// One site that serves items, too.
     pub(super) async fn of_items(rules: Rules, items: SiteItems) -> Self {
         let site = Site { rules, items: Some(items), ..plain_site() };

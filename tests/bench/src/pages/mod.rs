@@ -29,6 +29,9 @@ const NGINX: usize = 1;
 const VARNISH: usize = 2;
 const FLOOR: usize = 3;
 
+/// In front of wasmcached the plugin `rules` drops its query; to the others it is a URL.
+const KEYED_PATH: &str = "/small?utm_source=a";
+
 /// For an answer of a server that has nothing else to do.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -42,11 +45,18 @@ pub(crate) struct Shape {
     body_bytes: usize,
 }
 
-const SHAPES: [Shape; 4] = [
+const SHAPES: [Shape; 5] = [
     Shape {
         name: "page-4k",
         title: "hit, 4 KB",
         ask: Ask::Path("/small"),
+        status: 200,
+        body_bytes: SMALL_BYTES,
+    },
+    Shape {
+        name: "plugin-key",
+        title: "hit, 4 KB, key by a plugin",
+        ask: Ask::Path(KEYED_PATH),
         status: 200,
         body_bytes: SMALL_BYTES,
     },
@@ -83,6 +93,11 @@ impl Shape {
         let found = SHAPES.into_iter().find(|shape| shape.name == name);
         found.ok_or_else(|| format!("shapes are {names}"))
     }
+
+    /// Whether a plugin decides about the keys of wasmcached.
+    fn has_plugin(&self) -> bool {
+        matches!(self.ask, Ask::Path(KEYED_PATH))
+    }
 }
 
 /// Measures and prints.
@@ -101,8 +116,12 @@ pub(crate) fn measure(plan: &Plan, only: Option<Shape>) -> anyhow::Result<()> {
     for round in 0..plan.rounds {
         eprintln!("round {} of {}, {:.0} s", round + 1, plan.rounds, start.elapsed().as_secs_f64());
         let servers = start_all(&programs, &plan.cores, origin.address())?;
+        let keyed = programs.start_keyed(&plan.cores, origin.address())?;
         for (position, shape) in shapes.iter().enumerate() {
             let mut turns: Vec<(usize, &Running)> = servers.iter().enumerate().collect();
+            if let (true, Some(ours)) = (shape.has_plugin(), turns.get_mut(OURS)) {
+                ours.1 = &keyed;
+            }
             if round % 2 == 1 {
                 turns.reverse();
             }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::Cores;
 use crate::cpus::Cpus;
 use crate::process::{self, Running};
@@ -47,17 +49,40 @@ impl Programs {
         cores: &Cores,
         origin: SocketAddr,
     ) -> anyhow::Result<Running> {
+        self.start_ours(cores, vec![format!("--origin=http://{origin}")], tempfile::tempdir()?)
+    }
+
+    /// Starts wasmcached as the site for any host, with the plugin `rules` for its keys.
+    ///
+    /// # Errors
+    /// Those of [`Running::start`].
+    pub(crate) fn start_keyed(&self, cores: &Cores, origin: SocketAddr) -> anyhow::Result<Running> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("wasmcached.toml");
+        let config = format!(
+            "[[sites]]\nname = \"keyed\"\norigin = \"http://{origin}\"\nplugin = \"rules\"\n\
+             [plugins.rules.config]\nrules.keys = {{ drop_query = [\"utm_*\"] }}\n"
+        );
+        std::fs::write(&path, config)?;
+        self.start_ours(cores, vec![format!("--config={}", path.display())], dir)
+    }
+
+    fn start_ours(
+        &self,
+        cores: &Cores,
+        site: Vec<String>,
+        dir: TempDir,
+    ) -> anyhow::Result<Running> {
         let address = process::free_address()?;
-        let arguments = [
+        let mut arguments = vec![
             "serve".to_owned(),
             "--memcached=127.0.0.1:0".to_owned(),
             "--api=127.0.0.1:0".to_owned(),
             format!("--pages={address}"),
-            format!("--origin=http://{origin}"),
             "--memory=1GiB".to_owned(),
             format!("--threads={}", cores.threads()),
         ];
-        let dir = tempfile::tempdir()?;
+        arguments.extend(site);
         Running::start(&self.wasmcached, &arguments, &cores.server_cpus, address, dir)
     }
 
