@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{Api, ApiError};
-use crate::cache::{Basis, Change, Draft, Entry, Handle};
+use crate::cache::{Basis, Change, Draft, Entry};
 use crate::limits::API_BODY_MS_MAX;
 use crate::model::{
     CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, groups_field,
@@ -76,7 +76,7 @@ pub(super) async fn write(
         ..Draft::new(Bytes::copy_from_slice(&body.to_bytes()))
     };
     let only_if = Precondition::of(&headers);
-    let decide = |current: Option<&Handle>| match only_if.holds(current) {
+    let decide = |current: Option<&Entry>| match only_if.holds(current) {
         true => (Change::Put(draft), true),
         false => (Change::Keep, false),
     };
@@ -118,7 +118,7 @@ impl Precondition {
         }
     }
 
-    fn holds(&self, current: Option<&Handle>) -> bool {
+    fn holds(&self, current: Option<&Entry>) -> bool {
         match (self, current) {
             (Self::None, _) | (Self::Absent, None) => true,
             (Self::Match(etag), Some(entry)) => etag == "*" || *etag == etag_of(entry),

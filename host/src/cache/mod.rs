@@ -52,8 +52,6 @@ use store::Store;
 pub use affected::Affected;
 pub use bits::Bits;
 pub use entry::Entry;
-/// What readers hold of an entry: the entry itself, cheap to clone.
-pub type Handle = Entry;
 pub use fence::{Claim, FenceFull, Verdict};
 pub use fill::{Pending, Refusal};
 pub use flights::{Flights, Landing, Lease, Progress, Role, Waiter};

@@ -29,7 +29,7 @@ use super::respond::{self, Answer};
 use super::reuse::Failure;
 use super::storable::{Framing, Plan};
 use super::{conditional, forward, policy_hook, tags, vary};
-use crate::cache::{Claim, Handle, Landing, Lease};
+use crate::cache::{Claim, Entry, Landing, Lease};
 use crate::limits::FILL_MS_MAX;
 use crate::model::Key;
 
@@ -43,7 +43,7 @@ pub(super) struct Fill {
     /// Held by the one that others wait for.
     pub(super) lease: Option<Lease<Offer>>,
     /// What memory has and the origin is asked about.
-    pub(super) base: Option<Handle>,
+    pub(super) base: Option<Entry>,
     /// What memory lacked.
     pub(super) missed: Forward,
 }

@@ -19,7 +19,7 @@ use super::directives::RequestDirectives;
 use super::key::Address;
 use super::request::Ask;
 use super::respond::{self, Answer, Page};
-use crate::cache::Handle;
+use crate::cache::Entry;
 use crate::config::{KeyPart, SiteItems};
 use crate::limits::KEY_BYTES_MAX;
 use crate::model::{Key, PageHead, Staleness};
@@ -78,7 +78,7 @@ fn is_enough(request: &HeaderMap, left_ms: Option<u64>) -> bool {
 fn head_of(
     items: &SiteItems,
     ask: &Ask,
-    item: &Handle,
+    item: &Entry,
     body: &Bytes,
     left_ms: Option<u64>,
 ) -> Option<PageHead> {

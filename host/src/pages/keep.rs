@@ -18,7 +18,7 @@ use super::outcome::Reason;
 use super::purge::KeyUnknown;
 use super::storable::{self, Framing, Plan, Terms};
 use super::{http1, tags};
-use crate::cache::{Handle, Landing, Refusal};
+use crate::cache::{Entry, Landing, Refusal};
 use crate::model::{Content, Kind, PageHead, ResponseView, Tag};
 
 impl Fill {
@@ -98,7 +98,7 @@ impl Fill {
         mut head: PageHead,
         plan: &Plan,
         body: Bytes,
-    ) -> Result<Handle, Reason> {
+    ) -> Result<Entry, Reason> {
         storable::set_length(&mut head, body.len());
         head.block = http1::block(head.status, &head.headers).into();
         let expires = storable::expiry(&head);

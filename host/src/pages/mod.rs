@@ -116,8 +116,6 @@ struct Shared {
     connections: Arc<Semaphore>,
     /// Bounds those of one client.
     clients: Clients,
-    /// Whether no site has something that comes before its pages.
-    is_pages_only: bool,
 }
 
 impl Pages {
@@ -140,7 +138,6 @@ impl Pages {
                 tasks.spawn_until_stop(origins::check_forever(Arc::clone(&origins), at, check));
             }
         }
-        let is_pages_only = sites.iter().all(|site| site.items.is_none());
         let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
         let connections = Arc::new(Semaphore::new(settings.connections_max));
         let clients = Clients::new(settings.client_connections_max);
@@ -160,7 +157,6 @@ impl Pages {
             tunnels,
             connections,
             clients,
-            is_pages_only,
         };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -30,7 +30,7 @@ use super::respond::{self, Answer, Page};
 use super::reuse::{self, Reuse};
 use super::upload::Upload;
 use super::vary;
-use crate::cache::{Claim, Flights, Handle, Landing, Lease, Role, Waiter};
+use crate::cache::{Claim, Entry, Flights, Landing, Lease, Role, Waiter};
 use crate::model::{Key, PageHead};
 
 /// How often a miss joins somebody else's fill before it fetches alone.
@@ -39,13 +39,13 @@ const JOINS_MAX: usize = 2;
 /// What memory has for a request.
 pub(super) enum Found {
     /// Something to serve.
-    Fresh(Handle),
+    Fresh(Entry),
     /// Something to serve while it is refreshed.
-    Stale(Handle),
+    Stale(Entry),
     /// Something to ask the origin about.
-    Expired(Handle),
+    Expired(Entry),
     /// Nothing, but perhaps a page of this URL for other requests.
-    Nothing(Option<Handle>),
+    Nothing(Option<Entry>),
 }
 
 /// Where a request stands. Each phase leads to another; `Done` is the last.
@@ -53,21 +53,21 @@ enum Phase {
     /// Memory is asked.
     LookUp,
     /// It is there.
-    Hit(Handle, Outcome),
+    Hit(Entry, Outcome),
     /// It is there, and is to be refreshed.
-    HitStale(Handle),
+    HitStale(Entry),
     /// It is not there, but this may be asked about.
-    Missed(Option<Handle>),
+    Missed(Option<Entry>),
     /// It may be on its way.
-    Join(Option<Handle>),
+    Join(Option<Entry>),
     /// It is on its way.
     Wait(Waiter<Offer>),
     /// This request fetches it for others too, unless it has come meanwhile.
     Lead(Lease<Offer>, Claim),
     /// The origin is asked, and the answer stored if it may be.
-    Fetch(Option<Lease<Offer>>, Claim, Option<Handle>),
+    Fetch(Option<Lease<Offer>>, Claim, Option<Entry>),
     /// The origin is asked for the head of what memory has.
-    AskHead(Handle),
+    AskHead(Entry),
     /// The origin is asked, and nothing stored.
     Pass(Reason),
     /// The answer.
@@ -160,7 +160,7 @@ impl Pages {
         }
     }
 
-    fn hit(&self, ask: &Ask, page: &Handle, outcome: Outcome) -> Answer {
+    fn hit(&self, ask: &Ask, page: &Entry, outcome: Outcome) -> Answer {
         match page.page() {
             Some(head) => {
                 let page = Page { head, body: &page.body_bytes() };
@@ -249,7 +249,7 @@ impl Course<'_> {
     }
 
     /// Serves a stale page at once; one request refreshes it in the background.
-    fn hit_stale(&self, page: Handle) -> Phase {
+    fn hit_stale(&self, page: Entry) -> Phase {
         let pages = self.pages;
         let answer = pages.hit(&self.ask, &page, Outcome::Stale);
         let claim = pages.shared.cache.claim();
@@ -265,7 +265,7 @@ impl Course<'_> {
     }
 
     /// What memory can't answer: not all of it is filled.
-    fn missed(&self, base: Option<Handle>) -> Phase {
+    fn missed(&self, base: Option<Entry>) -> Phase {
         if RequestDirectives::of(&self.ask.headers).only_if_cached {
             let (status, reason) = (StatusCode::GATEWAY_TIMEOUT, Reason::OnlyIfCached);
             let now_ms = self.pages.now_ms();
@@ -281,7 +281,7 @@ impl Course<'_> {
         }
     }
 
-    fn join(&mut self, base: Option<Handle>) -> Phase {
+    fn join(&mut self, base: Option<Entry>) -> Phase {
         // Before joining: a claim may only be older than what it is made for.
         let claim = self.pages.shared.cache.claim();
         let is_alone = self.joins == JOINS_MAX
@@ -354,12 +354,7 @@ impl Course<'_> {
         }
     }
 
-    async fn fetch(
-        &self,
-        lease: Option<Lease<Offer>>,
-        claim: Claim,
-        base: Option<Handle>,
-    ) -> Phase {
+    async fn fetch(&self, lease: Option<Lease<Offer>>, claim: Claim, base: Option<Entry>) -> Phase {
         let (reply, answer) = oneshot::channel();
         // A task of its own: others wait for it, and the client may go away.
         self.pages.shared.tasks.spawn(self.fill(lease, claim, base).run(reply));
@@ -367,7 +362,7 @@ impl Course<'_> {
         self.done(answer.await.unwrap_or_else(|_| gone()))
     }
 
-    fn fill(&self, lease: Option<Lease<Offer>>, claim: Claim, base: Option<Handle>) -> Fill {
+    fn fill(&self, lease: Option<Lease<Offer>>, claim: Claim, base: Option<Entry>) -> Fill {
         let (pages, ask) = (self.pages.clone(), Arc::clone(&self.ask));
         let missed = self.missed;
         Fill { pages, ask, key: self.key.clone(), claim, lease, base, missed }

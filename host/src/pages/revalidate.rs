@@ -21,7 +21,7 @@ use super::respond::{self, Answer, Page};
 use super::reuse::{self, Failure};
 use super::storable::{self, Plan};
 use super::{body, forward, freshening, policy_hook, tags};
-use crate::cache::{Handle, Landing};
+use crate::cache::{Entry, Landing};
 use crate::model::{PageHead, Target};
 
 impl Fill {
@@ -29,7 +29,7 @@ impl Fill {
     /// valid any more, or not what the origin spoke of.
     pub(super) async fn freshen(
         &mut self,
-        base: &Handle,
+        base: &Entry,
         not_modified: &HeaderMap,
         timing: Timing,
     ) -> Option<Answer> {
@@ -90,7 +90,7 @@ impl Fill {
     }
 
     /// Asks for the head of a page that is over its time, and learns from it about the page.
-    pub(super) async fn ask_head(mut self, base: Handle) -> Answer {
+    pub(super) async fn ask_head(mut self, base: Entry) -> Answer {
         let requested_ms = self.pages.now_ms();
         let mut headers = self.ask.headers.clone();
         self.pages.announce(&self.ask, &mut headers);
@@ -124,7 +124,7 @@ impl Fill {
 
     fn serve_freshened(
         &mut self,
-        base: &Handle,
+        base: &Entry,
         headers: HeaderMap,
         plan: Result<Plan, Reason>,
         timing: Timing,

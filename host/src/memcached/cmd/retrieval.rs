@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWrite;
 
-use crate::cache::{Handle, UpdateError};
+use crate::cache::{Entry, UpdateError};
 use crate::memcached::ops;
 use crate::memcached::parse::{Answer, Retrieve};
 use crate::memcached::session::Session;
@@ -56,6 +56,6 @@ async fn look_up_and_touch(
     session: &mut Session,
     key: &[u8],
     seconds: i64,
-) -> Result<Option<Handle>, TouchError> {
+) -> Result<Option<Entry>, TouchError> {
     Ok(ops::look_up_and_touch(session, &Key::new(key)?, seconds).await?)
 }

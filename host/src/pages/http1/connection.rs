@@ -148,9 +148,9 @@ impl Connection {
             true => After::KeepAlive,
             false => After::Close,
         };
-        let served = match self.pages.shared.is_pages_only && !access::is_on() {
-            true => hit::serve(&self.pages, &head, after, &mut self.out, &mut self.key),
-            false => None,
+        let served = match access::is_on() {
+            false => hit::serve(&self.pages, &head, after, &mut self.out, &mut self.key),
+            true => None,
         };
         match served {
             Some(served) => {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::head::{Framing, Head};
 use super::write::{self, After};
-use crate::cache::Handle;
+use crate::cache::Entry;
 use crate::model::PageHead;
 use crate::pages::cache_status::{CacheStatus, Way};
 use crate::pages::reuse::{self, Reuse};
@@ -51,6 +51,10 @@ pub(super) fn serve(
     let asked = Asked::of(head)?;
     let shared = &pages.shared;
     let site = shared.sites.of(asked.host)?;
+    // An item, if there is one, goes before the page.
+    if site.items.is_some() {
+        return None;
+    }
     asked.spell_key(site, key)?;
     let mut selection = Selection { fields: head.fields, rules: &site.rules, is_clear: true };
     let owns = |page: &PageHead| shared.sites.owns(site, page) && selection.takes(&page.vary);
@@ -90,7 +94,7 @@ fn per_hit(out: &mut Vec<u8>, stored: &PageHead, now_ms: u64, key: Option<&[u8]>
     out.extend_from_slice(b"\r\n");
 }
 
-fn body(page: &Handle, wants_body: bool, out: &mut Vec<u8>) -> Option<Bytes> {
+fn body(page: &Entry, wants_body: bool, out: &mut Vec<u8>) -> Option<Bytes> {
     if !wants_body {
         return None;
     }
