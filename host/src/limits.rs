@@ -117,6 +117,9 @@ pub const HOLD_MS_MAX: u64 = 600_000;
 /// Targets that wait to be invalidated again; beyond, everything is invalidated instead.
 pub const HELD_TARGETS_MAX: usize = 100_000;
 
+/// Events that wait to be audited; beyond, they are not.
+pub const AUDITS_WAITING_MAX: usize = 1_000;
+
 /// Connections to the API at once; its clients are a team's own servers.
 pub const API_CONNECTIONS_MAX: usize = 1_024;
 

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod audits;
 mod clients;
 mod demo;
 mod differential;

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use super::addresses::{Guard, check_distinct, listen, tls};
+use super::audit::Audit;
 use super::checked::{
     Api, Config, ConfigError, PluginFile, PluginSettings, SecretText, Source, Verify,
 };
@@ -62,6 +63,7 @@ impl RawConfig {
         let sites = check_sites(m, self.sites, origin, &names);
         let sources = check_sources(m, self.sources, &names);
         let pages = check_pages(m, self.pages, has_site);
+        let audit = Audit::check(m, &self.audit);
         let memcached = check_memcached(m, self.memcached);
         let api = {
             let tls = tls(m, "api", self.api.tls);
@@ -84,6 +86,7 @@ impl RawConfig {
             api,
             sites,
             sources,
+            audit,
             plugins,
         };
         (config, mistakes.0)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::audit::{Auditor, Audits};
 use super::holds::{Held, Holds};
 use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
@@ -83,17 +84,19 @@ pub(super) struct Shared {
     order: Order,
     pub(super) seen: Seen,
     pub(super) holds: Holds,
-    log: Log,
+    pub(super) audits: Audits,
+    pub(super) log: Log,
 }
 
 impl Events {
-    /// A webhook for these sources.
+    /// A webhook for these sources; without an auditor nothing is audited.
     pub fn new(
         cache: Cache,
         plugins: Plugins,
         sources: Sources,
         refresh: Refresh,
         url_targets: UrlTargets,
+        auditor: Option<Auditor>,
         metrics: Metrics,
     ) -> Self {
         let shared = Shared {
@@ -106,6 +109,7 @@ impl Events {
             order: Order::default(),
             seen: Seen::default(),
             holds: Holds::default(),
+            audits: Audits::new(auditor),
             log: Log::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -177,6 +181,9 @@ impl Shared {
         }
         logged.cost_us = self.cache.clock().monotonic_us().saturating_sub(begun_us);
         self.log.push(logged);
+        if outcome.is_ok() {
+            self.want_audit(source, &id, &events);
+        }
         Ok((outcome?.receipt, DeliveryResult::Applied))
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::audit::AuditShown;
 use super::plan::{Decision, Plan, change_shown};
 use crate::limits::REMEMBERED_EVENTS_MAX;
 use crate::model::{Event, Mode, Target};
@@ -40,6 +41,8 @@ pub(super) struct Logged {
     pub(super) refreshes: usize,
     /// After so long it is applied again; 0: it is not.
     pub(super) hold_ms: u64,
+    /// What its audit has found; absent where there was none yet.
+    pub(super) audit: Option<AuditShown>,
     /// From its arrival to its answer.
     pub(super) cost_us: u64,
     /// `applied`, `nothing_to_do` or what went wrong.
@@ -64,6 +67,7 @@ impl Logged {
             puts_refused: 0,
             refreshes: 0,
             hold_ms: 0,
+            audit: None,
             cost_us: 0,
             outcome: String::new(),
         }
@@ -108,6 +112,15 @@ impl Log {
             log.pop_front();
         }
         log.push_back(logged);
+    }
+
+    /// Adds what the audit of an event has found.
+    pub(super) fn note_audit(&self, source: &str, id: &str, found: AuditShown) {
+        let mut log = self.0.lock();
+        let is_audited = |logged: &&mut Logged| logged.source == source && logged.id == id;
+        if let Some(logged) = log.iter_mut().rev().find(is_audited) {
+            logged.audit = Some(found);
+        }
     }
 
     /// Newest first.

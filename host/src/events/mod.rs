@@ -13,6 +13,7 @@
 //! - A value that an event carries is written only if the event is known to be the newest of its
 //!   source (`data.seq`) and nothing else was invalidated since it arrived.
 //! - An event of a source with `hold_ms` is applied again after that delay.
+//! - After an event, pages that it did not end may be audited; nobody waits for that.
 //! - Deduplication only saves work; applying an event again is harmless.
 //!
 //! # Not here
@@ -20,6 +21,7 @@
 //! (`plugins`).
 
 mod apply;
+mod audit;
 mod decide;
 mod dry_run;
 mod holds;
@@ -34,6 +36,7 @@ pub mod signature;
 mod sources;
 
 pub use apply::{Events, Receipt, Refresh, Refused, UrlTargets};
+pub use audit::{AuditPages, Auditor};
 pub use metrics::Metrics;
 pub use router::router;
 pub use sources::{Source, Sources};

@@ -8,6 +8,7 @@
 //! # Not here
 //! How entries are stored and judged (`cache`), and how anything looks on a wire (the front doors).
 
+mod audit;
 mod entry;
 mod event;
 mod key;
@@ -17,6 +18,7 @@ mod tag;
 mod tag_fields;
 mod target;
 
+pub use audit::{Audited, StalePage};
 pub use entry::{Content, Expiry, Kind, PageHead, Staleness};
 pub use event::{Event, Operation};
 pub use key::{Key, KeyError};
