@@ -15,6 +15,7 @@ mod differential;
 mod events;
 mod freshness;
 mod holds;
+mod intents;
 mod limits;
 mod listeners;
 mod memcached;

@@ -127,12 +127,7 @@ impl App {
             doors.spawn(pages::serve(listener, pages.clone()));
         }
         background.spawn_until_stop(reload.run_forever());
-        let swept = cache.clone();
-        background.spawn_until_stop(async move { swept.sweep_forever().await });
-        let holding = events.clone();
-        background.spawn_until_stop(async move { holding.hold_forever().await });
-        let auditing = events.clone();
-        background.spawn_until_stop(async move { auditing.audit_forever().await });
+        work_in_background(&background, &cache, &events);
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }
 
@@ -151,6 +146,18 @@ impl App {
         // Joins their threads, which must not be waited for on one of the runtime's.
         let _ = tokio::task::spawn_blocking(move || drop(lanes)).await;
     }
+}
+
+/// What goes on without anybody asking.
+fn work_in_background(background: &Tasks, cache: &Cache, events: &events::Events) {
+    let swept = cache.clone();
+    background.spawn_until_stop(async move { swept.sweep_forever().await });
+    let holding = events.clone();
+    background.spawn_until_stop(async move { holding.hold_forever().await });
+    let ending = events.clone();
+    background.spawn_until_stop(async move { ending.end_intents_forever().await });
+    let auditing = events.clone();
+    background.spawn_until_stop(async move { auditing.audit_forever().await });
 }
 
 /// Doors first, so that what they stored is written out; what events have yet to do; then the tier;

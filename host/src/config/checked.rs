@@ -172,6 +172,8 @@ pub struct Source {
     pub plugin: Option<String>,
     /// How long after an event it is applied again; 0: it is not.
     pub hold_ms: u64,
+    /// How long an announced change stays open without its commit.
+    pub intent_timeout_ms: u64,
 }
 
 /// Where a plugin's component comes from.

@@ -161,6 +161,9 @@ pub struct RawSource {
     /// Milliseconds after which what an event made wrong is made wrong again, for origins that read
     /// from replicas: as much as they may lag behind, 600000 at most.
     pub hold_ms: Option<u64>,
+    /// Milliseconds after which a change that was announced is taken to be over without its commit,
+    /// 60000 at most.
+    pub intent_timeout_ms: Option<u64>,
 }
 
 impl fmt::Debug for RawSource {

@@ -22,6 +22,8 @@ pub(super) struct Logged {
     pub(super) id: String,
     /// `treks.photo 5 updated`, one for each change.
     pub(super) changes: Vec<String>,
+    /// The intent that it announced or ended.
+    pub(super) intent: Option<String>,
     /// What was invalidated, as `kind name mode`.
     pub(super) targets: Vec<String>,
     /// How many there were beyond those shown.
@@ -45,7 +47,7 @@ pub(super) struct Logged {
     pub(super) audit: Option<AuditShown>,
     /// From its arrival to its answer.
     pub(super) cost_us: u64,
-    /// `applied`, `nothing_to_do` or what went wrong.
+    /// `applied`, `announced`, `nothing_to_do` or what went wrong.
     pub(super) outcome: String,
 }
 
@@ -57,6 +59,7 @@ impl Logged {
             source: source.to_owned(),
             id: id.to_owned(),
             changes: changes.collect(),
+            intent: None,
             targets: Vec::new(),
             targets_not_shown: 0,
             sequence: None,

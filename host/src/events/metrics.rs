@@ -10,6 +10,7 @@ use crate::model::Audited;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum DeliveryResult {
     Applied,
+    Announced,
     Duplicate,
     DryRun,
     UnknownSource,
@@ -17,6 +18,8 @@ pub(super) enum DeliveryResult {
     Malformed,
     TooSlow,
     TooLarge,
+    UnknownIntent,
+    TooManyIntents,
     NotDurable,
 }
 
@@ -24,6 +27,7 @@ impl DeliveryResult {
     fn as_str(self) -> &'static str {
         match self {
             Self::Applied => "applied",
+            Self::Announced => "announced",
             Self::Duplicate => "duplicate",
             Self::DryRun => "dry_run",
             Self::UnknownSource => "unknown_source",
@@ -31,6 +35,8 @@ impl DeliveryResult {
             Self::Malformed => "malformed",
             Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
+            Self::UnknownIntent => "unknown_intent",
+            Self::TooManyIntents => "too_many_intents",
             Self::NotDurable => "not_durable",
         }
     }
@@ -48,6 +54,8 @@ pub struct Metrics {
     pub(super) plugin_fallbacks: Counter,
     /// Events that were applied again after their source's delay.
     pub(super) held_applied: Counter,
+    /// Announced changes whose commit did not come in time.
+    pub(super) intents_timed_out: Counter,
     /// Pages that audits found stale, by site and by the plugin that should have named them.
     stale_reads: Family<SiteAndPlugin, Counter>,
     /// Pages that were audited, by result.
@@ -69,6 +77,11 @@ impl Metrics {
             "events_held_applied",
             "Events applied again after the delay of their source",
             self.held_applied.clone(),
+        );
+        registry.register(
+            "intents_timed_out",
+            "Announced changes whose commit did not come in time",
+            self.intents_timed_out.clone(),
         );
         registry.register(
             "stale_reads",

@@ -82,6 +82,12 @@ impl Plan {
         }
     }
 
+    /// Adds what is wrong for another reason than the changes of this delivery.
+    pub(super) fn add_hard(&mut self, targets: &[Target], source: &str) {
+        self.targets.extend(targets.iter().map(|target| (target.clone(), Mode::Hard)));
+        self.close(source);
+    }
+
     /// Names each target once. Too much to be named is still never dropped.
     pub(super) fn close(&mut self, source: &str) {
         let mut named = HashSet::new();

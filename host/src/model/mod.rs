@@ -11,6 +11,7 @@
 mod audit;
 mod entry;
 mod event;
+mod intent;
 mod key;
 mod policy;
 mod sequence;
@@ -21,6 +22,7 @@ mod target;
 pub use audit::{Audited, StalePage};
 pub use entry::{Content, Expiry, Kind, PageHead, Staleness};
 pub use event::{Event, Operation};
+pub use intent::{Intent, Passage};
 pub use key::{Key, KeyError};
 pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
 pub use sequence::{Birth, Sequence};

@@ -28,4 +28,5 @@ under_every_schedule! {
     no_waiter_gets_what_was_invalidated_before_it_came HandOver
     no_revision_brings_back_what_was_removed Revision
     no_lease_outlives_an_invalidation_of_a_tag_it_learns_late Lease
+    nothing_is_served_between_the_announcement_of_a_change_and_its_end Announced
 }
