@@ -55,6 +55,11 @@ fn origin() -> (Origin, Arc<AtomicU64>) {
     (origin, saved)
 }
 
+/// Has a page stored; also where a busy machine makes the plugin miss its deadline at first.
+fn store(server: &Server, path: &str) {
+    eventually("the page is stored", || http::get(&server.page(path)).is_hit());
+}
+
 fn newest_event(server: &Server) -> Value {
     http::get(&server.api("/v1/events?limit=1")).json()["events"][0].clone()
 }
@@ -76,7 +81,7 @@ fn page_that_a_broken_rule_leaves_stale_is_found_named_and_invalidated() {
     let (origin, saved) = origin();
     let server = Server::start(&settings_with(Rules::WithoutHome, &origin, ALL));
     for path in [HOME, TREK, ABOUT] {
-        http::get(&server.page(path));
+        store(&server, path);
     }
     saved.fetch_add(1, Ordering::SeqCst);
     assert_eq!(audited(&server), json!({"checked": 2, "stale": 1, "unstable": 0}));
@@ -100,11 +105,11 @@ fn right_rules_leave_nothing_to_find() {
     let (origin, saved) = origin();
     let server = Server::start(&settings_with(Rules::Right, &origin, ALL));
     for path in [HOME, TREK] {
-        http::get(&server.page(path));
+        store(&server, path);
     }
     saved.fetch_add(1, Ordering::SeqCst);
     let other = "/treks/langtang/";
-    http::get(&server.page(other));
+    store(&server, other);
     let requests = http::get(&server.api("/metrics")).text();
     let found = audited(&server);
     assert_eq!(found, json!({"checked": 1, "stale": 0, "unstable": 0}));
@@ -124,7 +129,7 @@ fn page_that_differs_from_itself_is_unstable_and_not_stale() {
         Response::cacheable(format!("token {}", tokens.fetch_add(1, Ordering::SeqCst)))
     });
     let server = Server::start(&settings_with(Rules::WithoutHome, &origin, ALL));
-    http::get(&server.page(HOME));
+    store(&server, HOME);
     assert_eq!(audited(&server), json!({"checked": 1, "stale": 0, "unstable": 1}));
     assert!(http::get(&server.page(HOME)).is_hit());
     assert!(!metrics(&server).contains("stale_reads_total{"));
@@ -135,12 +140,13 @@ fn page_that_its_event_ends_late_is_overtaken_and_not_stale() {
     let (origin, saved) = origin();
     let slow = "[audit]\nshare = 1.0\nsettle_ms = 1500\n";
     let server = Server::start(&settings_with(Rules::WithoutHome, &origin, slow));
-    http::get(&server.page(HOME));
+    store(&server, HOME);
+    let before = origin.count(HOME);
     let answer = Webhook::photo("annapurna").post(&server);
     assert_eq!(answer.status, 200);
     // The next change is shown by the origin before its event has come.
     saved.fetch_add(1, Ordering::SeqCst);
-    eventually("the page is fetched to be compared", || origin.count(HOME) == 2);
+    eventually("the page is fetched to be compared", || origin.count(HOME) > before);
     http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["home"]}));
     eventually("the event is audited", || newest_event(&server)["audit"].is_object());
     assert_eq!(newest_event(&server)["audit"]["stale"], 0);
@@ -155,7 +161,9 @@ fn variants_are_compared_with_what_their_own_request_gets() {
     });
     let server = Server::start(&settings_with(Rules::Right, &origin, ALL));
     for language in ["de", "fr"] {
-        http::send("GET", &server.page("/about/"), &[("accept-language", language)], b"");
+        let language = [("accept-language", language)];
+        let get = || http::send("GET", &server.page(ABOUT), &language, b"");
+        eventually("the variant is stored", || get().is_hit());
     }
     assert_eq!(audited(&server), json!({"checked": 2, "stale": 0, "unstable": 0}));
     assert!(metrics(&server).contains("audited_pages_total{result=\"same\"} 2\n"));
@@ -166,14 +174,15 @@ fn audits_are_off_unless_a_share_is_named() {
     let (origin, saved) = origin();
     let off = "[audit]\nsettle_ms = 0\n";
     let server = Server::start(&settings_with(Rules::WithoutHome, &origin, off));
-    http::get(&server.page(HOME));
+    store(&server, HOME);
+    let before = origin.requests().len();
     for _ in 0..5 {
         saved.fetch_add(1, Ordering::SeqCst);
         assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
         assert_eq!(newest_event(&server)["audit"], Value::Null);
     }
     assert!(http::get(&server.page(HOME)).is_hit());
-    assert_eq!(origin.requests().len(), 1);
+    assert_eq!(origin.requests().len(), before);
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl World {
         let announced = self.announced.load(Ordering::SeqCst);
         let Some(entry) = self.cache.peek(self.key.as_bytes()) else { return };
         let is_still = announced == self.announced.load(Ordering::SeqCst);
-        assert!(announced % 2 == 0 || !is_still, "read while a change was announced");
+        assert!(announced.is_multiple_of(2) || !is_still, "read while a change was announced");
         // A placeholder holds no data.
         if entry.tags().is_empty() {
             return;

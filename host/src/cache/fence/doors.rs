@@ -13,6 +13,7 @@
 //! When an intent ends (`events`), and that it outlives a crash (`tier`).
 
 use crate::sync::{AtomicUsize, Ordering};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -82,10 +83,10 @@ impl Doors {
         let mut closure = shut.intents.remove(&intent.name).unwrap_or_else(Closure::new);
         closure.until_ms = intent.until_ms.max(closure.until_ms);
         for (target, cell) in targets {
-            if !closure.doors.contains_key(&target) {
-                let door = Door::of(&target, cell);
+            let door = Door::of(&target, cell);
+            if let Entry::Vacant(place) = closure.doors.entry(target) {
                 shut.count(&door);
-                closure.doors.insert(target, door);
+                place.insert(door);
                 self.len.fetch_add(1, Ordering::Release);
             }
         }
