@@ -139,6 +139,31 @@ fn page_that_was_asked_for_before_the_commit_is_not_kept_after_it() {
 }
 
 #[test]
+fn who_waits_for_an_announced_page_gets_one_of_its_own() {
+    let gate = Gate::closed();
+    let origin = {
+        let gate = gate.clone();
+        Origin::start(move |_| {
+            gate.pass();
+            Response::cacheable("page")
+        })
+    };
+    let server = Server::start(&settings_with_timeout(&origin, NEVER_MS));
+    announce(&server, "tx", "annapurna");
+    std::thread::scope(|scope| {
+        let clients = [(); 2].map(|()| scope.spawn(|| http::get(&server.page(TREK))));
+        gate.wait_until_reached_by(1);
+        let metrics = || http::get(&server.api("/metrics")).text();
+        eventually("the other waits", || metrics().contains("pages_waiting 1\n"));
+        gate.open();
+        for client in clients {
+            assert_eq!(client.join().unwrap().status, 200);
+        }
+    });
+    assert_eq!(origin.count(TREK), 2);
+}
+
+#[test]
 fn tag_of_two_intents_opens_with_the_second_commit() {
     let (origin, _) = origin();
     let server = Server::start(&settings_with_timeout(&origin, NEVER_MS));
