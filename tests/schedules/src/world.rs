@@ -34,8 +34,10 @@ pub enum Race {
     Revision,
     /// Values stored with a unique, against invalidations of a tag that only they carry.
     Lease,
-    /// Fills against changes of their tag that are announced before they are made.
+    /// Fills and plain stores against changes of their tag that are announced before they are made.
     Announced,
+    /// The same of their key.
+    AnnouncedKey,
 }
 
 /// Rounds of each thread.
@@ -80,6 +82,7 @@ pub fn run(race: Race) {
     };
     let second: fn(&World, Race) = match race {
         Race::WhileRowsGo => World::drop_rows,
+        Race::Announced | Race::AnnouncedKey => World::set,
         _ => World::fill,
     };
     let threads = [World::write, World::fill, World::read, second].map(start);
@@ -105,17 +108,23 @@ fn version(body: &[u8]) -> u64 {
 impl World {
     /// Changes the data, says so, and notes the promise when it was acknowledged.
     fn write(&self, race: Race) {
-        if matches!(race, Race::Announced) {
-            return self.announce_and_write();
+        match race {
+            Race::Announced => return self.announce_and_write(&Target::Tag(tag("t"))),
+            Race::AnnouncedKey => return self.announce_and_write(&Target::Key(self.key.clone())),
+            _ => {}
         }
         let version = self.origin.fetch_add(1, Ordering::SeqCst) + 1;
         let (target, mode) = match race {
-            Race::Tag | Race::WhileRowsGo | Race::HandOver => (Target::Tag(tag("t")), Mode::Hard),
+            Race::Tag | Race::WhileRowsGo | Race::HandOver | Race::Announced => {
+                (Target::Tag(tag("t")), Mode::Hard)
+            }
             Race::Lease => (Target::Tag(tag("leased")), Mode::Hard),
             Race::Softly => (Target::Tag(tag("t")), Mode::Soft),
-            Race::Key | Race::Revision => (Target::Key(self.key.clone()), Mode::Hard),
+            Race::Key | Race::Revision | Race::AnnouncedKey => {
+                (Target::Key(self.key.clone()), Mode::Hard)
+            }
             Race::Prefix => (Target::Prefix(Key::new(b"p/").expect("a prefix")), Mode::Hard),
-            Race::Everything | Race::Announced => (Target::Everything, Mode::Hard),
+            Race::Everything => (Target::Everything, Mode::Hard),
         };
         let invalidation = naming(target, mode);
         block_on(self.cache.invalidate(invalidation)).expect("nothing hinders it");
@@ -123,8 +132,7 @@ impl World {
     }
 
     /// Announces a change, makes it, and says so.
-    fn announce_and_write(&self) {
-        let target = Target::Tag(tag("t"));
+    fn announce_and_write(&self, target: &Target) {
         let intent = Intent { name: "i".into(), until_ms: 0 };
         let shut = self.cache.shut(naming(target.clone(), Mode::Hard), intent);
         block_on(shut).expect("nothing hinders it");
@@ -133,7 +141,7 @@ impl World {
         let version = self.origin.fetch_add(1, Ordering::SeqCst) + 1;
         thread::yield_now();
         self.announced.fetch_add(1, Ordering::SeqCst);
-        let open = self.cache.open(naming(target, Mode::Hard), "i".into());
+        let open = self.cache.open(naming(target.clone(), Mode::Hard), "i".into());
         block_on(open).expect("nothing hinders it");
         self.promised.fetch_max(version, Ordering::SeqCst);
     }
@@ -154,6 +162,11 @@ impl World {
         let data = self.origin.load(Ordering::SeqCst);
         thread::yield_now();
         self.put(data, Basis::Claim(claim), "t");
+    }
+
+    /// Stores without a miss before it, which counts as new.
+    fn set(&self, _: Race) {
+        self.put(u64::MAX, Basis::Now, "t");
     }
 
     fn put(&self, data: u64, basis: Basis, tag_name: &str) {
