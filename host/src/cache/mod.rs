@@ -20,6 +20,7 @@ mod fill;
 mod flights;
 mod history;
 mod inspect;
+mod intents;
 mod invalidate;
 mod read;
 mod stats;
@@ -94,6 +95,8 @@ pub struct Recovered {
     pub epoch: u32,
     /// Invalidations that rows of the tier may be older than.
     pub fence: Vec<tier::FenceRow>,
+    /// Intents that had not ended, whatever their time.
+    pub intents: Vec<tier::IntentRow>,
 }
 
 /// The cache; clones share one memory.
@@ -119,6 +122,8 @@ struct Shared {
     loads: Flights<()>,
     history: History,
     stats: Stats,
+    /// Told when an intent begins.
+    intent_announced: Notify,
     /// Told when many entries may have died at once.
     sweep_wanted: Notify,
     /// Told when so much may have died that it is worth a sweep at once.
@@ -142,6 +147,9 @@ impl Cache {
         for row in &recovered.fence {
             fence.raise(&row.target, row.mode, row.sequence);
         }
+        for row in &recovered.intents {
+            fence.shut(&row.intent, row.targets.iter());
+        }
         let shared = Arc::new(Shared {
             memory_bytes: AtomicU64::new(config.memory_bytes),
             store: Store::new(bytes_max),
@@ -155,6 +163,7 @@ impl Cache {
             loads: Flights::default(),
             history: History::default(),
             stats: Stats::default(),
+            intent_announced: Notify::new(),
             sweep_wanted: Notify::new(),
             sweep_urgent: Notify::new(),
             config,

@@ -180,7 +180,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Sequence, Tag};
+    use crate::model::{Passage, Sequence, Tag};
 
     fn held(name: &str, targets: usize) -> Held {
         let tags = (0..targets).map(|n| Tag::new(&format!("{name}{n}")).unwrap());
@@ -218,12 +218,18 @@ mod tests {
 
     #[test]
     fn an_event_is_unfinished_until_the_journal_has_it_twice_and_its_time_is_over() {
-        let source =
-            Source { name: "shop".into(), secrets: Vec::new(), plugin: None, hold_ms: 1_000 };
+        let source = Source {
+            name: "shop".into(),
+            secrets: Vec::new(),
+            plugin: None,
+            hold_ms: 1_000,
+            intent_timeout_ms: 1,
+        };
         let record = |n: u64, id: &str, at_ms: u64| {
             let cause = Cause { source: "shop".into(), event_id: Some(id.into()), at_ms };
             let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
-            Record { sequence: Sequence::from_u64(n), invalidation }
+            let passage = Passage::Unchanged;
+            Record { sequence: Sequence::from_u64(n), invalidation, passage }
         };
         let journal = [
             record(5, "new", 9_800),
