@@ -1,0 +1,111 @@
+//! One trial: one object, those who read it, and the changes that come amid their reads.
+//!
+//! # Invariants
+//! - Who does what after how long is chosen before the trial begins, from its seed.
+//! - It ends with reads by every door, when nothing is under way any more.
+//!
+//! # Not here
+//! What a read proves: `world`. What a change covers: `purges`.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, sleep};
+use wasmcached_tests::Random;
+
+use crate::purges::{Purge, change};
+use crate::store::Object;
+use crate::world::{Doors, Reader, World};
+
+/// Trials that are under way at once: as many objects are raced for.
+const TRIALS_AT_ONCE: usize = 96;
+
+/// Readers and changes begin within so many milliseconds.
+const SPREAD_MS: usize = 250;
+
+/// Most readers that come by themselves: 2 to this power.
+const WAITERS_LOG2_MAX: usize = 6;
+
+/// Trials after which an object is read once more; the tier has it then, and memory hardly.
+const REVISIT_AFTER: usize = 700;
+
+/// Runs one trial for every object of the world.
+pub(crate) async fn run_all(world: &Arc<World>, seed: u64) {
+    let turns = Arc::new(Semaphore::new(TRIALS_AT_ONCE));
+    let mut trials = JoinSet::new();
+    for object in world.store.objects() {
+        let turn = Arc::clone(&turns).acquire_owned().await.expect("never closed");
+        let (world, object) = (Arc::clone(world), Arc::clone(object));
+        trials.spawn(async move {
+            let mut random = Random::new(Random::new(seed ^ object.id as u64).next_u64());
+            run(&world, &object, &mut random).await;
+            drop(turn);
+        });
+        while let Some(ended) = trials.try_join_next() {
+            ended.expect("a trial ends");
+        }
+    }
+    while let Some(ended) = trials.join_next().await {
+        ended.expect("a trial ends");
+    }
+}
+
+async fn run(world: &Arc<World>, object: &Arc<Object>, random: &mut Random) {
+    if random.percent(50) {
+        world.read(object, Reader::Usual, random).await;
+    }
+    let mut parts = JoinSet::new();
+    // Few most often, so that the machine has time for many trials.
+    let waiters_max = 1 << random.below(WAITERS_LOG2_MAX + 1);
+    for _ in 0..1 + random.below(waiters_max) {
+        let (world, object) = (Arc::clone(world), Arc::clone(object));
+        let (after, mut random) = (moment(random), Random::new(random.next_u64()));
+        let reader = reader(&mut random);
+        parts.spawn(async move {
+            sleep(after).await;
+            world.read(&object, reader, &mut random).await;
+        });
+    }
+    for _ in 0..1 + random.below(3) {
+        let (world, object) = (Arc::clone(world), Arc::clone(object));
+        let (after, mut random) = (moment(random), Random::new(random.next_u64()));
+        let purge = Purge::choose(&mut random, object.kind, &world.doors);
+        parts.spawn(async move {
+            sleep(after).await;
+            change(&world, &object, purge).await;
+            // Those who know of the change are the first to look.
+            for _ in 0..1 + random.below(3) {
+                world.read(&object, reader(&mut random), &mut random).await;
+            }
+        });
+    }
+    while let Some(ended) = parts.join_next().await {
+        ended.expect("a part of a trial ends");
+    }
+    read_by_all(world, object, random).await;
+    if let Some(earlier) = object.id.checked_sub(REVISIT_AFTER) {
+        world.read(&world.store.objects()[earlier], reader(random), random).await;
+    }
+}
+
+/// Reads an object by every door; its makers twice, so that they find what they made.
+pub(crate) async fn read_by_all(world: &World, object: &Arc<Object>, random: &mut Random) {
+    for reader in [Reader::Memcached, Reader::Api, Reader::Usual, Reader::Usual] {
+        if reader == Reader::Usual || matches!(world.doors, Doors::Wasmcached { .. }) {
+            world.read(object, reader, random).await;
+        }
+    }
+}
+
+fn moment(random: &mut Random) -> Duration {
+    Duration::from_millis(random.below(SPREAD_MS) as u64)
+}
+
+fn reader(random: &mut Random) -> Reader {
+    match random.below(10) {
+        0 => Reader::Memcached,
+        1 => Reader::Api,
+        _ => Reader::Usual,
+    }
+}

@@ -1,0 +1,76 @@
+//! The control: Debian's Varnish with `xkey` and bans, which is known to lose purges that meet a
+//! fetch.
+//!
+//! # Invariants
+//! - A dropped one is killed by its id and waited for; its worker ends with it.
+//!
+//! # Not here
+//! The trials: they are the same.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use wasmcached_tests::wait::eventually;
+
+/// Tags by the field that wasmcached reads; XKEY and BAN are the two ways to purge by them.
+const VCL: &str = r#"vcl 4.1;
+import std;
+import xkey;
+backend default { .host = "127.0.0.1"; .port = "{port}"; }
+sub vcl_recv {
+    if (req.method == "XKEY") {
+        return (synth(200, "purged " + xkey.purge(req.http.xkey)));
+    }
+    if (req.method == "BAN") {
+        if (std.ban("obj.http.xkey ~ " + req.http.xkey + "\b")) {
+            return (synth(200, "banned"));
+        }
+        return (synth(500, std.ban_error()));
+    }
+}
+sub vcl_backend_response {
+    set beresp.http.xkey = beresp.http.surrogate-key;
+}
+"#;
+
+/// A running Varnish.
+pub(crate) struct Varnish {
+    child: Child,
+    address: String,
+    _dir: TempDir,
+}
+
+impl Varnish {
+    /// In front of this origin.
+    pub(crate) fn start(origin: SocketAddr) -> Self {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let vcl = dir.path().join("race.vcl");
+        std::fs::write(&vcl, VCL.replace("{port}", &origin.port().to_string())).expect("write VCL");
+        // Nothing else of the suites uses this address, so no connection takes the port meanwhile.
+        let listener = TcpListener::bind("127.0.10.1:0").expect("listen");
+        let address = listener.local_addr().expect("address").to_string();
+        drop(listener);
+        let mut command = Command::new("varnishd");
+        command.args(["-F", "-jnone", "-smalloc,64m", "-a", &address, "-f"]).arg(&vcl);
+        command.arg("-n").arg(dir.path().join("varnish"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().expect("start varnishd; `tests/run` installs it");
+        let varnish = Self { child, address, _dir: dir };
+        eventually("Varnish listens", || TcpStream::connect(&varnish.address).is_ok());
+        varnish
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Varnish {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
