@@ -38,7 +38,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use wasmcached_tests::{Random, Server, settings};
+use tokio::time::Instant;
+use wasmcached_tests::{Server, settings};
 
 use crate::origin::Asked;
 use crate::purges::Purge;
@@ -104,13 +105,15 @@ impl Stage {
     }
 
     fn run(&self, world: &Arc<World>) {
+        let start = Instant::now();
         self.runtime.block_on(trial::run_all(world, self.seed));
         let seen = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (tally, asked) = (&world.tally, &world.asked);
         println!(
-            "{}: {} reads, {} of them hits; {} invalidations, {} of them amid a fill; \
-             origin asked {} times, {} of them answered 304; {} stores refused; {} stale reads {:?}",
+            "{}: {} s; {} reads, {} of them hits; {} invalidations, {} of them amid a fill; origin \
+             asked {} times, {} of them answered 304; {} stores refused; {} stale reads {:?}",
             self.name,
+            start.elapsed().as_secs(),
             seen(&tally.reads),
             seen(&tally.hits),
             seen(&tally.purges),
@@ -166,12 +169,7 @@ fn nor_with_a_tier_nor_after_it_is_killed_and_started_again() {
     server.start_again();
     world.doors.close();
     let hits = world.tally.hits.load(Ordering::Relaxed);
-    stage.runtime.block_on(async {
-        let mut random = Random::new(stage.seed);
-        for object in world.store.objects() {
-            trial::read_by_all(&world, object, &mut random).await;
-        }
-    });
+    stage.runtime.block_on(trial::revisit_all(&world, stage.seed));
     let hits = world.tally.hits.load(Ordering::Relaxed) - hits;
     println!("tier: {hits} hits after the restart");
     let broken = world.broken_told();

@@ -19,7 +19,7 @@ use crate::store::{Kind, Object, version_of};
 use crate::world::{Doors, World};
 
 /// Of so many invalidations one is of everything: it takes what the others race for.
-const EVERYTHING_ONE_OF: usize = 200;
+const EVERYTHING_ONE_OF: usize = 1_000;
 
 /// A way to invalidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use wasmcached_tests::Random;
 const DELAY_MS_MAX: usize = 200;
 
 /// Objects of one group share a tag and a prefix, and race at the same time.
-const GROUP: usize = 8;
+const GROUP: usize = 4;
 
 /// How an object is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,35 +32,54 @@ const REVISIT_AFTER: usize = 700;
 
 /// Runs one trial for every object of the world.
 pub(crate) async fn run_all(world: &Arc<World>, seed: u64) {
+    for_all(world, seed, run).await;
+}
+
+/// Reads every object by every door, when nothing changes any more.
+pub(crate) async fn revisit_all(world: &Arc<World>, seed: u64) {
+    for_all(world, seed, revisit).await;
+}
+
+/// Does it for every object in turn, for some of them at once.
+async fn for_all<W, F>(world: &Arc<World>, seed: u64, work: W)
+where
+    W: Fn(Arc<World>, Arc<Object>, Random) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
     let turns = Arc::new(Semaphore::new(TRIALS_AT_ONCE));
-    let mut trials = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for object in world.store.objects() {
         let turn = Arc::clone(&turns).acquire_owned().await.expect("never closed");
-        let (world, object) = (Arc::clone(world), Arc::clone(object));
-        trials.spawn(async move {
-            let mut random = Random::new(Random::new(seed ^ object.id as u64).next_u64());
-            run(&world, &object, &mut random).await;
+        // Not the seed of the object itself, whose choices are its own.
+        let random = Random::new(Random::new(seed ^ object.id as u64).next_u64());
+        let task = work(Arc::clone(world), Arc::clone(object), random);
+        tasks.spawn(async move {
+            task.await;
             drop(turn);
         });
-        while let Some(ended) = trials.try_join_next() {
+        while let Some(ended) = tasks.try_join_next() {
             ended.expect("a trial ends");
         }
     }
-    while let Some(ended) = trials.join_next().await {
+    while let Some(ended) = tasks.join_next().await {
         ended.expect("a trial ends");
     }
 }
 
-async fn run(world: &Arc<World>, object: &Arc<Object>, random: &mut Random) {
+async fn revisit(world: Arc<World>, object: Arc<Object>, mut random: Random) {
+    read_by_all(&world, &object, &mut random).await;
+}
+
+async fn run(world: Arc<World>, object: Arc<Object>, mut random: Random) {
     if random.percent(50) {
-        world.read(object, Reader::Usual, random).await;
+        world.read(&object, Reader::Usual, &mut random).await;
     }
     let mut parts = JoinSet::new();
     // Few most often, so that the machine has time for many trials.
     let waiters_max = 1 << random.below(WAITERS_LOG2_MAX + 1);
     for _ in 0..1 + random.below(waiters_max) {
-        let (world, object) = (Arc::clone(world), Arc::clone(object));
-        let (after, mut random) = (moment(random), Random::new(random.next_u64()));
+        let (world, object) = (Arc::clone(&world), Arc::clone(&object));
+        let (after, mut random) = (moment(&mut random), Random::new(random.next_u64()));
         let reader = reader(&mut random);
         parts.spawn(async move {
             sleep(after).await;
@@ -68,8 +87,8 @@ async fn run(world: &Arc<World>, object: &Arc<Object>, random: &mut Random) {
         });
     }
     for _ in 0..1 + random.below(3) {
-        let (world, object) = (Arc::clone(world), Arc::clone(object));
-        let (after, mut random) = (moment(random), Random::new(random.next_u64()));
+        let (world, object) = (Arc::clone(&world), Arc::clone(&object));
+        let (after, mut random) = (moment(&mut random), Random::new(random.next_u64()));
         let purge = Purge::choose(&mut random, object.kind, &world.doors);
         parts.spawn(async move {
             sleep(after).await;
@@ -83,14 +102,15 @@ async fn run(world: &Arc<World>, object: &Arc<Object>, random: &mut Random) {
     while let Some(ended) = parts.join_next().await {
         ended.expect("a part of a trial ends");
     }
-    read_by_all(world, object, random).await;
+    read_by_all(&world, &object, &mut random).await;
     if let Some(earlier) = object.id.checked_sub(REVISIT_AFTER) {
-        world.read(&world.store.objects()[earlier], reader(random), random).await;
+        let reader = reader(&mut random);
+        world.read(&world.store.objects()[earlier], reader, &mut random).await;
     }
 }
 
 /// Reads an object by every door; its makers twice, so that they find what they made.
-pub(crate) async fn read_by_all(world: &World, object: &Arc<Object>, random: &mut Random) {
+async fn read_by_all(world: &World, object: &Arc<Object>, random: &mut Random) {
     for reader in [Reader::Memcached, Reader::Api, Reader::Usual, Reader::Usual] {
         if reader == Reader::Usual || matches!(world.doors, Doors::Wasmcached { .. }) {
             world.read(object, reader, random).await;
