@@ -29,6 +29,7 @@ mod purges;
 mod restart;
 mod rfc;
 mod rules;
+mod stampede;
 mod start;
 mod streams;
 mod tidy;
