@@ -128,7 +128,7 @@ impl Stage {
         assert!(broken.is_empty(), "RACE_SEED={}\n{broken}", self.seed);
         // What follows shows that there was something to find.
         let trials = self.store.objects().len() as u64;
-        assert!(seen(&tally.purges_amid_fills) > trials / 4, "hardly any change met a fill");
+        assert!(seen(&tally.purges_amid_fills) > trials / 10, "hardly any change met a fill");
         assert!(seen(&tally.hits) > trials, "hardly anything was served from the cache");
     }
 

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Page,
     /// A page in pieces, each some time after the one before it.
     Streamed,
-    /// A page that is asked for again each time, and most often is the same (304).
+    /// A page that is asked for again until it was the same once or twice (304).
     Revalidated,
     /// A page that is served over its time while it is refreshed.
     Refreshed,

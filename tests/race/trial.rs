@@ -27,7 +27,7 @@ const SPREAD_MS: usize = 250;
 /// Most readers that come by themselves: 2 to this power.
 const WAITERS_LOG2_MAX: usize = 6;
 
-/// Trials after which an object is read once more; the tier has it then, and memory hardly.
+/// Trials after which an object is raced for once more; a tier has it then, and memory hardly.
 const REVISIT_AFTER: usize = 700;
 
 /// Runs one trial for every object of the world.
@@ -74,24 +74,36 @@ async fn run(world: Arc<World>, object: Arc<Object>, mut random: Random) {
     if random.percent(50) {
         world.read(&object, Reader::Usual, &mut random).await;
     }
-    let mut parts = JoinSet::new();
     // Few most often, so that the machine has time for many trials.
     let waiters_max = 1 << random.below(WAITERS_LOG2_MAX + 1);
-    for _ in 0..1 + random.below(waiters_max) {
-        let (world, object) = (Arc::clone(&world), Arc::clone(&object));
-        let (after, mut random) = (moment(&mut random), Random::new(random.next_u64()));
-        let reader = reader(&mut random);
+    let (waiters, changes) = (1 + random.below(waiters_max), 1 + random.below(3));
+    race(&world, &object, (waiters, changes, SPREAD_MS), &mut random).await;
+    read_by_all(&world, &object, &mut random).await;
+    let Some(earlier) = object.id.checked_sub(REVISIT_AFTER) else { return };
+    let earlier = &world.store.objects()[earlier];
+    // All at the same moment: loads from the tier take no longer.
+    race(&world, earlier, (3, random.below(2), 1), &mut random).await;
+    read_by_all(&world, earlier, &mut random).await;
+}
+
+/// So many readers and changes, which begin within so many milliseconds; returns when all is done.
+async fn race(
+    world: &Arc<World>,
+    object: &Arc<Object>,
+    (waiters, changes, spread_ms): (usize, usize, usize),
+    random: &mut Random,
+) {
+    let mut parts = JoinSet::new();
+    for part in 0..waiters + changes {
+        let (world, object) = (Arc::clone(world), Arc::clone(object));
+        let after = Duration::from_millis(random.below(spread_ms) as u64);
+        let mut random = Random::new(random.next_u64());
         parts.spawn(async move {
             sleep(after).await;
-            world.read(&object, reader, &mut random).await;
-        });
-    }
-    for _ in 0..1 + random.below(3) {
-        let (world, object) = (Arc::clone(&world), Arc::clone(&object));
-        let (after, mut random) = (moment(&mut random), Random::new(random.next_u64()));
-        let purge = Purge::choose(&mut random, object.kind, &world.doors);
-        parts.spawn(async move {
-            sleep(after).await;
+            if part < waiters {
+                return world.read(&object, reader(&mut random), &mut random).await;
+            }
+            let purge = Purge::choose(&mut random, object.kind, &world.doors);
             change(&world, &object, purge).await;
             // Those who know of the change are the first to look.
             for _ in 0..1 + random.below(3) {
@@ -102,11 +114,6 @@ async fn run(world: Arc<World>, object: Arc<Object>, mut random: Random) {
     while let Some(ended) = parts.join_next().await {
         ended.expect("a part of a trial ends");
     }
-    read_by_all(&world, &object, &mut random).await;
-    if let Some(earlier) = object.id.checked_sub(REVISIT_AFTER) {
-        let reader = reader(&mut random);
-        world.read(&world.store.objects()[earlier], reader, &mut random).await;
-    }
 }
 
 /// Reads an object by every door; its makers twice, so that they find what they made.
@@ -116,10 +123,6 @@ async fn read_by_all(world: &World, object: &Arc<Object>, random: &mut Random) {
             world.read(object, reader, random).await;
         }
     }
-}
-
-fn moment(random: &mut Random) -> Duration {
-    Duration::from_millis(random.below(SPREAD_MS) as u64)
 }
 
 fn reader(random: &mut Random) -> Reader {

@@ -8,6 +8,7 @@
 //! The trials: they are the same.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -51,10 +52,13 @@ impl Varnish {
         let listener = TcpListener::bind("127.0.10.1:0").expect("listen");
         let address = listener.local_addr().expect("address").to_string();
         drop(listener);
-        let mut command = Command::new("varnishd");
+        // Where Debian has it, which is not in everybody's PATH.
+        let installed = Path::new("/usr/sbin/varnishd");
+        let program = if installed.is_file() { installed } else { Path::new("varnishd") };
+        let mut command = Command::new(program);
         command.args(["-F", "-jnone", "-smalloc,64m", "-a", &address, "-f"]).arg(&vcl);
         command.arg("-n").arg(dir.path().join("varnish"));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("start varnishd; `tests/run` installs it");
         let varnish = Self { child, address, _dir: dir };
         eventually("Varnish listens", || TcpStream::connect(&varnish.address).is_ok());
