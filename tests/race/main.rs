@@ -36,6 +36,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -78,6 +79,10 @@ impl Stage {
     fn new(name: &'static str, trials: usize, kinds: &[Kind]) -> Self {
         let seed = number("RACE_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed"));
         println!("{name}: RACE_SEED={seed}, {trials} trials");
+        // Two runs at once, with a connection to the cache and one from it for each read.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        let allowed = Rlimit { current: maximum, maximum };
+        setrlimit(Resource::Nofile, allowed).expect("as many descriptors as are allowed");
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("start the runtime");
         let store = Arc::new(Store::new(seed, trials, kinds));

@@ -22,7 +22,7 @@ use crate::purges::Purge;
 use crate::store::{Kind, Object, Store, version_of};
 use crate::wire::Pool;
 
-/// Reads that are under way at once; two descriptors each at most, of the 1 024 that are usual.
+/// Reads that are under way at once: more would only wait for the machine's cores.
 const READS_MAX: usize = 400;
 
 /// Failures that are told in full.
