@@ -40,6 +40,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
+use wasmcached_tests::wait::eventually;
 use wasmcached_tests::{Server, settings};
 
 use crate::origin::Asked;
@@ -48,6 +49,9 @@ use crate::store::{Kind, Store};
 use crate::varnish::Varnish;
 use crate::wire::Pool;
 use crate::world::{Doors, World};
+
+/// How often a server is killed while it is raced for.
+const KILLS: usize = 12;
 
 /// Rules for the events of the race.
 const RULES: &str = "\n[pages]\nlisten = \"127.0.0.1:0\"\n[plugins.rules.config.rules]\nevents = [\
@@ -112,13 +116,22 @@ impl Stage {
     fn run(&self, world: &Arc<World>) {
         let start = Instant::now();
         self.runtime.block_on(trial::run_all(world, self.seed));
+        self.tell(world, start.elapsed().as_secs());
+        let seen = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (tally, trials) = (&world.tally, self.store.objects().len() as u64);
+        assert!(seen(&tally.purges_amid_fills) > trials / 10, "hardly any change met a fill");
+        assert!(seen(&tally.hits) > trials, "hardly anything was served from the cache");
+    }
+
+    /// Tells what was seen. Panics if something did not work at all.
+    #[track_caller]
+    fn tell(&self, world: &World, seconds: u64) {
         let seen = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (tally, asked) = (&world.tally, &world.asked);
         println!(
-            "{}: {} s; {} reads, {} of them hits; {} invalidations, {} of them amid a fill; origin \
+            "{}: {seconds} s; {} reads, {} of them hits; {} invalidations, {} of them amid a fill; origin \
              asked {} times, {} of them answered 304; {} stores refused; {} stale reads {:?}",
             self.name,
-            start.elapsed().as_secs(),
             seen(&tally.reads),
             seen(&tally.hits),
             seen(&tally.purges),
@@ -131,10 +144,6 @@ impl Stage {
         );
         let broken = world.broken_told();
         assert!(broken.is_empty(), "RACE_SEED={}\n{broken}", self.seed);
-        // What follows shows that there was something to find.
-        let trials = self.store.objects().len() as u64;
-        assert!(seen(&tally.purges_amid_fills) > trials / 10, "hardly any change met a fill");
-        assert!(seen(&tally.hits) > trials, "hardly anything was served from the cache");
     }
 
     #[track_caller]
@@ -179,6 +188,32 @@ fn nor_with_a_tier_nor_after_it_is_killed_and_started_again() {
     println!("tier: {hits} hits after the restart");
     let broken = world.broken_told();
     assert!(broken.is_empty(), "RACE_SEED={}\n{broken}", stage.seed);
+    stage.nothing_was_stale(&world);
+}
+
+#[test]
+fn nor_when_it_is_killed_again_and_again_amid_fills_and_invalidations() {
+    let stage = Stage::new("kills", trials(3).max(KILLS * 10), &Kind::ALL);
+    let mut server = Server::start(&settings::with_tier(&stage.settings()));
+    let world = stage.world(doors_of(&server));
+    world.set_mortal(true);
+    let start = Instant::now();
+    let raced = Arc::clone(&world);
+    let seed = stage.seed;
+    let race = stage.runtime.spawn(async move { trial::run_all(&raced, seed).await });
+    for kill in 1..=KILLS {
+        let purges = stage.store.objects().len() * kill / KILLS;
+        eventually("changes are acknowledged", || {
+            world.tally.purges.load(Ordering::Relaxed) >= purges as u64
+        });
+        server.kill();
+        server.start_again();
+    }
+    stage.runtime.block_on(race).expect("the race ends");
+    world.set_mortal(false);
+    world.doors.close();
+    stage.runtime.block_on(trial::revisit_all(&world, stage.seed));
+    stage.tell(&world, start.elapsed().as_secs());
     stage.nothing_was_stale(&world);
 }
 

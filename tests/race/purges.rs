@@ -116,10 +116,13 @@ pub(crate) async fn change(world: &World, object: &Arc<Object>, purge: Purge) {
     if purge.is_total() || !purge.is_broad() && purge != Purge::Post {
         covered.push((Arc::clone(object), object.write()));
     }
-    match send(world, object, purge).await {
-        Ok(None) => {}
-        Ok(Some(version)) => covered.push((Arc::clone(object), version)),
-        Err(what) => return world.broken(format!("{purge:?} of {}: {what}", object.id)),
+    loop {
+        match send(world, object, purge).await {
+            Ok(None) => break,
+            Ok(Some(version)) => break covered.push((Arc::clone(object), version)),
+            Err(_) if world.asks_again().await => {}
+            Err(what) => return world.broken(format!("{purge:?} of {}: {what}", object.id)),
+        }
     }
     let mut met_fill = false;
     for (object, version) in covered {

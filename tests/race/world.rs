@@ -8,10 +8,11 @@
 //! Who reads when: `trial`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::{Duration, sleep};
 use wasmcached_tests::Random;
 use wasmcached_tests::http::percent_encode;
 
@@ -24,6 +25,9 @@ use crate::wire::Pool;
 
 /// Reads that are under way at once: more would only wait for the machine's cores.
 const READS_MAX: usize = 400;
+
+/// Before something is asked again of a cache that was killed.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Failures that are told in full.
 const TOLD: usize = 20;
@@ -68,6 +72,7 @@ pub(crate) enum Reader {
 /// How much has been seen.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// Reads that got something.
     pub(crate) reads: AtomicU64,
     /// Of those, answered by the cache with what it had.
     pub(crate) hits: AtomicU64,
@@ -86,6 +91,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     pub(crate) asked: Arc<Asked>,
     turns: Semaphore,
+    /// Whether the cache is killed now and then, so that everybody asks again.
+    is_mortal: AtomicBool,
     stale: Mutex<Vec<String>>,
     broken: Mutex<Vec<String>>,
 }
@@ -99,26 +106,41 @@ impl World {
             tally: Tally::default(),
             asked,
             turns: Semaphore::new(READS_MAX),
+            is_mortal: AtomicBool::new(false),
             stale: Mutex::default(),
             broken: Mutex::default(),
         }
     }
 
+    /// From now on the cache may be gone for a while, or no more.
+    pub(crate) fn set_mortal(&self, is_mortal: bool) {
+        self.is_mortal.store(is_mortal, Ordering::SeqCst);
+    }
+
+    /// Whether to ask again after something did not work; waits before it says so.
+    pub(crate) async fn asks_again(&self) -> bool {
+        let is_mortal = self.is_mortal.load(Ordering::SeqCst);
+        if is_mortal {
+            sleep(PAUSE).await;
+        }
+        is_mortal
+    }
+
     /// Reads an object and compares what it gets with the floor.
     pub(crate) async fn read(&self, object: &Arc<Object>, reader: Reader, random: &mut Random) {
-        let _turn = self.turns.acquire().await;
-        let floor = object.floor();
-        self.tally.reads.fetch_add(1, Ordering::Relaxed);
-        let (body, told) = match self.answer(object, reader, random).await {
-            Ok(Some(got)) => got,
-            Ok(None) => return,
-            Err(what) => {
-                let (id, kind) = (object.id, object.kind);
-                return self.broken(format!("{kind:?} {id}, read as {reader:?}: {what}"));
-            }
-        };
         let (id, kind) = (object.id, object.kind);
         let who = format!("{kind:?} {id}, read as {reader:?}");
+        let _turn = self.turns.acquire().await;
+        let (floor, body, told) = loop {
+            let floor = object.floor();
+            match self.answer(object, reader, random).await {
+                Ok(Some((body, told))) => break (floor, body, told),
+                Ok(None) => return,
+                Err(_) if self.asks_again().await => {}
+                Err(what) => return self.broken(format!("{who}: {what}")),
+            }
+        };
+        self.tally.reads.fetch_add(1, Ordering::Relaxed);
         match version_of(&body) {
             Some(version) if version >= floor => {}
             Some(version) => {
