@@ -9,6 +9,7 @@
 //! - The same trials against Varnish have to find stale reads: a race that finds none there proves
 //!   nothing here.
 //! - A run in which hardly any change met a fill is a failure, too.
+//! - Where the server is killed, only what it has answered counts as acknowledged.
 //!
 //! # Not here
 //! Exact interleavings: `it/purges.rs`, `vtc/`. Chosen schedules of the cache itself: `schedules/`.
@@ -101,7 +102,7 @@ impl Stage {
         Arc::new(World::new(Arc::clone(&self.store), doors, Arc::clone(&self.asked)))
     }
 
-    /// wasmcached in front of the application; `memory` is less than all objects take.
+    /// wasmcached in front of the application, with less memory than all objects take.
     fn settings(&self) -> String {
         let settings = settings::plain().replace("\"32MiB\"", "\"8MiB\"");
         format!(
@@ -113,6 +114,8 @@ impl Stage {
         )
     }
 
+    /// Runs all trials. Panics if something did not work, or there was nothing to find.
+    #[track_caller]
     fn run(&self, world: &Arc<World>) {
         let start = Instant::now();
         self.runtime.block_on(trial::run_all(world, self.seed));
@@ -129,8 +132,9 @@ impl Stage {
         let seen = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (tally, asked) = (&world.tally, &world.asked);
         println!(
-            "{}: {seconds} s; {} reads, {} of them hits; {} invalidations, {} of them amid a fill; origin \
-             asked {} times, {} of them answered 304; {} stores refused; {} stale reads {:?}",
+            "{}: {seconds} s; {} reads, {} of them hits; {} invalidations, {} of them amid a fill; \
+             origin asked {} times, {} of them answered 304; {} stores refused; \
+             {} stale reads {:?}",
             self.name,
             seen(&tally.reads),
             seen(&tally.hits),
