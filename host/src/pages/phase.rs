@@ -255,11 +255,8 @@ impl Course<'_> {
         let claim = pages.shared.cache.claim();
         let (fills, under) = self.flights();
         if let Role::Leader(lease) = fills.join(under) {
-            pages.shared.metrics.refreshes.inc();
-            // Nobody waits for the answer.
-            let (reply, _) = oneshot::channel();
             let fill = self.fill(Some(lease), claim, Some(page));
-            pages.shared.tasks.spawn_until_stop(fill.run(reply));
+            pages.shared.tasks.spawn_until_stop(fill.refresh());
         }
         self.done(answer)
     }

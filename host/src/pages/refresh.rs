@@ -1,6 +1,8 @@
-//! Fetching a page anew because an event asked for it, not a client.
+//! Fetching a page anew in the background: because an event asked for it, or because a client was
+//! served a stale one.
 //!
 //! # Invariants
+//! - What is stale costs one request: who would refresh what has been refreshed meanwhile does not.
 //! - Clients come first: a page whose refresh is waiting for its turn is not waited for.
 
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use super::Pages;
 use super::cache_status::Forward;
 use super::fill::Fill;
 use super::key::Address;
+use super::phase::Found;
 use super::request::{Ask, Lookup};
 use crate::cache::Role;
 
@@ -57,5 +60,21 @@ impl Pages {
         }
         let (parts, ()) = request.body(()).ok()?.into_parts();
         Ask::new(&self.shared.sites, parts, false, None).ok()
+    }
+}
+
+impl Fill {
+    /// Fetches in the background what was served stale, unless that has been done: the fill before
+    /// this one may have landed between look-up and joining.
+    pub(super) async fn refresh(mut self) {
+        self.base = match self.pages.find(&self.ask, &self.key).await {
+            Found::Fresh(_) => return,
+            Found::Stale(page) | Found::Expired(page) => Some(page),
+            Found::Nothing(_) => None,
+        };
+        self.pages.shared.metrics.refreshes.inc();
+        // Nobody waits for the answer.
+        let (reply, _) = oneshot::channel();
+        self.run(reply).await;
     }
 }
