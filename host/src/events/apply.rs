@@ -14,6 +14,7 @@ use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
 use crate::cache::{Basis, Cache, Change, Claim, Draft, InvalidateError};
+use crate::fail_points::{Point, reach};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX};
 use crate::model::{Cause, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
@@ -165,6 +166,7 @@ impl Shared {
         let cause = Cause { source: name, event_id: Some(id.clone()), at_ms: now_ms };
         logged.hold_ms = source.hold_ms;
         self.hold(source, &plan, &cause);
+        reach(Point::EventPlanned);
         let outcome = self.carry_out(plan, arrival, place, cause).await;
         match &outcome {
             Ok(done) => {
@@ -221,6 +223,7 @@ impl Shared {
         let source = cause.source.clone();
         let invalidation = Invalidation { targets: plan.targets, cause };
         let applied = self.cache.invalidate_counted(invalidation).await?;
+        reach(Point::EventApplied);
         let mut puts_refused = plan.puts.len();
         // Had another invalidation come in between, or a later event before it, the event's value
         // might be the older one; then the key stays invalid, which is always right.
@@ -230,7 +233,10 @@ impl Shared {
             for (key, draft) in plan.puts {
                 let draft = Draft { basis, ..draft };
                 match self.cache.update(&key, |_| (Change::Put(draft), ())).await {
-                    Ok(_) => puts_refused -= 1,
+                    Ok(_) => {
+                        reach(Point::EventPut);
+                        puts_refused -= 1;
+                    }
                     Err(error) => tracing::info!(%error, "value of an event not written"),
                 }
             }

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use super::apply::{Events, Shared};
 use super::sources::Source;
 use crate::cache::tier::Record;
+use crate::fail_points::{Point, reach};
 use crate::limits::HELD_TARGETS_MAX;
 use crate::model::{Cause, Invalidation, Mode, Target};
 
@@ -135,12 +136,14 @@ impl Shared {
     pub(super) async fn apply_due(&self, now_ms: u64) {
         for held in self.holds.take_due(now_ms) {
             let Held { mut invalidation, refreshes } = held;
+            reach(Point::HoldDue);
             let at_ms = self.cache.clock().now_ms();
             invalidation.cause = Cause { at_ms, ..invalidation.cause };
             if let Err(error) = self.cache.invalidate(invalidation).await {
                 // It holds for this server; the next one finds the event unfinished.
                 tracing::warn!(%error, "held event");
             }
+            reach(Point::HoldApplied);
             self.metrics.held_applied.inc();
             for url in refreshes {
                 (self.refresh)(url);

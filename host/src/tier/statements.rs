@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::codec;
 use crate::cache::tier::{FenceRow, Record, Row};
+use crate::fail_points::{Point, reach};
 use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{Birth, Cause, Invalidation, Key, Kind, Mode, Sequence, Target};
 
@@ -48,20 +49,24 @@ pub(super) async fn write_batch(
 ) -> Result<(), Error> {
     // Immediate: a lock that can't be had is known before anything is done.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    reach(Point::BatchBegun);
     if is_wiping {
         sqlx::query("DELETE FROM entries").execute(&mut *transaction).await?;
     }
     for KeyRows { key, rows } in keys {
         delete_key(&mut transaction, key).await?;
+        reach(Point::RowsDeleted);
         for (variant, row) in rows.iter().take(VARIANTS_PER_KEY_MAX).enumerate() {
             if row.birth >= Birth::at(oldest) && row.content.body.len() <= ROW_BYTES_MAX {
                 insert_row(&mut transaction, key, variant, row).await?;
             }
         }
     }
+    reach(Point::RowsWritten);
     for record in records {
         insert_record(&mut transaction, record).await?;
     }
+    reach(Point::RecordsWritten);
     transaction.commit().await
 }
 
@@ -131,6 +136,7 @@ async fn insert_record(
     .bind(codec::encode_targets(&invalidation.targets))
     .execute(&mut **transaction)
     .await?;
+    reach(Point::RecordInserted);
     for (target, mode) in &invalidation.targets {
         if let Target::Key(key) = target {
             delete_key(transaction, key).await?;
@@ -235,6 +241,7 @@ pub(super) async fn compact(
     .bind(FENCE_ROWS)
     .execute(&mut *connection)
     .await?;
+    reach(Point::FenceCompacted);
     sqlx::query(
         "DELETE FROM journal WHERE sequence <= \
          (SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1 OFFSET ?)",

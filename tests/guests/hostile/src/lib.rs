@@ -88,6 +88,7 @@ impl Plugin for Hostile {
             "everything" => Ok(vec![hard_everything()]),
             "put" => Ok(vec![put(NewValue::new("k", "v").ttl(60).tag("t"))]),
             "put-for-ages" => Ok(vec![put(NewValue::new("k", "v").ttl(u32::MAX))]),
+            "put-given" => Ok(vec![hard_tag(given(event, "tag")), put_given(event)]),
             mode => misbehave(mode).map(|()| vec![soft_tag("fine")]),
         }
     }
@@ -100,6 +101,15 @@ fn store(mode: &str) -> Result<Storage> {
         "put-for-ages" => Ok(Storage::ttl(u32::MAX)),
         mode => misbehave(mode).map(|()| Storage::ttl(5).tag("fine")),
     }
+}
+
+/// A value as the event has it, and under the key and the tag that it names.
+fn put_given(event: &Event) -> Action {
+    put(NewValue::new(given(event, "key"), given(event, "value")).tag(given(event, "tag")))
+}
+
+fn given(event: &Event, field: &str) -> String {
+    event.text(field).unwrap_or_default()
 }
 
 fn misbehave(mode: &str) -> Result<()> {
