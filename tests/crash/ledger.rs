@@ -63,6 +63,13 @@ struct Held {
     ended_ns: u64,
 }
 
+impl Held {
+    /// Whether its second time had certainly come by then.
+    fn is_due(&self, now_ns: u64, hold_ns: u64) -> bool {
+        self.ended_ns + hold_ns + ROUNDING_NS <= now_ns
+    }
+}
+
 struct State {
     values: HashMap<u64, Value>,
     floors: Floors,
@@ -148,14 +155,20 @@ impl Ledger {
         self.state.lock().held.push(held);
     }
 
+    /// Whether a server that is started now finds the time of every held event over.
+    pub(crate) fn is_all_due(&self) -> bool {
+        let now_ns = monotonic_ns();
+        self.state.lock().held.iter().all(|held| held.is_due(now_ns, self.hold_ns))
+    }
+
     /// The server was started at that time and is ready: what was due then has been applied again.
     pub(crate) fn note_start(&self, launched_ns: u64) {
         let hold_ns = self.hold_ns;
         let mut state = self.state.lock();
-        let (due, waiting) = std::mem::take(&mut state.held)
-            .into_iter()
-            .partition(|held| held.ended_ns + hold_ns + ROUNDING_NS <= launched_ns);
+        let held = std::mem::take(&mut state.held).into_iter();
+        let (due, waiting) = held.partition(|held| held.is_due(launched_ns, hold_ns));
         state.held = waiting;
+        let due: Vec<Held> = due;
         for held in due {
             for target in held.targets {
                 let again_ns = held.began_ns + hold_ns - ROUNDING_NS;

@@ -24,7 +24,7 @@ use workload::Mix;
 use world::World;
 
 /// Kills of a run that are not at fail points, at least; each fail point adds one on the way back.
-const RANDOM_KILLS: usize = 120;
+const RANDOM_KILLS: usize = 200;
 
 /// The seed in the environment's `CRASH_SEED`, or a new one.
 fn seed() -> u64 {
@@ -103,7 +103,7 @@ fn kills_amid_events_with_values_bring_back_no_older_value() {
         .collect();
     assert!(of_events.iter().any(|point| point == "event-put"), "{of_events:?}");
     die_at_each(&mut world, &of_events, &mut random, 1);
-    for _ in 0..20 {
+    for _ in 0..40 {
         world.live();
     }
     world.start();

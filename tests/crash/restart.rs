@@ -12,8 +12,8 @@ use crate::world::World;
 
 const ENTRIES: usize = 100_000;
 
-/// Entries between two looks at whether the server has taken them.
-const CHUNK: usize = 5_000;
+/// Connections that store them.
+const CONNECTIONS: usize = 250;
 
 const KILLS: usize = 12;
 
@@ -44,20 +44,25 @@ fn value(entry: usize) -> String {
     format!("value {entry}: {}", "x".repeat(100))
 }
 
-/// Stores the entries, each with a tag, and returns when all are durable.
+/// Stores the entries, each with a tag, and returns when all are durable. By many connections at
+/// once, because each waits for the commit of its last value.
 fn load(world: &World) {
     let doors = world.doors();
-    let mut memcached = Memcached::connect(&doors.memcached).unwrap();
-    for first in (0..ENTRIES).step_by(CHUNK) {
+    let mut connections = Vec::new();
+    for first in (0..ENTRIES).step_by(ENTRIES / CONNECTIONS) {
         let mut commands = Vec::new();
-        for entry in first..first + CHUNK {
+        for entry in first..first + ENTRIES / CONNECTIONS {
             let value = value(entry);
             write!(commands, "ms many:{entry} {} q Lmany:{}\r\n", value.len(), entry % 1_000)
                 .unwrap();
             write!(commands, "{value}\r\n").unwrap();
         }
-        memcached.send(&commands).unwrap();
-        assert_eq!(memcached.ask("mn").unwrap(), "MN");
+        let mut connection = Memcached::connect(&doors.memcached).unwrap();
+        connection.send(&commands).unwrap();
+        connections.push(connection);
+    }
+    for connection in &mut connections {
+        assert_eq!(connection.ask("mn").unwrap(), "MN");
     }
     let queued = || http::get(&format!("{}/v1/stats", doors.api)).json()["tier"]["queued"].clone();
     eventually("all entries are in the database", || queued() == json!(0));

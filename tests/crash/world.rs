@@ -14,7 +14,7 @@ use std::sync::mpsc::{self, Receiver};
 use parking_lot::Mutex;
 use serde_json::json;
 use wasmcached_tests::origin::Response;
-use wasmcached_tests::wait::{eventually_or_not, monotonic_ns};
+use wasmcached_tests::wait::{eventually, eventually_or_not, monotonic_ns};
 use wasmcached_tests::{Origin, Random, Server, http, server, settings};
 
 use crate::client::Memcached;
@@ -26,7 +26,7 @@ use crate::workload::{Client, Delivery, Doors, Mix, sequence_of};
 const START_NS_MAX: u64 = 2_000_000_000;
 
 /// How long the source's events are held.
-const HOLD_MS: u64 = 150;
+const HOLD_MS: u64 = 50;
 
 /// Ports below those that the system gives to clients: while the server is down, nobody takes its.
 const PORTS: std::ops::Range<usize> = 20_000..32_000;
@@ -39,6 +39,9 @@ const COMMANDS_MAX: usize = 250;
 
 /// Longest time after the last of them, nanoseconds.
 const DELAY_NS_MAX: usize = 2_000_000;
+
+/// Starts before which the time of all held events has come.
+const LATE_STARTS_PERCENT: usize = 25;
 
 /// The fail point that only an orderly end reaches.
 const AT_THE_END: &str = "writer-ending";
@@ -105,6 +108,9 @@ impl World {
     /// Starts the ordinary server and checks everything that earlier lives were told.
     #[track_caller]
     pub(crate) fn start(&mut self) {
+        if self.random.percent(LATE_STARTS_PERCENT) {
+            eventually("all held events are due", || self.ledger.is_all_due());
+        }
         let launched_ns = monotonic_ns();
         if let Err(status) = self.server.try_launch(&server::binary(), &[]) {
             panic!("not started after kill {}: {status}\n{}", self.kills, self.server.log());
