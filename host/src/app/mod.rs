@@ -72,7 +72,7 @@ impl App {
         descriptors::raise(&config);
         let clock = Clock::system();
         let background = Tasks::default();
-        let parts::OpenTier { tier, recovered, journal } =
+        let parts::OpenTier { tier, recovered, earlier } =
             parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
         let listeners = Listeners::bind(&config, &tls).await?;
@@ -104,7 +104,7 @@ impl App {
             let (refresh, targets) = (refresher(pages.clone()), event_url_targets(pages.clone()));
             events::Events::new(cache.clone(), plugins.clone(), sources, refresh, targets, metrics)
         };
-        events.resume_held(journal).await;
+        events.resume(earlier).await;
         let api = api::Api {
             cache: cache.clone(),
             plugins,

@@ -81,7 +81,7 @@ pub(super) struct Shared {
     pub(super) refresh: Refresh,
     pub(super) url_targets: UrlTargets,
     pub(super) metrics: Metrics,
-    order: Order,
+    pub(super) order: Order,
     pub(super) seen: Seen,
     pub(super) holds: Holds,
     log: Log,
@@ -163,7 +163,8 @@ impl Shared {
         logged.name_plan(&plan);
         logged.outcome = if plan.targets.is_empty() { "nothing_to_do" } else { "applied" }.into();
         let name = source.name.clone();
-        let cause = Cause { source: name, event_id: Some(id.clone()), at_ms: now_ms };
+        let event_id = Some(id.clone());
+        let cause = Cause { source: name, event_id, at_ms: now_ms, number, is_again: false };
         logged.hold_ms = source.hold_ms;
         self.hold(source, &plan, &cause);
         reach(Point::EventPlanned);

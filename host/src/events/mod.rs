@@ -34,6 +34,7 @@ pub mod signature;
 mod sources;
 
 pub use apply::{Events, Receipt, Refresh, Refused, UrlTargets};
+pub use holds::Earlier;
 pub use metrics::Metrics;
 pub use router::router;
 pub use sources::{Source, Sources};

@@ -159,7 +159,8 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
         .max_connections(READERS)
         .acquire_timeout(Duration::from_millis(ACQUIRE_MS))
         .connect_lazy_with(options.clone().pragma("query_only", "ON"));
-    let recovered = Recovered { epoch, fence };
+    let numbers = statements::numbers(&mut connection).await.map_err(told)?;
+    let recovered = Recovered { epoch, fence, numbers };
     Ok(Opened { lock, options, connection, readers, recovered })
 }
 

@@ -104,7 +104,7 @@ impl World {
             Race::Prefix => (Target::Prefix(Key::new(b"p/").expect("a prefix")), Mode::Hard),
             Race::Everything => (Target::Everything, Mode::Hard),
         };
-        let cause = Cause { source: "test".into(), event_id: None, at_ms: 0 };
+        let cause = Cause { source: "test".into(), event_id: None, at_ms: 0, ..Cause::default() };
         let invalidation = Invalidation { targets: vec![(target, mode)], cause };
         block_on(self.cache.invalidate(invalidation)).expect("nothing hinders it");
         self.promised.fetch_max(version, Ordering::SeqCst);
