@@ -141,22 +141,32 @@ impl Client<'_> {
 
     fn http_step(&mut self) -> Result<()> {
         match self.random.below(100) {
-            0..40 => self.read_page(),
+            0..30 => self.read_page().map(drop),
+            // The page may not have been written yet.
+            30..40 => {
+                let page = self.read_page()?;
+                self.invalidate(&[Target::Entry(page)], Mode::Hard)
+            }
             40..50 => self.put_item(),
-            50..80 => self.invalidate(),
+            50..80 => {
+                let count = 1 + self.random.below(3);
+                let targets: Vec<Target> = (0..count).map(|_| self.target()).collect();
+                let mode = if self.random.percent(20) { Mode::Soft } else { Mode::Hard };
+                self.invalidate(&targets, mode)
+            }
             80..92 => self.send_event(),
             _ => self.send_event_again(),
         }
     }
 
-    fn read_page(&mut self) -> Result<()> {
+    fn read_page(&mut self) -> Result<Place> {
         let page = self.random.below(PAGES);
         let floors = self.ledger.floors();
         let url = format!("{}{}", self.doors.names.pages, page_path(page));
         let answer = request("GET", &url, &[], b"")?;
         assert_eq!(answer.status, 200, "{}", answer.text());
         self.ledger.check(Place::Page(page), Some(&answer.body), Sight::WithStale, &floors);
-        Ok(())
+        Ok(Place::Page(page))
     }
 
     fn put_item(&mut self) -> Result<()> {
@@ -181,12 +191,9 @@ impl Client<'_> {
         format!("{}/v1/cache/{key}", self.doors.api)
     }
 
-    /// By the API, of one to three targets.
-    fn invalidate(&mut self) -> Result<()> {
-        let count = 1 + self.random.below(3);
-        let targets: Vec<Target> = (0..count).map(|_| self.target()).collect();
-        let mode = if self.random.percent(20) { Mode::Soft } else { Mode::Hard };
-        let body = request_of(&self.doors.names, &targets, mode);
+    /// By the API.
+    fn invalidate(&self, targets: &[Target], mode: Mode) -> Result<()> {
+        let body = request_of(&self.doors.names, targets, mode);
         let before = self.ledger.last_sequence();
         let began_ns = monotonic_ns();
         let url = format!("{}/v1/invalidate", self.doors.api);
@@ -194,7 +201,7 @@ impl Client<'_> {
         let answer = request("POST", &url, &json, body.to_string().as_bytes())?;
         assert_eq!(answer.status, 200, "{}", answer.text());
         self.ledger.note_sequence(sequence_of(&answer.json()), before);
-        self.ledger.acknowledge(&targets, mode, began_ns);
+        self.ledger.acknowledge(targets, mode, began_ns);
         Ok(())
     }
 
@@ -275,15 +282,17 @@ impl Client<'_> {
     }
 }
 
-/// The body of `POST /v1/invalidate`.
+/// The body of `POST /v1/invalidate`. Half of the pages are named by URL, half by key.
 pub(crate) fn request_of(names: &Names, targets: &[Target], mode: Mode) -> serde_json::Value {
     let (mut tags, mut keys, mut urls, mut prefixes) = (vec![], vec![], vec![], vec![]);
     let mut everything = false;
     for target in targets {
         match *target {
             Target::Tag(tag) => tags.push(tag_name(tag)),
-            Target::Entry(place @ Place::Item(_)) => keys.push(names.key(place)),
-            Target::Entry(place @ Place::Page(_)) => urls.push(names.key(place)),
+            Target::Entry(place @ Place::Page(page)) if page % 2 == 0 => {
+                urls.push(names.key(place));
+            }
+            Target::Entry(place) => keys.push(names.key(place)),
             Target::Prefix(prefix) => prefixes.push(names.prefix(prefix)),
             Target::Everything => everything = true,
         }

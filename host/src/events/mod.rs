@@ -28,6 +28,8 @@ mod metrics;
 mod native;
 mod order;
 mod plan;
+#[cfg(test)]
+mod replay_test;
 mod router;
 mod seen;
 pub mod signature;
