@@ -23,7 +23,10 @@ use wasmcached_tests::{Random, Server, server};
 use workload::Mix;
 use world::World;
 
-/// Kills of a run that are not at fail points, at least; each fail point adds one on the way back.
+/// Kills of a run, those at fail points included.
+const KILLS_MIN: usize = 300;
+
+/// Kills of a run that are not at fail points; each of those is followed by one more.
 const RANDOM_KILLS: usize = 200;
 
 /// The seed in the environment's `CRASH_SEED`, or a new one.
@@ -86,6 +89,7 @@ fn kills_at_any_moment_and_at_every_fail_point_undo_nothing_that_was_acknowledge
     }
     world.start();
     eprintln!("{}", world.summary());
+    assert!(world.kills >= KILLS_MIN, "only {} kills", world.kills);
     world.assert_it_was_no_empty_cache();
 }
 

@@ -171,24 +171,32 @@ fn unfinished<'a>(
     journal: &'a [Record],
     source_of: impl Fn(&Record) -> Option<&'a Source>,
 ) -> Vec<(&'a Source, &'a Record)> {
-    // For each event its latest delivery, and when it was last applied again.
-    let mut events: HashMap<(&str, &str), (Option<(&Source, &Record)>, u64)> = HashMap::new();
+    let mut events: HashMap<(&str, &str), Applications<'_>> = HashMap::new();
     for record in journal {
         let cause = &record.invalidation.cause;
         let (Some(source), Some(id)) = (source_of(record), cause.event_id.as_deref()) else {
             continue;
         };
-        let (delivery, again_ms) = events.entry((&cause.source, id)).or_default();
+        let known = events.entry((&cause.source, id)).or_default();
         if cause.is_again {
-            *again_ms = (*again_ms).max(cause.at_ms);
-        } else if delivery.is_none_or(|(_, latest)| record.sequence > latest.sequence) {
-            *delivery = Some((source, record));
+            known.again_ms = known.again_ms.max(cause.at_ms);
+        } else if known.delivery.is_none_or(|(_, latest)| record.sequence > latest.sequence) {
+            known.delivery = Some((source, record));
         }
     }
-    let events = events.into_values().filter_map(|(delivery, again_ms)| {
-        delivery.filter(|(source, record)| again_ms < due_ms(source, record))
+    let events = events.into_values().filter_map(|known| {
+        known.delivery.filter(|(source, record)| known.again_ms < due_ms(source, record))
     });
     events.collect()
+}
+
+/// What the journal has of one event.
+#[derive(Default)]
+struct Applications<'a> {
+    /// The latest one that followed a delivery.
+    delivery: Option<(&'a Source, &'a Record)>,
+    /// When the latest second one was, milliseconds since 1970; 0 if there was none.
+    again_ms: u64,
 }
 
 /// When an event is to be applied again, milliseconds since 1970.
