@@ -30,7 +30,7 @@ pub fn eventually_or_not(mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A clock that only goes forward, nanoseconds since the first question: tells what was before what.
+/// A clock that only goes forward, in nanoseconds since the first question: what was before what.
 #[allow(clippy::disallowed_methods, reason = "real processes run on the real clock")]
 pub fn monotonic_ns() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
