@@ -117,6 +117,24 @@ pub const HOLD_MS_MAX: u64 = 600_000;
 /// Targets that wait to be invalidated again; beyond, everything is invalidated instead.
 pub const HELD_TARGETS_MAX: usize = 100_000;
 
+/// Longest time that an announced change keeps what it names shut.
+pub const INTENT_MS_MAX: u64 = 60_000;
+
+/// Announced changes that have not ended: as many transactions as a large application has at once.
+pub const INTENTS_MAX: usize = 1_000;
+
+/// Targets that they may keep shut, and those that are remembered of intents that have ended.
+pub const INTENT_TARGETS_MAX: usize = 100_000;
+
+/// Intents that are remembered after their end, for a commit that comes late or again.
+pub const REMEMBERED_INTENTS_MAX: usize = 1_000;
+
+/// Longest id of an intent: that of a transaction, with a name before it.
+pub const INTENT_ID_BYTES_MAX: usize = 200;
+
+/// Events that wait to be audited; beyond, they are not.
+pub const AUDITS_WAITING_MAX: usize = 1_000;
+
 /// Connections to the API at once; its clients are a team's own servers.
 pub const API_CONNECTIONS_MAX: usize = 1_024;
 

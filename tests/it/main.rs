@@ -8,12 +8,14 @@
 )]
 
 mod api;
+mod audits;
 mod clients;
 mod demo;
 mod differential;
 mod events;
 mod freshness;
 mod holds;
+mod intents;
 mod limits;
 mod listeners;
 mod memcached;

@@ -114,7 +114,7 @@ fn file_of_nginx_that_changed_is_asked_about_and_comes_anew_after_a_purge() {
     let purge = http::post_json(&server.api("/v1/invalidate"), &json!({"urls": [url]}));
     assert_eq!(purge.status, 200);
     let fetched = http::get(&url);
-    assert!(fetched.field("cache-status").contains("fwd=miss"), "{fetched:?}");
+    assert!(fetched.field("cache-status").contains("fwd=uri-miss"), "{fetched:?}");
 }
 
 #[test]

@@ -61,6 +61,7 @@ impl Collector for Memory {
                 cache.bytes_invalid(),
             ),
             ("memory_bytes_max", "Budget for entries", cache.memory_bytes()),
+            ("intents", "Announced changes that have not ended", cache.intents().0 as u64),
             ("fence_rows", "Rows of the fence", cache.fence_rows() as u64),
             (
                 "tier_queued",

@@ -19,6 +19,7 @@ mod reload;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -102,7 +103,9 @@ impl App {
             let metrics = events::Metrics::default();
             metrics.register(&mut registry);
             let (refresh, targets) = (refresher(pages.clone()), event_url_targets(pages.clone()));
-            events::Events::new(cache.clone(), plugins.clone(), sources, refresh, targets, metrics)
+            let (cache, plugins) = (cache.clone(), plugins.clone());
+            let auditor = auditor(&config, pages.clone());
+            events::Events::new(cache, plugins, sources, refresh, targets, auditor, metrics)
         };
         events.resume(earlier).await;
         let api = api::Api {
@@ -124,10 +127,7 @@ impl App {
             doors.spawn(pages::serve(listener, pages.clone()));
         }
         background.spawn_until_stop(reload.run_forever());
-        let swept = cache.clone();
-        background.spawn_until_stop(async move { swept.sweep_forever().await });
-        let holding = events.clone();
-        background.spawn_until_stop(async move { holding.hold_forever().await });
+        work_in_background(&background, &cache, &events);
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }
 
@@ -146,6 +146,18 @@ impl App {
         // Joins their threads, which must not be waited for on one of the runtime's.
         let _ = tokio::task::spawn_blocking(move || drop(lanes)).await;
     }
+}
+
+/// What goes on without anybody asking.
+fn work_in_background(background: &Tasks, cache: &Cache, events: &events::Events) {
+    let swept = cache.clone();
+    background.spawn_until_stop(async move { swept.sweep_forever().await });
+    let holding = events.clone();
+    background.spawn_until_stop(async move { holding.hold_forever().await });
+    let ending = events.clone();
+    background.spawn_until_stop(async move { ending.end_intents_forever().await });
+    let auditing = events.clone();
+    background.spawn_until_stop(async move { auditing.audit_forever().await });
 }
 
 /// Doors first, so that what they stored is written out; what events have yet to do; then the tier;
@@ -247,6 +259,17 @@ fn refresher(pages: Option<pages::Pages>) -> events::Refresh {
             pages.refresh(&url);
         }
     })
+}
+
+/// Audits of pages after events, where they are wanted.
+fn auditor(config: &Config, pages: Option<pages::Pages>) -> Option<events::Auditor> {
+    let (settings, pages) = (config.audit.clone()?, pages?);
+    let settle_ms = settings.settle_ms;
+    let audit: events::AuditPages = Arc::new(move |plugin, event_id| {
+        let (pages, settings) = (pages.clone(), settings.clone());
+        async move { pages.audit(&settings, plugin.as_deref(), &event_id).await }.boxed()
+    });
+    Some(events::Auditor { settle_ms, pages: audit })
 }
 
 /// What a purge of a URL names, for the API.

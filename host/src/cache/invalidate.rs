@@ -8,7 +8,7 @@ use super::store::Slot;
 use super::tier::{Record, TierError};
 use super::{Cache, Shared};
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
-use crate::model::{Invalidation, Key, Mode, Sequence, Target};
+use crate::model::{Invalidation, Key, Mode, Passage, Sequence, Target};
 
 /// An acknowledged invalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,15 @@ impl Cache {
     /// Makes everything named wrong. When it returns `Ok`, no read that starts later, by any way
     /// and after any crash, returns what was computed from older data.
     pub async fn invalidate(&self, invalidation: Invalidation) -> Result<Applied, InvalidateError> {
+        self.pass(invalidation, Passage::Unchanged).await
+    }
+
+    /// The same, and shuts or opens something in the same step.
+    pub(super) async fn pass(
+        &self,
+        invalidation: Invalidation,
+        passage: Passage,
+    ) -> Result<Applied, InvalidateError> {
         match invalidation.targets.len() {
             0 => return Err(InvalidateError::NoTarget),
             1..=TARGETS_PER_INVALIDATION_MAX => {}
@@ -54,11 +63,15 @@ impl Cache {
             let sequence = order.next();
             *order = sequence;
             let Some(tier) = &self.shared.tier else {
-                let affected = self.shared.apply(sequence, &invalidation);
+                let affected = self.shared.apply(sequence, &invalidation, &passage);
                 self.shared.stats.invalidations.inc();
                 return Ok(Applied { sequence, affected });
             };
-            let record = Record { sequence, invalidation: Arc::clone(&invalidation) };
+            let record = Record {
+                sequence,
+                invalidation: Arc::clone(&invalidation),
+                passage: passage.clone(),
+            };
             let shared = Arc::clone(&self.shared);
             // Handed over under the lock, so that the journal's order is that of the sequences.
             tier.commit(
@@ -66,7 +79,7 @@ impl Cache {
                 Box::new(move |durable| {
                     // Applied in any case: what is not durable is not acknowledged, and more being
                     // invalid never hurts.
-                    let affected = shared.apply(sequence, &invalidation);
+                    let affected = shared.apply(sequence, &invalidation, &passage);
                     let counter = match &durable {
                         Ok(()) => &shared.stats.invalidations,
                         Err(_) => &shared.stats.invalidations_not_durable,
@@ -84,7 +97,39 @@ impl Cache {
 
 impl Shared {
     /// Raises the fence and publishes the watermark. Called in the order of sequences.
-    fn apply(&self, sequence: Sequence, invalidation: &Arc<Invalidation>) -> u64 {
+    fn apply(
+        &self,
+        sequence: Sequence,
+        invalidation: &Arc<Invalidation>,
+        passage: &Passage,
+    ) -> u64 {
+        if let Passage::Shut(intent) = passage {
+            self.fence.shut(intent, invalidation.targets.iter().map(|(target, _)| target));
+        }
+        let affected = self.raise(sequence, invalidation);
+        if let Passage::Open(intent) = passage {
+            self.open(sequence, intent);
+        }
+        self.fence.publish(sequence);
+        self.history.note_invalidation(sequence, invalidation);
+        if let Passage::Shut(_) = passage {
+            self.intent_announced.notify_one();
+        }
+        affected
+    }
+
+    /// Ends an intent; whatever it has shut is wrong now, named or not.
+    fn open(&self, sequence: Sequence, intent: &str) {
+        for target in self.fence.shut_by(intent).unwrap_or_default() {
+            match &target {
+                Target::Key(key) => drop(self.remove_key(key, Mode::Hard, sequence)),
+                wide => drop(self.fence.raise(wide, Mode::Hard, sequence)),
+            }
+        }
+        self.fence.open(intent);
+    }
+
+    fn raise(&self, sequence: Sequence, invalidation: &Invalidation) -> u64 {
         let (keys, wide): (Vec<_>, Vec<_>) =
             invalidation.targets.iter().partition(|(target, _)| matches!(target, Target::Key(_)));
         let mut affected = 0;
@@ -104,8 +149,6 @@ impl Shared {
                 self.note_useless(named);
             }
         }
-        self.fence.publish(sequence);
-        self.history.note_invalidation(sequence, invalidation);
         if !wide.is_empty() {
             self.sweep_wanted.notify_one();
         }

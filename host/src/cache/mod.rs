@@ -20,6 +20,7 @@ mod fill;
 mod flights;
 mod history;
 mod inspect;
+mod intents;
 mod invalidate;
 mod read;
 mod stats;
@@ -96,6 +97,8 @@ pub struct Recovered {
     pub fence: Vec<tier::FenceRow>,
     /// The highest number that each source has given to an event that was made durable.
     pub numbers: Vec<(String, u64)>,
+    /// Intents that had not ended, whatever their time.
+    pub intents: Vec<tier::IntentRow>,
 }
 
 /// The cache; clones share one memory.
@@ -121,6 +124,8 @@ struct Shared {
     loads: Flights<()>,
     history: History,
     stats: Stats,
+    /// Told when an intent begins.
+    intent_announced: Notify,
     /// Told when many entries may have died at once.
     sweep_wanted: Notify,
     /// Told when so much may have died that it is worth a sweep at once.
@@ -144,6 +149,9 @@ impl Cache {
         for row in &recovered.fence {
             fence.raise(&row.target, row.mode, row.sequence);
         }
+        for row in &recovered.intents {
+            fence.shut(&row.intent, row.targets.iter());
+        }
         let shared = Arc::new(Shared {
             memory_bytes: AtomicU64::new(config.memory_bytes),
             store: Store::new(bytes_max),
@@ -157,6 +165,7 @@ impl Cache {
             loads: Flights::default(),
             history: History::default(),
             stats: Stats::default(),
+            intent_announced: Notify::new(),
             sweep_wanted: Notify::new(),
             sweep_urgent: Notify::new(),
             config,

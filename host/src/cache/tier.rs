@@ -8,7 +8,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-use crate::model::{Birth, Content, Invalidation, Key, Mode, Sequence, Target};
+use crate::model::{Birth, Content, Intent, Invalidation, Key, Mode, Passage, Sequence, Target};
 
 /// A boxed future; the trait is used as an object.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -34,6 +34,8 @@ pub struct Record {
     pub sequence: Sequence,
     /// What is wrong, and who said so.
     pub invalidation: Arc<Invalidation>,
+    /// What is shut or opened with it.
+    pub passage: Passage,
 }
 
 /// One entry as the tier keeps it.
@@ -58,6 +60,15 @@ pub struct FenceRow {
     pub mode: Mode,
     /// Up to which sequence.
     pub sequence: Sequence,
+}
+
+/// An intent as the tier kept it over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentRow {
+    /// The intent.
+    pub intent: Intent,
+    /// What it has shut.
+    pub targets: Vec<Target>,
 }
 
 /// How the tier is.

@@ -107,7 +107,7 @@ pub enum Change {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateError {
     /// The data was read before an invalidation that names it.
-    #[error("data is older than an invalidation of it")]
+    #[error("data is older than an invalidation of it, or a change of it is announced")]
     Fenced,
     /// Memory is full and eviction is off.
     #[error("out of memory storing object")]
@@ -263,6 +263,8 @@ impl Shared {
         };
         let cells = self.fence.intern(Self::targets(&content))?;
         let all = cells_of(&cells);
+        // Before the fence is asked, as in `Fence::judge_claim`.
+        let is_shut = self.fence.is_shut(key.as_bytes(), all);
         let (birth, is_admitted) = match (draft.basis, present) {
             (Basis::Now, _) | (Basis::Present, None) => (born.birth, true),
             (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, all)),
@@ -278,7 +280,7 @@ impl Shared {
                 }
             }
         };
-        if !is_admitted {
+        if !is_admitted || is_shut {
             self.stats.refused_fills.inc();
             return Err(UpdateError::Fenced);
         }

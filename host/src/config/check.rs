@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use super::addresses::{Guard, check_distinct, listen, tls};
+use super::audit::Audit;
 use super::checked::{
     Api, Config, ConfigError, PluginFile, PluginSettings, SecretText, Source, Verify,
 };
@@ -13,13 +14,14 @@ use super::pages::check_pages;
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
 use super::units::parse_size;
-use crate::limits::HOLD_MS_MAX;
+use crate::limits::{HOLD_MS_MAX, INTENT_MS_MAX};
 
 const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
 const ITEM_BYTES_DEFAULT: u64 = 1 << 20;
 const ITEM_BYTES_MIN: u64 = 1 << 10;
 const THREADS_MAX: u32 = 256;
+const INTENT_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 const PLUGIN_MEMORY_BYTES_MIN: u64 = 1 << 20;
 const PLUGIN_MEMORY_BYTES_MAX: u64 = 256 << 20;
 
@@ -62,6 +64,7 @@ impl RawConfig {
         let sites = check_sites(m, self.sites, origin, &names);
         let sources = check_sources(m, self.sources, &names);
         let pages = check_pages(m, self.pages, has_site);
+        let audit = Audit::check(m, &self.audit);
         let memcached = check_memcached(m, self.memcached);
         let api = {
             let tls = tls(m, "api", self.api.tls);
@@ -84,6 +87,7 @@ impl RawConfig {
             api,
             sites,
             sources,
+            audit,
             plugins,
         };
         (config, mistakes.0)
@@ -155,8 +159,13 @@ fn check_sources(m: &mut Mistakes, raw: Vec<RawSource>, plugins: &BTreeSet<&str>
             let message = format!("is {hold_ms}; 0 to {HOLD_MS_MAX} are allowed");
             m.add(format!("{key}.hold_ms"), message);
         }
+        let intent_timeout_ms = source.intent_timeout_ms.unwrap_or(INTENT_TIMEOUT_MS_DEFAULT);
+        if !(1..=INTENT_MS_MAX).contains(&intent_timeout_ms) {
+            let message = format!("is {intent_timeout_ms}; 1 to {INTENT_MS_MAX} are allowed");
+            m.add(format!("{key}.intent_timeout_ms"), message);
+        }
         let (verify, plugin) = (Verify::Standard, source.plugin);
-        sources.push(Source { name, verify, secrets, plugin, hold_ms });
+        sources.push(Source { name, verify, secrets, plugin, hold_ms, intent_timeout_ms });
     }
     sources
 }

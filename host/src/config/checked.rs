@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::audit::Audit;
 use super::items::SiteItems;
 use super::page_limits::{OriginCheck, PageLimits};
 use super::rules::Rules;
@@ -35,6 +36,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// Senders of events.
     pub sources: Vec<Source>,
+    /// How pages are audited after events, where they are.
+    pub audit: Option<Audit>,
     /// Plugins to load.
     pub plugins: Vec<PluginSettings>,
 }
@@ -169,6 +172,8 @@ pub struct Source {
     pub plugin: Option<String>,
     /// How long after an event it is applied again; 0: it is not.
     pub hold_ms: u64,
+    /// How long an announced change stays open without its commit.
+    pub intent_timeout_ms: u64,
 }
 
 /// Where a plugin's component comes from.

@@ -10,6 +10,7 @@
 //!   which only their users may look into.
 
 mod addresses;
+mod audit;
 mod check;
 mod checked;
 mod items;
@@ -21,6 +22,7 @@ mod rules;
 mod sites;
 mod units;
 
+pub use audit::{Audit, RawAudit};
 pub use checked::{
     Api, Config, ConfigError, ConfigErrors, Memcached, MemcachedListen, Pages, Permission,
     PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify,

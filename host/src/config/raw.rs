@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::audit::RawAudit;
 use super::items::RawSiteItems;
 use super::page_limits::{RawOriginCheck, RawPageLimits};
 use super::rules::RawRules;
@@ -35,6 +36,8 @@ pub struct RawConfig {
     pub sites: Vec<RawSite>,
     /// Senders of events.
     pub sources: Vec<RawSource>,
+    /// Audits of pages after events.
+    pub audit: RawAudit,
     /// Plugins by name.
     pub plugins: BTreeMap<String, RawPlugin>,
 }
@@ -158,6 +161,9 @@ pub struct RawSource {
     /// Milliseconds after which what an event made wrong is made wrong again, for origins that read
     /// from replicas: as much as they may lag behind, 600000 at most.
     pub hold_ms: Option<u64>,
+    /// Milliseconds after which a change that was announced is taken to be over without its commit,
+    /// 60000 at most.
+    pub intent_timeout_ms: Option<u64>,
 }
 
 impl fmt::Debug for RawSource {
@@ -312,6 +318,8 @@ impl RawConfig {
             },
             sites: if over.sites.is_empty() { self.sites } else { over.sites },
             sources: if over.sources.is_empty() { self.sources } else { over.sources },
+            // Of the file alone.
+            audit: self.audit,
             plugins: self.plugins,
         }
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::audit::{Auditor, Audits};
 use super::holds::{Held, Holds};
+use super::intents::{IntentState, Intents, Step};
 use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
 use super::native::{self, BodyError, Delivery};
@@ -13,9 +15,9 @@ use super::plan::Plan;
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
-use crate::cache::{Basis, Cache, Change, Claim, Draft, InvalidateError};
+use crate::cache::{Applied, Basis, Cache, Change, Claim, Draft, InvalidateError};
 use crate::fail_points::{Point, reach};
-use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX};
+use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, INTENT_TARGETS_MAX, INTENTS_MAX};
 use crate::model::{Cause, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
 
@@ -34,6 +36,8 @@ pub struct Receipt {
     pub sequence: Sequence,
     /// Entries that became invalid; one with several of the tags counts for each.
     pub affected: u64,
+    /// What became of the intent that it speaks of, if it does.
+    pub intent: Option<IntentState>,
 }
 
 /// Why a delivery is not acknowledged.
@@ -54,6 +58,20 @@ pub enum Refused {
     /// The body is larger than [`EVENT_BYTES_MAX`].
     #[error("body is larger than {EVENT_BYTES_MAX} bytes, the limit")]
     TooLarge,
+    /// The commit of an intent that nothing is known of, without changes of its own.
+    #[error("intent {0:?} is not known, and its commit names no changes")]
+    UnknownIntent(String),
+    /// No room for another intent; nothing was done.
+    #[error(
+        "{intents} intents keep {targets} targets shut; \
+         limits are {INTENTS_MAX} and {INTENT_TARGETS_MAX}"
+    )]
+    TooManyIntents {
+        /// Those that have not ended.
+        intents: usize,
+        /// What they have shut.
+        targets: usize,
+    },
     /// Applied in memory, but a crash would undo it: to be sent again.
     #[error(transparent)]
     NotDurable(#[from] InvalidateError),
@@ -84,17 +102,20 @@ pub(super) struct Shared {
     pub(super) order: Order,
     pub(super) seen: Seen,
     pub(super) holds: Holds,
-    log: Log,
+    pub(super) intents: Intents,
+    pub(super) audits: Audits,
+    pub(super) log: Log,
 }
 
 impl Events {
-    /// A webhook for these sources.
+    /// A webhook for these sources; without an auditor nothing is audited.
     pub fn new(
         cache: Cache,
         plugins: Plugins,
         sources: Sources,
         refresh: Refresh,
         url_targets: UrlTargets,
+        auditor: Option<Auditor>,
         metrics: Metrics,
     ) -> Self {
         let shared = Shared {
@@ -107,6 +128,8 @@ impl Events {
             order: Order::default(),
             seen: Seen::default(),
             holds: Holds::default(),
+            intents: Intents::default(),
+            audits: Audits::new(auditor),
             log: Log::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -154,33 +177,50 @@ impl Shared {
         }
         // A value that the event carries is as old as its arrival.
         let arrival = self.cache.claim();
-        let Delivery { number, events } = native::parse(&source.name, &id, body)?;
+        let Delivery { number, events, phase } = native::parse(&source.name, &id, body)?;
         let place = self.order.note(&source.name, number);
         let now_ms = self.cache.clock().now_ms();
         let mut logged = Logged::new(now_ms, &source.name, &id, &events);
-        let plan = self.plan(source, &events).await;
+        let mut plan = self.plan(source, &events).await;
+        let (step, intent) = self.step(source, &phase, &mut plan)?;
+        let is_announcing = matches!(step, Step::Announce(_));
         self.metrics.plugin_fallbacks.inc_by(plan.fallbacks);
         logged.name_plan(&plan);
-        logged.outcome = if plan.targets.is_empty() { "nothing_to_do" } else { "applied" }.into();
+        logged.intent = phase.intent().map(str::to_owned);
+        logged.outcome = match (plan.targets.is_empty(), is_announcing) {
+            (true, _) => "nothing_to_do",
+            (false, true) => "announced",
+            (false, false) => "applied",
+        }
+        .into();
+        // What is announced is no event of the journal, and is not applied again.
+        let event_id = Some(id.clone()).filter(|_| !is_announcing);
         let name = source.name.clone();
-        let event_id = Some(id.clone());
         let cause = Cause { source: name, event_id, at_ms: now_ms, number, is_again: false };
-        logged.hold_ms = source.hold_ms;
-        self.hold(source, &plan, &cause);
+        if !is_announcing {
+            logged.hold_ms = source.hold_ms;
+            self.hold(source, &plan, &cause);
+        }
         reach(Point::EventPlanned);
-        let outcome = self.carry_out(plan, arrival, place, cause).await;
+        let outcome = self.carry_out(plan, step, arrival, place, cause).await;
         match &outcome {
             Ok(done) => {
                 logged.affected = done.receipt.affected;
                 logged.sequence = Some(done.receipt.sequence.to_string());
                 logged.puts_refused = done.puts_refused;
-                self.seen.note(&source.name, &id, done.receipt);
             }
             Err(error) => logged.outcome = error.to_string(),
         }
         logged.cost_us = self.cache.clock().monotonic_us().saturating_sub(begun_us);
         self.log.push(logged);
-        Ok((outcome?.receipt, DeliveryResult::Applied))
+        let receipt = Receipt { intent, ..outcome?.receipt };
+        if is_announcing {
+            // Not recognised when it is repeated: then it has to be announced once more.
+            return Ok((receipt, DeliveryResult::Announced));
+        }
+        self.seen.note(&source.name, &id, receipt);
+        self.want_audit(source, &id, &events);
+        Ok((receipt, DeliveryResult::Applied))
     }
 
     /// The source of a delivery and the delivery's id, if the signature holds for its raw bytes.
@@ -213,17 +253,22 @@ impl Shared {
     async fn carry_out(
         &self,
         plan: Plan,
+        step: Step,
         arrival: Claim,
         place: Place,
         cause: Cause,
     ) -> Result<Done, Refused> {
         if plan.targets.is_empty() {
-            let receipt = Receipt { sequence: self.cache.applied(), affected: 0 };
+            let receipt = Receipt { sequence: self.cache.applied(), affected: 0, intent: None };
             return Ok(Done { receipt, puts_refused: 0 });
         }
         let source = cause.source.clone();
         let invalidation = Invalidation { targets: plan.targets, cause };
-        let applied = self.cache.invalidate_counted(invalidation).await?;
+        let applied = match step {
+            Step::Apply => self.cache.invalidate_counted(invalidation).await?,
+            Step::Announce(intent) => self.cache.shut(invalidation, intent).await?,
+            Step::End(name) => self.cache.open(invalidation, name).await?,
+        };
         reach(Point::EventApplied);
         let mut puts_refused = plan.puts.len();
         // Had another invalidation come in between, or a later event before it, the event's value
@@ -245,7 +290,8 @@ impl Shared {
         for url in plan.refreshes {
             (self.refresh)(url);
         }
-        let receipt = Receipt { sequence: applied.sequence, affected: applied.affected };
+        let Applied { sequence, affected } = applied;
+        let receipt = Receipt { sequence, affected, intent: None };
         Ok(Done { receipt, puts_refused })
     }
 }
@@ -264,6 +310,8 @@ fn result_of(refused: &Refused) -> DeliveryResult {
         Refused::Malformed(_) => DeliveryResult::Malformed,
         Refused::TooSlow => DeliveryResult::TooSlow,
         Refused::TooLarge => DeliveryResult::TooLarge,
+        Refused::UnknownIntent(_) => DeliveryResult::UnknownIntent,
+        Refused::TooManyIntents { .. } => DeliveryResult::TooManyIntents,
         Refused::NotDurable(_) => DeliveryResult::NotDurable,
     }
 }

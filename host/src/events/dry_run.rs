@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::apply::{Events, Refused, Shared, SignatureFields};
 use super::log::{Named, target_shown};
 use super::metrics::DeliveryResult;
-use super::native;
+use super::native::{self, Delivery};
 use super::plan::Decision;
 
 /// What a delivery would do.
@@ -62,8 +62,9 @@ impl Shared {
         body: &Bytes,
     ) -> Result<Preview, Refused> {
         let (source, id) = self.verify(source, fields, body)?;
-        let events = native::parse(&source.name, &id, body)?.events;
-        let plan = self.plan(source, &events).await;
+        let Delivery { events, phase, .. } = native::parse(&source.name, &id, body)?;
+        let mut plan = self.plan(source, &events).await;
+        self.add_shut(source, &phase, &mut plan);
         let (cache, targets) = (self.cache.clone(), plan.targets.clone());
         let scan = tokio::task::spawn_blocking(move || cache.would_affect(&targets));
         let affected = scan.await.unwrap_or_default();

@@ -209,7 +209,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Sequence, Tag};
+    use crate::model::{Passage, Sequence, Tag};
 
     fn held(name: &str, targets: usize) -> Held {
         let tags = (0..targets).map(|n| Tag::new(&format!("{name}{n}")).unwrap());
@@ -247,13 +247,19 @@ mod tests {
 
     #[test]
     fn an_event_is_unfinished_until_it_is_applied_again_after_its_time_and_its_last_delivery() {
-        let source =
-            Source { name: "shop".into(), secrets: Vec::new(), plugin: None, hold_ms: 1_000 };
+        let source = Source {
+            name: "shop".into(),
+            secrets: Vec::new(),
+            plugin: None,
+            hold_ms: 1_000,
+            intent_timeout_ms: 1,
+        };
         let record = |n: u64, id: &str, at_ms: u64, is_again: bool| {
             let event_id = Some(id.into());
             let cause = Cause { source: "shop".into(), event_id, at_ms, number: None, is_again };
             let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
-            Record { sequence: Sequence::from_u64(n), invalidation }
+            let passage = Passage::Unchanged;
+            Record { sequence: Sequence::from_u64(n), invalidation, passage }
         };
         let journal = [
             record(9, "new", 9_800, false),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::audit::AuditShown;
 use super::plan::{Decision, Plan, change_shown};
 use crate::limits::REMEMBERED_EVENTS_MAX;
 use crate::model::{Event, Mode, Target};
@@ -21,6 +22,8 @@ pub(super) struct Logged {
     pub(super) id: String,
     /// `treks.photo 5 updated`, one for each change.
     pub(super) changes: Vec<String>,
+    /// The intent that it announced or ended.
+    pub(super) intent: Option<String>,
     /// What was invalidated, as `kind name mode`.
     pub(super) targets: Vec<String>,
     /// How many there were beyond those shown.
@@ -40,9 +43,11 @@ pub(super) struct Logged {
     pub(super) refreshes: usize,
     /// After so long it is applied again; 0: it is not.
     pub(super) hold_ms: u64,
+    /// What its audit has found; absent where there was none yet.
+    pub(super) audit: Option<AuditShown>,
     /// From its arrival to its answer.
     pub(super) cost_us: u64,
-    /// `applied`, `nothing_to_do` or what went wrong.
+    /// `applied`, `announced`, `nothing_to_do` or what went wrong.
     pub(super) outcome: String,
 }
 
@@ -54,6 +59,7 @@ impl Logged {
             source: source.to_owned(),
             id: id.to_owned(),
             changes: changes.collect(),
+            intent: None,
             targets: Vec::new(),
             targets_not_shown: 0,
             sequence: None,
@@ -64,6 +70,7 @@ impl Logged {
             puts_refused: 0,
             refreshes: 0,
             hold_ms: 0,
+            audit: None,
             cost_us: 0,
             outcome: String::new(),
         }
@@ -108,6 +115,15 @@ impl Log {
             log.pop_front();
         }
         log.push_back(logged);
+    }
+
+    /// Adds what the audit of an event has found.
+    pub(super) fn note_audit(&self, source: &str, id: &str, found: AuditShown) {
+        let mut log = self.0.lock();
+        let is_audited = |logged: &&mut Logged| logged.source == source && logged.id == id;
+        if let Some(logged) = log.iter_mut().rev().find(is_audited) {
+            logged.audit = Some(found);
+        }
     }
 
     /// Newest first.

@@ -2,8 +2,9 @@
 //!
 //! Routes, on the API's listener:
 //! - `POST /v1/events/{source}` takes an event: 200 `{"sequence","affected"}` once it is durable
-//!   and applied; 400 malformed, 401 not verified, 404 unknown source, 413 too large, 503 not
-//!   durable. With `?dry_run=true` it says what it would do, and does nothing.
+//!   and applied; 400 malformed, 401 not verified, 404 unknown source, 409 commit of an unknown
+//!   intent without changes, 413 too large, 503 not durable or too many intents. With
+//!   `?dry_run=true` it says what it would do, and does nothing.
 //! - `GET /v1/events?limit=` lists recent events and what each did.
 //!
 //! # Invariants
@@ -13,6 +14,8 @@
 //! - A value that an event carries is written only if the event is known to be the newest of its
 //!   source (`data.seq`) and nothing else was invalidated since it arrived.
 //! - An event of a source with `hold_ms` is applied again after that delay.
+//! - After an event, pages that it did not end may be audited; nobody waits for that.
+//! - Between an `intent` and its `commit` what they name is passed through, by every protocol.
 //! - Deduplication only saves work; applying an event again is harmless.
 //!
 //! # Not here
@@ -20,9 +23,11 @@
 //! (`plugins`).
 
 mod apply;
+mod audit;
 mod decide;
 mod dry_run;
 mod holds;
+mod intents;
 mod log;
 mod metrics;
 mod native;
@@ -36,7 +41,9 @@ pub mod signature;
 mod sources;
 
 pub use apply::{Events, Receipt, Refresh, Refused, UrlTargets};
+pub use audit::{AuditPages, Auditor};
 pub use holds::Earlier;
+pub use intents::IntentState;
 pub use metrics::Metrics;
 pub use router::router;
 pub use sources::{Source, Sources};

@@ -2,11 +2,15 @@
 //!
 //! `{"type":"model.changed","timestamp":"…","data":{"source":"shop","seq":1842,"events":[
 //! {"model":"shop.product","pk":42,"op":"update","changed":["price"],"before":{…},"after":{…}}]}}`
+//!
+//! With `"phase":"intent","intent":"ID"` in `data` the changes are about to be made; with
+//! `"phase":"commit"` and the same id that is over, and `events` may be left out.
 
 use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
-use crate::limits::CHANGES_PER_EVENT_MAX;
+use crate::limits::{CHANGES_PER_EVENT_MAX, INTENT_ID_BYTES_MAX};
 use crate::model::{Event, Operation};
 
 /// Why a body is not a native event. The message is told to the sender.
@@ -26,6 +30,21 @@ pub enum BodyError {
     TooMany {
         /// How many.
         changes: usize,
+    },
+    /// Another phase than there are.
+    #[error("`data.phase` is {phase:?}; it must be \"intent\" or \"commit\"")]
+    Phase {
+        /// As sent.
+        phase: String,
+    },
+    /// One of the two without the other.
+    #[error("`data.phase` and `data.intent` must come together")]
+    HalfAnIntent,
+    /// An id that names nothing, or that nobody would want to keep.
+    #[error("`data.intent` is {bytes} bytes; 1 to {INTENT_ID_BYTES_MAX} are allowed")]
+    IntentId {
+        /// How long.
+        bytes: usize,
     },
     /// A change without its model.
     #[error("`data.events[{index}].model` is empty")]
@@ -47,8 +66,10 @@ struct Body<'a> {
 struct Data<'a> {
     #[serde(default)]
     seq: Option<u64>,
+    phase: Option<String>,
+    intent: Option<String>,
     #[serde(borrow)]
-    events: Vec<&'a RawValue>,
+    events: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -69,18 +90,49 @@ pub(super) struct Delivery {
     pub(super) number: Option<u64>,
     /// One for each change, with the delivery's id and source.
     pub(super) events: Vec<Event>,
+    /// When the changes are made.
+    pub(super) phase: Phase,
+}
+
+/// When the changes of a delivery are made; the text is the intent's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// They have been made.
+    Whole,
+    /// They are about to be made.
+    Intent(String),
+    /// They have been made, or not; they were announced.
+    Commit(String),
+}
+
+impl Phase {
+    /// The id of the intent that it speaks of.
+    pub(super) fn intent(&self) -> Option<&str> {
+        match self {
+            Self::Whole => None,
+            Self::Intent(id) | Self::Commit(id) => Some(id),
+        }
+    }
 }
 
 /// Reads a body.
 pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Delivery, BodyError> {
     let body: Body<'_> = serde_json::from_slice(body)?;
-    match body.data.events.len() {
+    let phase = phase_of(body.data.phase, body.data.intent)?;
+    let changes = match (body.data.events, &phase) {
+        (Some(changes), _) => changes,
+        (None, Phase::Commit(_)) => Vec::new(),
+        (None, _) => return Err(serde_json::Error::missing_field("events").into()),
+    };
+    match changes.len() {
+        0 if matches!(phase, Phase::Commit(_)) => {}
         0 => return Err(BodyError::Empty),
         1..=CHANGES_PER_EVENT_MAX => {}
         changes => return Err(BodyError::TooMany { changes }),
     }
-    let changes = body.data.events.iter().enumerate();
     let events = changes
+        .iter()
+        .enumerate()
         .map(|(index, raw)| {
             let change: Change = serde_json::from_str(raw.get())?;
             if change.model.is_empty() {
@@ -98,7 +150,23 @@ pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Delivery, Bod
             })
         })
         .collect::<Result<_, BodyError>>()?;
-    Ok(Delivery { number: body.data.seq, events })
+    Ok(Delivery { number: body.data.seq, events, phase })
+}
+
+fn phase_of(phase: Option<String>, intent: Option<String>) -> Result<Phase, BodyError> {
+    let (phase, intent) = match (phase, intent) {
+        (None, None) => return Ok(Phase::Whole),
+        (Some(phase), Some(intent)) => (phase, intent),
+        (Some(_), None) | (None, Some(_)) => return Err(BodyError::HalfAnIntent),
+    };
+    if !(1..=INTENT_ID_BYTES_MAX).contains(&intent.len()) {
+        return Err(BodyError::IntentId { bytes: intent.len() });
+    }
+    match phase.as_str() {
+        "intent" => Ok(Phase::Intent(intent)),
+        "commit" => Ok(Phase::Commit(intent)),
+        _ => Err(BodyError::Phase { phase }),
+    }
 }
 
 fn operation(op: &str) -> Operation {
@@ -160,6 +228,36 @@ mod tests {
         ] {
             let error = parse(body).unwrap_err();
             assert!(error.contains(reason), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_phase_comes_with_its_intent_and_only_a_commit_may_name_no_change() {
+        let phase = |data: &str| {
+            let body = format!(r#"{{"data":{{{data}}}}}"#);
+            let delivery = super::parse("shop", "msg_1", body.as_bytes());
+            delivery.map(|delivery| delivery.phase).map_err(|error| error.to_string())
+        };
+        let events = r#""events":[{"model":"m"}]"#;
+        let intent = format!(r#"{events},"phase":"intent","intent":"tx 7""#);
+        assert_eq!(phase(&intent), Ok(Phase::Intent("tx 7".into())));
+        assert_eq!(phase(events), Ok(Phase::Whole));
+        for commit in ["", r#""events":[],"#, &format!("{events},")] {
+            let commit = format!(r#"{commit}"phase":"commit","intent":"tx 7""#);
+            assert_eq!(phase(&commit), Ok(Phase::Commit("tx 7".into())));
+        }
+        let long = "x".repeat(INTENT_ID_BYTES_MAX + 1);
+        for (data, reason) in [
+            (format!(r#"{events},"phase":"intent""#), "must come together"),
+            (format!(r#"{events},"intent":"tx""#), "must come together"),
+            (format!(r#"{events},"phase":"abort","intent":"tx""#), "`data.phase` is \"abort\""),
+            (format!(r#"{events},"phase":"intent","intent":"""#), "is 0 bytes; 1 to 200"),
+            (format!(r#"{events},"phase":"commit","intent":"{long}""#), "is 201 bytes"),
+            (r#""phase":"intent","intent":"tx""#.into(), "missing field `events`"),
+            (r#""events":[],"phase":"intent","intent":"tx""#.into(), "`data.events` is empty"),
+        ] {
+            let error = phase(&data).unwrap_err();
+            assert!(error.contains(reason), "{data}: {error}");
         }
     }
 

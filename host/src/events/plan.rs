@@ -12,6 +12,9 @@ use crate::model::{Action, Event, Expiry, Key, Mode, Tag, Target};
 /// Decisions, and actions of one decision, that are kept to be shown.
 const DECISIONS_SHOWN_MAX: usize = 20;
 
+/// Who decides where no plugin does.
+pub(super) const BUILT_IN: &str = "built-in";
+
 /// Who decided what about one change, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Decision {
@@ -67,7 +70,7 @@ impl Plan {
     pub(super) fn add_model(&mut self, event: &Event) {
         let tag = Tag::new(&format!("model:{}", event.model));
         let target = tag.map_or(Target::Everything, Target::Tag);
-        self.explain(event, "built-in", &[Action::Invalidate(target.clone(), Mode::Hard)]);
+        self.explain(event, BUILT_IN, &[Action::Invalidate(target.clone(), Mode::Hard)]);
         self.add_target(target, Mode::Hard);
     }
 
@@ -77,6 +80,12 @@ impl Plan {
             let actions = actions.iter().take(DECISIONS_SHOWN_MAX).map(action_shown).collect();
             self.decisions.push(Decision { change: change_shown(event), by: by.into(), actions });
         }
+    }
+
+    /// Adds what is wrong for another reason than the changes of this delivery.
+    pub(super) fn add_hard(&mut self, targets: &[Target], source: &str) {
+        self.targets.extend(targets.iter().map(|target| (target.clone(), Mode::Hard)));
+        self.close(source);
     }
 
     /// Names each target once. Too much to be named is still never dropped.

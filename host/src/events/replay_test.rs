@@ -104,6 +104,7 @@ impl World {
             secrets: vec![SecretText::new(SECRET.to_owned())],
             plugin: Some("hostile".to_owned()),
             hold_ms: 0,
+            intent_timeout_ms: 60_000,
         };
         let events = Events::new(
             cache.clone(),
@@ -111,6 +112,7 @@ impl World {
             Sources::new(&[source]).unwrap(),
             Arc::new(|_| {}),
             Arc::new(|url| vec![Target::Url(url.into())]),
+            None,
             Metrics::default(),
         );
         Self { cache, events, secret: Secret::parse(SECRET).unwrap() }

@@ -50,8 +50,12 @@ async fn receive(
     if query.dry_run {
         return Ok(Json(events.preview(&source, fields, &body).await?).into_response());
     }
-    let Receipt { sequence, affected } = events.receive(&source, fields, &body).await?;
-    Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })).into_response())
+    let Receipt { sequence, affected, intent } = events.receive(&source, fields, &body).await?;
+    let mut told = json!({ "sequence": sequence.to_string(), "affected": affected });
+    if let (Some(state), Some(told)) = (intent, told.as_object_mut()) {
+        told.insert("intent".to_owned(), state.as_str().into());
+    }
+    Ok(Json(told).into_response())
 }
 
 /// Senders may add parameters of their own to an address.
@@ -107,7 +111,8 @@ impl IntoResponse for Refused {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UnknownIntent(_) => StatusCode::CONFLICT,
+            Self::TooManyIntents { .. } | Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let error = Json(json!({ "error": self.to_string() }));
         match status {

@@ -16,6 +16,8 @@ pub struct Source {
     pub plugin: Option<String>,
     /// How long after an event what it made wrong is made wrong again; 0: never.
     pub hold_ms: u64,
+    /// How long what it announces stays shut without a commit.
+    pub intent_timeout_ms: u64,
 }
 
 /// All senders by name.
@@ -40,7 +42,9 @@ impl Sources {
             }
             let name = source.name.clone();
             let (plugin, hold_ms) = (source.plugin.clone(), source.hold_ms);
-            sources.insert(name.clone(), Source { name, secrets, plugin, hold_ms });
+            let intent_timeout_ms = source.intent_timeout_ms;
+            let source = Source { name, secrets, plugin, hold_ms, intent_timeout_ms };
+            sources.insert(source.name.clone(), source);
         }
         if mistakes.is_empty() { Ok(Self(sources)) } else { Err(ConfigErrors(mistakes)) }
     }

@@ -6,6 +6,7 @@ mod binary_freshness;
 mod frames;
 mod freshness;
 mod fuzz;
+mod intents;
 mod leases;
 mod limits;
 mod operator;

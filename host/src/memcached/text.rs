@@ -23,6 +23,9 @@ use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_TOKEN_BYTES_MAX};
 /// The line end behind a value.
 pub(super) const LINE_END_BYTES: usize = 2;
 
+/// Where the line of a client that is to authenticate ends at the latest, its line end included.
+const STRANGERS_LINE_END: usize = MEMCACHED_LINE_BYTES_MAX + LINE_END_BYTES;
+
 const UNAUTHENTICATED: &[u8] = b"CLIENT_ERROR unauthenticated\r\n";
 const AUTH_FAILURE: &[u8] = b"CLIENT_ERROR authentication failure\r\n";
 const BAD_TOKEN: &[u8] = b"CLIENT_ERROR bad authentication token format\r\n";
@@ -151,8 +154,12 @@ async fn store_value(
 /// a client that is not let in must not believe that it was.
 async fn knock(session: &mut Session, unread: &[u8], scanned: usize) -> Option<Step> {
     let (consumed, swallowed) = match parse(unread, scanned) {
-        // Not even a long retrieval is waited for.
-        Parse::Incomplete if unread.len() > MEMCACHED_LINE_BYTES_MAX => return Some(Step::CLOSE),
+        // Not even a long retrieval is waited for, nor taken if it is there: how the bytes were
+        // split makes no difference.
+        Parse::Incomplete if unread.len() >= STRANGERS_LINE_END => return Some(Step::CLOSE),
+        Parse::Parsed(_, end) | Parse::Invalid(_, end) if end > STRANGERS_LINE_END => {
+            return Some(Step::CLOSE);
+        }
         Parse::Incomplete => return None,
         Parse::Foreign => return Some(Step::CLOSE),
         Parse::Invalid(fault, consumed) => (consumed, fault.swallow_bytes),

@@ -8,8 +8,10 @@
 //! # Not here
 //! How entries are stored and judged (`cache`), and how anything looks on a wire (the front doors).
 
+mod audit;
 mod entry;
 mod event;
+mod intent;
 mod key;
 mod policy;
 mod sequence;
@@ -17,8 +19,10 @@ mod tag;
 mod tag_fields;
 mod target;
 
+pub use audit::{Audited, StalePage};
 pub use entry::{Content, Expiry, Kind, PageHead, Staleness};
 pub use event::{Event, Operation};
+pub use intent::{Intent, Passage};
 pub use key::{Key, KeyError};
 pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
 pub use sequence::{Birth, Sequence};

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 
 use super::{Stream, Tls, UnixAccess};
 
-/// Clients that may wait to be accepted: as many as tokio lets wait on TCP.
-const BACKLOG: u32 = 1024;
+/// Clients that may wait to be accepted by one listener: as many as tokio lets wait on TCP.
+pub const BACKLOG: u32 = 1024;
 
 /// Where a listener is bound, as printed at start.
 #[derive(Debug, Clone, PartialEq, Eq)]

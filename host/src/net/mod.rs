@@ -16,7 +16,7 @@ mod tls;
 mod unix;
 
 pub use accept::{Accept, Permit, accept_forever};
-pub use listener::{BindError, Bound, Listener};
+pub use listener::{BACKLOG, BindError, Bound, Listener};
 pub use stream::Stream;
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use unix::{Owner, OwnerError, UnixAccess};

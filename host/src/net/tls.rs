@@ -108,6 +108,11 @@ impl Tls {
         Ok(())
     }
 
+    /// Where certificate, key and authorities are read from.
+    pub fn files(&self) -> &TlsFiles {
+        &self.0.files
+    }
+
     /// Handshakes that failed or took too long.
     pub fn failures(&self) -> &Counter {
         &self.0.failures

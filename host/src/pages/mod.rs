@@ -16,6 +16,7 @@
 
 mod access;
 mod announce;
+mod audit;
 mod body;
 mod cache_status;
 mod clients;

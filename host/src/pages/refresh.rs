@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use http::Request;
 use http::header::HOST;
+use http::{HeaderName, HeaderValue, Request};
 use tokio::sync::oneshot;
 
 use super::Pages;
@@ -21,7 +21,7 @@ impl Pages {
     /// may look at. Does nothing where a fill of it is under way, or where it is not looked up. The
     /// URL may be spelt as for [`Pages::targets_of_url`].
     pub fn refresh(&self, url: &str) {
-        let Some(ask) = self.ask_for(url) else {
+        let Some(ask) = self.ask_for(url, &[]) else {
             tracing::info!(url, "refresh of what is no page of this server");
             return;
         };
@@ -42,9 +42,19 @@ impl Pages {
         });
     }
 
-    fn ask_for(&self, url: &str) -> Option<Ask> {
+    /// A GET of a URL by this server itself, with these fields.
+    pub(super) fn ask_for(
+        &self,
+        url: &str,
+        fields: &[(HeaderName, Option<HeaderValue>)],
+    ) -> Option<Ask> {
         let address = Address::of_text(url).ok()?;
-        let request = Request::get(address.url()).header(HOST, address.authority());
+        let mut request = Request::get(address.url()).header(HOST, address.authority());
+        for (name, value) in fields {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
         let (parts, ()) = request.body(()).ok()?.into_parts();
         Ask::new(&self.shared.sites, parts, false, None).ok()
     }

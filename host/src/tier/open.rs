@@ -155,12 +155,13 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     let start = Sequence::start_of(epoch);
     let fence = statements::fence(&mut connection, start).await.map_err(told)?;
     reach(Point::FenceRead);
+    let intents = statements::intents(&mut connection).await.map_err(told)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(Duration::from_millis(ACQUIRE_MS))
         .connect_lazy_with(options.clone().pragma("query_only", "ON"));
     let numbers = statements::numbers(&mut connection).await.map_err(told)?;
-    let recovered = Recovered { epoch, fence, numbers };
+    let recovered = Recovered { epoch, fence, numbers, intents };
     Ok(Opened { lock, options, connection, readers, recovered })
 }
 

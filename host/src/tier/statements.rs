@@ -14,10 +14,12 @@ use sqlx::{Connection as _, Error, Row as _, Transaction};
 use std::sync::Arc;
 
 use super::codec;
-use crate::cache::tier::{FenceRow, Record, Row};
+use crate::cache::tier::{FenceRow, IntentRow, Record, Row};
 use crate::fail_points::{Point, reach};
 use crate::limits::VARIANTS_PER_KEY_MAX;
-use crate::model::{Birth, Cause, Invalidation, Key, Kind, Mode, Sequence, Target};
+use crate::model::{
+    Birth, Cause, Intent, Invalidation, Key, Kind, Mode, Passage, Sequence, Target,
+};
 
 /// Largest value that is written; SQLite takes 1 GB for a whole row.
 const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -124,7 +126,8 @@ async fn insert_record(
     transaction: &mut Transaction<'_, Sqlite>,
     record: &Record,
 ) -> Result<(), Error> {
-    let Record { sequence, invalidation } = record;
+    let Record { sequence, invalidation, passage } = record;
+    write_passage(transaction, passage, &invalidation.targets).await?;
     let sequence = codec::encode_sequence(*sequence);
     sqlx::query(
         "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
@@ -195,6 +198,45 @@ pub(super) async fn numbers(
         Some((row.try_get("source").ok()?, number))
     });
     Ok(numbers.collect())
+}
+
+/// Notes an intent with its targets, or that it has ended.
+async fn write_passage(
+    transaction: &mut Transaction<'_, Sqlite>,
+    passage: &Passage,
+    targets: &[(Target, Mode)],
+) -> Result<(), Error> {
+    let query = match passage {
+        Passage::Unchanged => return Ok(()),
+        // Announced again it grows: each piece is one row.
+        Passage::Shut(intent) => {
+            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES (?, ?, ?)")
+                .bind(&*intent.name)
+                .bind(intent.until_ms.cast_signed())
+                .bind(codec::encode_targets(targets))
+        }
+        Passage::Open(name) => sqlx::query("DELETE FROM intents WHERE name = ?").bind(&**name),
+    };
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Intents that had not ended. What can't be read of one counts as everything.
+pub(super) async fn intents(connection: &mut SqliteConnection) -> Result<Vec<IntentRow>, Error> {
+    let found =
+        sqlx::query("SELECT name, until_ms, targets FROM intents").fetch_all(connection).await?;
+    let rows = found.iter().map(|row| {
+        let name = row.try_get("name").unwrap_or_default();
+        let until_ms = row.try_get("until_ms").map_or(0, i64::cast_unsigned);
+        let targets = row.try_get::<Vec<u8>, _>("targets").ok();
+        let targets = targets.and_then(|bytes| codec::decode_targets(&bytes));
+        let targets = targets.map_or_else(
+            || vec![Target::Everything],
+            |targets| targets.into_iter().map(|(target, _)| target).collect(),
+        );
+        IntentRow { intent: Intent { name, until_ms }, targets }
+    });
+    Ok(rows.collect())
 }
 
 /// Finds out whether the journal can be written, and leaves it as it was.
@@ -343,7 +385,8 @@ pub(super) async fn journal(pool: &SqlitePool, limit: usize) -> Result<Vec<Recor
         };
         let targets = codec::decode_targets(&row.try_get::<Vec<u8>, _>("targets").ok()?)?;
         let sequence = codec::decode_sequence(row.try_get("sequence").ok()?);
-        Some(Record { sequence, invalidation: Arc::new(Invalidation { targets, cause }) })
+        let invalidation = Arc::new(Invalidation { targets, cause });
+        Some(Record { sequence, invalidation, passage: Passage::Unchanged })
     });
     Ok(records.collect())
 }

@@ -27,6 +27,7 @@ const SWALLOWED: &str = "as memcached 1.6.45: the data of a bad line is no comma
 /// The same with other words shows nothing new.
 const DIFFERENCES: &[Difference] = &[
     Difference { sent: "", old: ERROR, here: BAD_LINE, reason: NEWER },
+    Difference { sent: "x", old: ERROR, here: BAD_LINE, reason: NEWER },
     Difference { sent: "get", old: ERROR, here: BAD_LINE, reason: NEWER },
     Difference { sent: "gat 0", old: "END\r\n", here: BAD_LINE, reason: NEWER },
     Difference { sent: "delete", old: ERROR, here: BAD_LINE, reason: NEWER },

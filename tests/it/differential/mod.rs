@@ -12,6 +12,7 @@ mod meta;
 mod replies;
 mod run;
 mod shrink;
+mod statistics;
 mod transcripts;
 
 use std::fmt::Write;

@@ -18,7 +18,7 @@ mod sync;
 use std::sync::Arc;
 
 use fence::{Claim, Fence, Marks, Verdict};
-use model::{Key, Mode, Sequence, Tag, Target};
+use model::{Intent, Key, Mode, Sequence, Tag, Target};
 
 fn tag() -> Target {
     Target::Tag(Tag::new("t").expect("a tag"))
@@ -84,6 +84,61 @@ pub fn a_fill_is_refused_after_the_acknowledgement() {
         );
         let late = fence.intern(vec![tag()]).expect("room");
         assert_eq!(fence.admits(&key, claim, fence::cells_of(&late)), includes);
+    });
+}
+
+/// Nothing that is read between an announcement and its end is kept as valid, also if it is stored
+/// while that end is under way.
+pub fn a_fill_begun_while_its_tag_is_shut_is_never_valid() {
+    loom::model(|| {
+        let fence = Arc::new(Fence::new(start()));
+        let key = Key::new(b"p/k").expect("a key");
+        let (shut, open) = (start().next(), start().next().next());
+        let intent = Intent { name: "i".into(), until_ms: 0 };
+        fence.shut(&intent, [tag()].iter());
+        fence.raise(&tag(), Mode::Hard, shut);
+        fence.publish(shut);
+        let writer = {
+            let fence = Arc::clone(&fence);
+            loom::thread::spawn(move || {
+                fence.raise(&tag(), Mode::Hard, open);
+                fence.open("i");
+                fence.publish(open);
+            })
+        };
+        let claim = Claim::at(fence.applied());
+        let cells = fence.intern(vec![tag()]).expect("room");
+        let is_admitted = fence.admits(&key, claim, fence::cells_of(&cells));
+        let is_between = !claim.birth.includes(open);
+        assert!(!(is_admitted && is_between), "kept, though the tag was shut when it was read");
+        writer.join().expect("the writer ends");
+        assert_eq!(fence.admits(&key, claim, fence::cells_of(&cells)), !is_between);
+    });
+}
+
+/// A fill that sees the watermark of an announcement is refused.
+pub fn an_announcement_is_seen_with_its_watermark() {
+    loom::model(|| {
+        let fence = Arc::new(Fence::new(start()));
+        let key = Key::new(b"p/k").expect("a key");
+        let shut = start().next();
+        let writer = {
+            let fence = Arc::clone(&fence);
+            loom::thread::spawn(move || {
+                let intent = Intent { name: "i".into(), until_ms: 0 };
+                fence.shut(&intent, [tag()].iter());
+                fence.raise(&tag(), Mode::Hard, shut);
+                fence.publish(shut);
+            })
+        };
+        let claim = Claim::at(fence.applied());
+        let cells = fence.intern(vec![tag()]).expect("room");
+        let is_admitted = fence.admits(&key, claim, fence::cells_of(&cells));
+        assert!(!(is_admitted && claim.birth.includes(shut)), "kept after the announcement");
+        let marks = Marks::new(claim.birth, cells);
+        writer.join().expect("the writer ends");
+        let verdict = fence.judge(key.as_bytes(), &marks);
+        assert!(!is_admitted || verdict == Verdict::Dead, "kept before it, and served after it");
     });
 }
 

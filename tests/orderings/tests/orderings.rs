@@ -1,7 +1,9 @@
 //! Every order of the memory accesses of a raise, a publication and a reading.
 
 use wasmcached_orderings::{
-    TARGETS, a_fill_is_refused_after_the_acknowledgement, a_raise_is_seen_with_its_watermark,
+    TARGETS, a_fill_begun_while_its_tag_is_shut_is_never_valid,
+    a_fill_is_refused_after_the_acknowledgement, a_raise_is_seen_with_its_watermark,
+    an_announcement_is_seen_with_its_watermark,
 };
 
 #[test]
@@ -14,4 +16,10 @@ fn a_raise_is_seen_with_its_watermark_and_never_forgotten() {
 #[test]
 fn a_fill_begun_before_an_invalidation_is_refused_after_it() {
     a_fill_is_refused_after_the_acknowledgement();
+}
+
+#[test]
+fn nothing_is_kept_between_an_announcement_and_its_end() {
+    a_fill_begun_while_its_tag_is_shut_is_never_valid();
+    an_announcement_is_seen_with_its_watermark();
 }

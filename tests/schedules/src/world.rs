@@ -11,7 +11,7 @@ use crate::cache::{
     Basis, Cache, CacheConfig, Change, Draft, Flights, Landing, Recovered, Revision, Role, WhenFull,
 };
 use crate::clock::Clock;
-use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
+use crate::model::{Cause, Intent, Invalidation, Key, Mode, Tag, Target};
 
 /// What is raced.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,10 @@ pub enum Race {
     Revision,
     /// Values stored with a unique, against invalidations of a tag that only they carry.
     Lease,
+    /// Fills and plain stores against changes of their tag that are announced before they are made.
+    Announced,
+    /// The same of their key.
+    AnnouncedKey,
 }
 
 /// Rounds of each thread.
@@ -49,6 +53,8 @@ struct World {
     // Read and written between the steps that are scheduled: no steps of their own.
     origin: AtomicU64,
     promised: AtomicU64,
+    /// Odd from the acknowledgement of an announcement to the beginning of its end.
+    announced: AtomicU64,
 }
 
 /// Runs a race once, as one schedule has it. Panics where something outdated is read.
@@ -61,6 +67,7 @@ pub fn run(race: Race) {
         key: Key::new(b"p/k").expect("a key"),
         origin: AtomicU64::new(0),
         promised: AtomicU64::new(0),
+        announced: AtomicU64::new(0),
     });
     // So that there is something to read from the first step on.
     world.fill(race);
@@ -75,6 +82,7 @@ pub fn run(race: Race) {
     };
     let second: fn(&World, Race) = match race {
         Race::WhileRowsGo => World::drop_rows,
+        Race::Announced | Race::AnnouncedKey => World::set,
         _ => World::fill,
     };
     let threads = [World::write, World::fill, World::read, second].map(start);
@@ -88,6 +96,11 @@ fn tag(name: &str) -> Tag {
     Tag::new(name).expect("a tag")
 }
 
+fn naming(target: Target, mode: Mode) -> Invalidation {
+    let cause = Cause { source: "test".into(), event_id: None, at_ms: 0, ..Cause::default() };
+    Invalidation { targets: vec![(target, mode)], cause }
+}
+
 fn version(body: &[u8]) -> u64 {
     std::str::from_utf8(body).ok().and_then(|text| text.parse().ok()).expect("a version")
 }
@@ -95,18 +108,41 @@ fn version(body: &[u8]) -> u64 {
 impl World {
     /// Changes the data, says so, and notes the promise when it was acknowledged.
     fn write(&self, race: Race) {
+        match race {
+            Race::Announced => return self.announce_and_write(&Target::Tag(tag("t"))),
+            Race::AnnouncedKey => return self.announce_and_write(&Target::Key(self.key.clone())),
+            _ => {}
+        }
         let version = self.origin.fetch_add(1, Ordering::SeqCst) + 1;
         let (target, mode) = match race {
-            Race::Tag | Race::WhileRowsGo | Race::HandOver => (Target::Tag(tag("t")), Mode::Hard),
+            Race::Tag | Race::WhileRowsGo | Race::HandOver | Race::Announced => {
+                (Target::Tag(tag("t")), Mode::Hard)
+            }
             Race::Lease => (Target::Tag(tag("leased")), Mode::Hard),
             Race::Softly => (Target::Tag(tag("t")), Mode::Soft),
-            Race::Key | Race::Revision => (Target::Key(self.key.clone()), Mode::Hard),
+            Race::Key | Race::Revision | Race::AnnouncedKey => {
+                (Target::Key(self.key.clone()), Mode::Hard)
+            }
             Race::Prefix => (Target::Prefix(Key::new(b"p/").expect("a prefix")), Mode::Hard),
             Race::Everything => (Target::Everything, Mode::Hard),
         };
-        let cause = Cause { source: "test".into(), event_id: None, at_ms: 0, ..Cause::default() };
-        let invalidation = Invalidation { targets: vec![(target, mode)], cause };
+        let invalidation = naming(target, mode);
         block_on(self.cache.invalidate(invalidation)).expect("nothing hinders it");
+        self.promised.fetch_max(version, Ordering::SeqCst);
+    }
+
+    /// Announces a change, makes it, and says so.
+    fn announce_and_write(&self, target: &Target) {
+        let intent = Intent { name: "i".into(), until_ms: 0 };
+        let shut = self.cache.shut(naming(target.clone(), Mode::Hard), intent);
+        block_on(shut).expect("nothing hinders it");
+        self.announced.fetch_add(1, Ordering::SeqCst);
+        thread::yield_now();
+        let version = self.origin.fetch_add(1, Ordering::SeqCst) + 1;
+        thread::yield_now();
+        self.announced.fetch_add(1, Ordering::SeqCst);
+        let open = self.cache.open(naming(target.clone(), Mode::Hard), "i".into());
+        block_on(open).expect("nothing hinders it");
         self.promised.fetch_max(version, Ordering::SeqCst);
     }
 
@@ -126,6 +162,11 @@ impl World {
         let data = self.origin.load(Ordering::SeqCst);
         thread::yield_now();
         self.put(data, Basis::Claim(claim), "t");
+    }
+
+    /// Stores without a miss before it, which counts as new.
+    fn set(&self, _: Race) {
+        self.put(u64::MAX, Basis::Now, "t");
     }
 
     fn put(&self, data: u64, basis: Basis, tag_name: &str) {
@@ -186,7 +227,10 @@ impl World {
     }
 
     fn check(&self, promised: u64) {
+        let announced = self.announced.load(Ordering::SeqCst);
         let Some(entry) = self.cache.peek(self.key.as_bytes()) else { return };
+        let is_still = announced == self.announced.load(Ordering::SeqCst);
+        assert!(announced.is_multiple_of(2) || !is_still, "read while a change was announced");
         // A placeholder holds no data.
         if entry.tags().is_empty() {
             return;

@@ -28,4 +28,6 @@ under_every_schedule! {
     no_waiter_gets_what_was_invalidated_before_it_came HandOver
     no_revision_brings_back_what_was_removed Revision
     no_lease_outlives_an_invalidation_of_a_tag_it_learns_late Lease
+    nothing_is_served_between_the_announcement_of_a_change_and_its_end Announced
+    nothing_is_kept_under_a_key_while_its_change_is_announced AnnouncedKey
 }

@@ -19,6 +19,7 @@
 //! `cache::sweep`. Clocks play no part.
 
 mod cell;
+mod doors;
 mod keys;
 mod level;
 mod prefixes;
@@ -28,11 +29,12 @@ use std::sync::Arc;
 
 use triomphe::ThinArc;
 
-use crate::model::{Birth, Key, Mode, Sequence, Target};
+use crate::model::{Birth, Intent, Key, Mode, Sequence, Target};
 
 pub use cell::FenceFull;
 pub(crate) use cell::{Cell, CellSet, Marks, cells_of};
 use cell::{Cells, Raised};
+use doors::Doors;
 use keys::KeyRows;
 use level::Level;
 use prefixes::Prefixes;
@@ -74,6 +76,7 @@ pub(crate) struct Fence {
     cells: Cells,
     prefixes: Prefixes,
     keys: KeyRows,
+    doors: Doors,
     /// Rows up to it may have been dropped; a fill begun before it can't be judged.
     forgotten: AtomicU64,
 }
@@ -87,6 +90,7 @@ impl Fence {
             cells: Cells::default(),
             prefixes: Prefixes::default(),
             keys: KeyRows::default(),
+            doors: Doors::default(),
             forgotten: AtomicU64::new(0),
         }
     }
@@ -135,6 +139,43 @@ impl Fence {
         }
     }
 
+    /// Keeps nothing that depends on these targets until the intent ends. To be called before they
+    /// are raised.
+    pub(crate) fn shut<'t>(&self, intent: &Intent, targets: impl Iterator<Item = &'t Target>) {
+        let with_cell = |target: &Target| match target {
+            Target::Tag(_) | Target::Url(_) => {
+                (target.clone(), self.cells.intern(target.clone()).ok())
+            }
+            Target::Key(_) | Target::Prefix(_) | Target::Everything => (target.clone(), None),
+        };
+        self.doors.shut(intent, targets.map(with_cell));
+    }
+
+    /// Ends an intent. To be called after its targets were raised.
+    pub(crate) fn open(&self, intent: &str) {
+        self.doors.open(intent);
+    }
+
+    /// Whether something that an entry would depend on is shut.
+    pub(crate) fn is_shut(&self, key: &[u8], cells: &[Arc<Cell>]) -> bool {
+        self.doors.is_shut(key, cells)
+    }
+
+    /// What an intent has shut.
+    pub(crate) fn shut_by(&self, intent: &str) -> Option<Vec<Target>> {
+        self.doors.targets(intent)
+    }
+
+    /// The intent whose time is over first.
+    pub(crate) fn first_intent(&self) -> Option<Intent> {
+        self.doors.first_due()
+    }
+
+    /// How many intents there are, and how many targets they have shut.
+    pub(crate) fn intents(&self) -> (usize, usize) {
+        self.doors.counts()
+    }
+
     /// Makes everything raised up to `sequence` count. Sequences must come in rising order.
     pub(crate) fn publish(&self, sequence: Sequence) {
         let before = self.applied.swap(sequence.as_u64(), Ordering::AcqRel);
@@ -164,6 +205,10 @@ impl Fence {
 
     /// What data of this claim is at the hand-over of a fill that is under way.
     pub(crate) fn judge_claim(&self, key: &Key, claim: Claim, cells: &[Arc<Cell>]) -> Verdict {
+        // Asked first: who finds a target open finds what it was raised to before that.
+        if self.doors.is_shut(key.as_bytes(), cells) {
+            return Verdict::Dead;
+        }
         let verdict = match Birth::at(claim.since).includes(self.keys.last(key)) {
             true => self.examine(key.as_bytes(), claim.birth, cells),
             false => Verdict::Dead,

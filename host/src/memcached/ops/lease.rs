@@ -157,6 +157,8 @@ pub(in crate::memcached) async fn look_up_leased(
                 session.tally.inc(Count::StoreNoMemory);
                 None
             }
+            // A change of the key is announced: nothing is kept under it until that is done.
+            Err(UpdateError::Fenced) => None,
             seen => seen?,
         },
     };

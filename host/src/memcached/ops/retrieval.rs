@@ -1,7 +1,7 @@
 //! Looking up and touching.
 
 use super::observed;
-use crate::cache::{Cas, Change, Entry, Revision, Sight, UpdateError};
+use crate::cache::{Bits, Cas, Change, Entry, Revision, Sight, UpdateError};
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::session::Session;
@@ -75,14 +75,16 @@ pub(in crate::memcached) async fn touch(
     let cache = session.door.cache();
     let now_ms = cache.clock().now_ms();
     let outcome = cache.update(key, |current| {
-        let change = match exptime(seconds, now_ms) {
-            _ if current.is_none() => Change::Keep,
-            Exptime::Until(expiry) => Change::Revise(Revision {
+        let change = match (current, exptime(seconds, now_ms)) {
+            (None, _) => Change::Keep,
+            (Some(entry), Exptime::Until(expiry)) => Change::Revise(Revision {
                 expires: Some(expiry),
                 cas: Cas::Same,
+                // memcached counts it as a read.
+                bits: Some(entry.bits().with(Bits::FETCHED)),
                 ..Revision::default()
             }),
-            Exptime::Past => Change::Remove,
+            (Some(_), Exptime::Past) => Change::Remove,
         };
         (change, current.cloned())
     });

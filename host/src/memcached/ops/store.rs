@@ -333,7 +333,7 @@ fn decide(
     let put = |body, exptime, decision| {
         (put_until(cache, draft(body), exptime, decision), Decided::Store)
     };
-    let joined = |first: &[u8], second: &[u8]| {
+    let joined = |entry: &Entry, first: &[u8], second: &[u8]| {
         if first.len() + second.len() > cache.config().item_bytes_max {
             return (Change::Keep, Decided::Refuse);
         }
@@ -341,7 +341,8 @@ fn decide(
         body.extend_from_slice(first);
         body.extend_from_slice(second);
         let (body, cas) = (Some(Bytes::from(body)), storing.cas);
-        (Change::Revise(Revision { body, cas, ..Revision::default() }), Decided::Store)
+        let bits = Some(bits_of_joined(entry.bits()));
+        (Change::Revise(Revision { body, cas, bits, ..Revision::default() }), Decided::Store)
     };
     // A page is its origin's; a client can replace it, not add to it.
     let current = current.filter(|entry| !storing.verb.is_joining() || entry.page().is_none());
@@ -358,14 +359,21 @@ fn decide(
         (Verb::Set, ..) | (Verb::Add, _, None) | (Verb::Replace, _, Some(_)) => {
             put(value, storing.exptime, decision)
         }
-        (Verb::Append, _, Some(entry)) => joined(entry.body(), &value),
-        (Verb::Prepend, _, Some(entry)) => joined(&value, entry.body()),
+        (Verb::Append, _, Some(entry)) => joined(entry, entry.body(), &value),
+        (Verb::Prepend, _, Some(entry)) => joined(entry, &value, entry.body()),
         (Verb::Append | Verb::Prepend, _, None) => match storing.create_exptime {
             Some(exptime) => put(value, exptime, decision),
             None => (Change::Keep, Decided::Refuse),
         },
         (Verb::Add, _, Some(_)) | (Verb::Replace, _, None) => (Change::Keep, Decided::Refuse),
     }
+}
+
+/// What was added to is new and unread, and nobody is to recache it any more; a stale item stays
+/// one, because what was there before is still in it.
+fn bits_of_joined(bits: Bits) -> Bits {
+    let bits = bits.without(Bits::FETCHED);
+    if bits.has(Bits::STALE) { bits } else { bits.without(Bits::WON) }
 }
 
 /// Stores a draft until its time, the client's or a plugin's, and with a plugin's tags.

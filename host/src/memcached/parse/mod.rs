@@ -146,6 +146,8 @@ pub(super) fn parse(bytes: &[u8], scanned: usize) -> Parse<'_> {
     }
     let mut words = Words::new(line);
     let parsed = match words.next() {
+        // memcached takes a line of one letter for an empty one.
+        Some(_) if line.len() < 2 => Err(Fault::new(BAD_LINE, Answer::Wanted)),
         None => Err(Fault::new(BAD_LINE, Answer::Wanted)),
         Some(command) => request(command, words),
     };

@@ -240,6 +240,20 @@ fn is_the_same_when_split(
 }
 
 #[test]
+fn long_lines_of_strangers_are_closed_on_however_they_are_split() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users");
+    std::fs::write(&path, "ann:secret").unwrap();
+    let settings = Settings { users: Some(Users::load(&path).unwrap()), ..settings() };
+    for keys_bytes in 2040..2056 {
+        let input = format!("get {}\r\nget a\r\n", "k".repeat(keys_bytes));
+        for stream_bytes in [1, 63, 2047, 2048, 2049, 2050] {
+            is_the_same_when_split(input.as_bytes(), stream_bytes, &settings).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_value_larger_than_every_buffer_comes_back_as_it_was() {
     let value: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
     let mut input = format!("set a 1 0 {}\r\n", value.len()).into_bytes();

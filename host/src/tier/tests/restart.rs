@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::*;
 use crate::cache::Verdict;
+use crate::model::Intent;
 
 #[tokio::test]
 async fn restart_serves_what_was_stored() {
@@ -312,5 +313,53 @@ async fn page_softly_purged_by_key_is_not_fresh_after_a_restart_when_a_variant_w
     let server = start(dir.path()).await;
     let found = server.cache.find_page(&named("p"), |head| head.vary.is_empty()).await;
     assert_ne!(found.map(|(_, verdict)| verdict), Some(Verdict::Fresh));
+    server.stop().await;
+}
+
+fn naming(targets: &[Target]) -> Invalidation {
+    let targets = targets.iter().map(|target| (target.clone(), Mode::Hard)).collect();
+    Invalidation { targets, cause: Cause::default() }
+}
+
+#[tokio::test]
+async fn what_an_intent_has_shut_is_shut_after_a_restart_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let intent = |until_ms| Intent { name: "shop/tx".into(), until_ms };
+    // Announced again, it has grown.
+    for (until_ms, target) in [(9, tag("t")), (7, Target::Key(named("k")))] {
+        server.cache.shut(naming(&[target]), intent(until_ms)).await.unwrap();
+    }
+    server.stop().await;
+
+    let server = start(dir.path()).await;
+    assert_eq!(server.cache.first_intent(), Some(intent(9)));
+    assert!(server.set("a", "one", &["t"]).await.is_err());
+    assert!(server.set("k", "one", &[]).await.is_err());
+    server.set("a", "one", &["u"]).await.unwrap();
+    let targets = server.cache.shut_by("shop/tx").unwrap();
+    assert_eq!(targets.len(), 2);
+    server.cache.open(naming(&targets), "shop/tx".into()).await.unwrap();
+    server.set("k", "two", &["t"]).await.unwrap();
+    server.stop().await;
+
+    let server = start(dir.path()).await;
+    assert_eq!(server.cache.first_intent(), None);
+    assert_eq!(server.get("k").await.as_deref(), Some("two"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn intent_that_can_not_be_read_shuts_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.stop().await;
+    let mut other = intruder(dir.path()).await;
+    execute(&mut other, "INSERT INTO intents VALUES ('shop/tx', 9, x'ff00')").await;
+    drop(other);
+
+    let server = start(dir.path()).await;
+    assert!(server.set("a", "one", &[]).await.is_err());
+    assert_eq!(server.cache.shut_by("shop/tx"), Some(vec![Target::Everything]));
     server.stop().await;
 }

@@ -46,7 +46,48 @@ pub(super) fn show(door: &Door, shown: &mut Shown) {
     shown.number("reclaimed", memory.read_expired);
     shown.number("crawler_reclaimed", memory.swept_expired());
     shown.number("crawler_items_checked", memory.swept);
+    for name in NEVER_HAPPENS {
+        shown.number(name, 0);
+    }
 }
+
+/// What memcached counts of things that don't exist here: slabs, threads that move items between
+/// lists, objects of requests and buffers that can run out. Tools expect the names.
+const NEVER_HAPPENS: [&str; 33] = [
+    "conn_yields",
+    "reserved_fds",
+    "round_robin_fallback",
+    "unexpected_napi_ids",
+    "read_buf_count",
+    "read_buf_bytes",
+    "read_buf_bytes_free",
+    "read_buf_oom",
+    "response_obj_count",
+    "response_obj_bytes",
+    "response_obj_oom",
+    "hash_power_level",
+    "hash_bytes",
+    "hash_is_expanding",
+    "malloc_fails",
+    "evicted_active",
+    "direct_reclaims",
+    "lrutail_reflocked",
+    "lru_bumps_dropped",
+    "lru_crawler_running",
+    "lru_maintainer_juggles",
+    "moves_to_cold",
+    "moves_to_warm",
+    "moves_within_lru",
+    "slab_global_page_pool",
+    "slab_reassign_busy_deletes",
+    "slab_reassign_busy_items",
+    "slab_reassign_chunk_rescues",
+    "slab_reassign_evictions_nomem",
+    "slab_reassign_inline_reclaim",
+    "slab_reassign_rescues",
+    "slab_reassign_running",
+    "slabs_moved",
+];
 
 /// `rusage_user` and `rusage_system` as `seconds.microseconds`; left out where the system does not
 /// say.

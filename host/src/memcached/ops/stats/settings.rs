@@ -3,12 +3,15 @@
 //! What memcached can be tuned by and this server has none of is shown as off, or as the zero that
 //! stands for it; numbers of threads, sizes and limits are what they are.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
 use super::Shown;
 use crate::cache::WhenFull;
 use crate::limits::MEMCACHED_WATCHER_BYTES_MAX;
 use crate::memcached::prefixes::DELIMITER;
 use crate::memcached::server::{Door, Dumps, FlushAll, Shutdown};
-use crate::net::Bound;
+use crate::net::{BACKLOG, Bound, Tls};
 
 /// Shows what the operator chose.
 pub(super) fn show(door: &Door, shown: &mut Shown) {
@@ -38,7 +41,7 @@ pub(super) fn show(door: &Door, shown: &mut Shown) {
     shown.number("idle_timeout", settings.idle_timeout.map_or(0, |timeout| timeout.as_secs()));
     shown.number("watcher_logbuf_size", MEMCACHED_WATCHER_BYTES_MAX as u64);
     shown.text("track_sizes", "yes");
-    shown.text("ssl_enabled", yes_or_no(settings.tls.is_some()));
+    show_tls(door, shown);
     for (name, value) in ABSENT {
         shown.text(*name, value);
     }
@@ -47,6 +50,28 @@ pub(super) fn show(door: &Door, shown: &mut Shown) {
 
 fn yes_or_no(is_so: bool) -> &'static str {
     if is_so { "yes" } else { "no" }
+}
+
+/// Ciphers and sessions are left to rustls.
+fn show_tls(door: &Door, shown: &mut Shown) {
+    let files = door.settings().tls.as_ref().map(Tls::files);
+    let path = |path: Option<&PathBuf>| path.map(|path| path.display().to_string());
+    let is_asking = files.is_some_and(|files| files.client_ca.is_some());
+    let cert = path(files.map(|files| &files.cert));
+    let key = path(files.map(|files| &files.key));
+    let client_ca = path(files.and_then(|files| files.client_ca.as_ref()));
+    shown.text("ssl_enabled", yes_or_no(files.is_some()));
+    shown.text("ssl_chain_cert", cert.as_deref().unwrap_or("(null)"));
+    shown.text("ssl_key", key.as_deref().unwrap_or("(null)"));
+    // As OpenSSL counts: 0 asks for no certificate, 3 insists on one.
+    shown.number("ssl_verify_mode", if is_asking { 3 } else { 0 });
+    shown.number("ssl_keyformat", 1);
+    shown.text("ssl_ciphers", "NULL");
+    shown.text("ssl_ca_cert", client_ca.as_deref().unwrap_or("NULL"));
+    shown.number("ssl_wbuf_size", 0);
+    shown.text("ssl_session_cache", "yes");
+    shown.text("ssl_kernel_tls", "no");
+    shown.text("ssl_min_version", "tlsv1.2");
 }
 
 /// The first TCP listener and the first unix socket; memcached has one of either kind.
@@ -64,6 +89,13 @@ fn show_listeners(door: &Door, shown: &mut Shown) {
     shown.number("udpport", 0);
     shown.text("inter", &tcp.map_or("NULL".to_owned(), |address| address.ip().to_string()));
     shown.text("domain_socket", unix.as_deref().unwrap_or("NULL"));
+    shown.text("umask", &format!("{:o}", unix.as_deref().map_or(0o700, mode_of)));
+    shown.number("tcp_backlog", u64::from(BACKLOG));
+}
+
+/// Who may connect to a unix socket, as the bits of its mode.
+fn mode_of(path: &str) -> u32 {
+    std::fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777)
 }
 
 /// What this server does not have.

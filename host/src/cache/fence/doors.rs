@@ -1,0 +1,272 @@
+//! Targets that are shut: between the announcement of a change and its end, nothing that depends on
+//! them is kept.
+//!
+//! # Invariants
+//! - A target is shut before it is raised, and the raise published after that: what was stored
+//!   before is dead or removed, and a fill that begins after the publication finds it shut.
+//! - It is opened after it was raised anew: a store that finds it open finds that raise too, and
+//!   refuses what was read in between. So reads never ask here.
+//! - Several intents may shut one target; it is open when all of them have ended.
+//! - An intent holds the cells that it has shut, so that entries get the same.
+//!
+//! # Not here
+//! When an intent ends (`events`), and that it outlives a crash (`tier`).
+
+use crate::sync::{AtomicUsize, Ordering};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::sync::RwLock;
+use foldhash::fast::RandomState;
+
+use super::cell::Cell;
+use crate::model::{Intent, Key, Target};
+
+type Counts<T> = HashMap<T, usize, RandomState>;
+
+/// What is shut, by whom.
+#[derive(Default)]
+pub(super) struct Doors {
+    /// Doors of all intents: while there are none, a store pays one load.
+    len: AtomicUsize,
+    shut: RwLock<Shut>,
+}
+
+#[derive(Default)]
+struct Shut {
+    intents: HashMap<String, Closure, RandomState>,
+    /// By the cell's address, which the intent keeps from being used again.
+    cells: Counts<usize>,
+    keys: Counts<Key>,
+    /// By length, then by bytes.
+    prefixes: BTreeMap<usize, Counts<Box<[u8]>>>,
+    everything: usize,
+}
+
+/// What one intent has shut.
+struct Closure {
+    until_ms: u64,
+    doors: HashMap<Target, Door, RandomState>,
+}
+
+/// How a target is shut.
+enum Door {
+    Cell(Arc<Cell>),
+    Key(Key),
+    Prefix(Key),
+    /// Also what stands for a target that the fence has no room for.
+    Everything,
+}
+
+impl Door {
+    fn of(target: &Target, cell: Option<Arc<Cell>>) -> Self {
+        match (target, cell) {
+            (Target::Key(key), _) => Self::Key(key.clone()),
+            (Target::Prefix(prefix), _) => Self::Prefix(prefix.clone()),
+            (Target::Tag(_) | Target::Url(_), Some(cell)) => Self::Cell(cell),
+            (Target::Tag(_) | Target::Url(_), None) | (Target::Everything, _) => Self::Everything,
+        }
+    }
+}
+
+impl Doors {
+    /// Shuts targets, each with its cell where it has one; those that the intent has shut before
+    /// stay so, and all of them until the later moment.
+    pub(super) fn shut(
+        &self,
+        intent: &Intent,
+        targets: impl Iterator<Item = (Target, Option<Arc<Cell>>)>,
+    ) {
+        let mut shut = self.shut.write();
+        let mut closure = shut.intents.remove(&intent.name).unwrap_or_else(Closure::new);
+        closure.until_ms = intent.until_ms.max(closure.until_ms);
+        for (target, cell) in targets {
+            let door = Door::of(&target, cell);
+            if let Entry::Vacant(place) = closure.doors.entry(target) {
+                shut.count(&door);
+                place.insert(door);
+                self.len.fetch_add(1, Ordering::Release);
+            }
+        }
+        shut.intents.insert(intent.name.clone(), closure);
+    }
+
+    /// Ends an intent. The caller has raised its targets.
+    pub(super) fn open(&self, name: &str) {
+        let mut shut = self.shut.write();
+        let Some(closure) = shut.intents.remove(name) else { return };
+        for door in closure.doors.values() {
+            shut.discount(door);
+        }
+        self.len.fetch_sub(closure.doors.len(), Ordering::Release);
+    }
+
+    /// Whether something that an entry would depend on is shut.
+    pub(super) fn is_shut(&self, key: &[u8], cells: &[Arc<Cell>]) -> bool {
+        if self.len.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let shut = self.shut.read();
+        shut.everything > 0
+            || cells.iter().any(|cell| shut.cells.contains_key(&address(cell)))
+            || (!shut.keys.is_empty() && shut.has_key(key))
+            || shut.has_prefix(key)
+    }
+
+    /// What an intent has shut; `None` for one that is unknown or has ended.
+    pub(super) fn targets(&self, name: &str) -> Option<Vec<Target>> {
+        let shut = self.shut.read();
+        shut.intents.get(name).map(|closure| closure.doors.keys().cloned().collect())
+    }
+
+    /// The intent that is to end first.
+    pub(super) fn first_due(&self) -> Option<Intent> {
+        let shut = self.shut.read();
+        let first = shut.intents.iter().min_by_key(|(_, closure)| closure.until_ms);
+        first.map(|(name, closure)| Intent { name: name.clone(), until_ms: closure.until_ms })
+    }
+
+    /// How many intents there are, and how many targets they have shut.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.shut.read().intents.len(), self.len.load(Ordering::Relaxed))
+    }
+}
+
+impl Closure {
+    fn new() -> Self {
+        Self { until_ms: 0, doors: HashMap::default() }
+    }
+}
+
+impl Shut {
+    fn count(&mut self, door: &Door) {
+        match door {
+            Door::Cell(cell) => add(&mut self.cells, address(cell)),
+            Door::Key(key) => add(&mut self.keys, key.clone()),
+            Door::Prefix(prefix) => {
+                let of_length = self.prefixes.entry(prefix.as_bytes().len()).or_default();
+                add(of_length, prefix.as_bytes().into());
+            }
+            Door::Everything => self.everything += 1,
+        }
+    }
+
+    fn discount(&mut self, door: &Door) {
+        match door {
+            Door::Cell(cell) => remove(&mut self.cells, &address(cell)),
+            Door::Key(key) => remove(&mut self.keys, key),
+            Door::Prefix(prefix) => {
+                let length = prefix.as_bytes().len();
+                if let Some(of_length) = self.prefixes.get_mut(&length) {
+                    remove(of_length, &prefix.as_bytes().into());
+                    if of_length.is_empty() {
+                        self.prefixes.remove(&length);
+                    }
+                }
+            }
+            Door::Everything => self.everything = self.everything.saturating_sub(1),
+        }
+    }
+
+    fn has_key(&self, key: &[u8]) -> bool {
+        Key::new(key).is_ok_and(|key| self.keys.contains_key(&key))
+    }
+
+    fn has_prefix(&self, key: &[u8]) -> bool {
+        self.prefixes.range(..=key.len()).any(|(length, of_length)| {
+            key.get(..*length).is_some_and(|prefix| of_length.contains_key(prefix))
+        })
+    }
+}
+
+fn address(cell: &Arc<Cell>) -> usize {
+    Arc::as_ptr(cell).addr()
+}
+
+fn add<T: Eq + Hash>(counts: &mut Counts<T>, one: T) {
+    *counts.entry(one).or_default() += 1;
+}
+
+fn remove<T: Eq + Hash>(counts: &mut Counts<T>, one: &T) {
+    let Some(count) = counts.get_mut(one) else { return };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(one);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tag;
+
+    fn intent(name: &str, until_ms: u64) -> Intent {
+        Intent { name: name.into(), until_ms }
+    }
+
+    fn named(name: &str) -> Key {
+        Key::new(name.as_bytes()).unwrap()
+    }
+
+    fn shut(doors: &Doors, name: &str, target: Target, cell: Option<&Arc<Cell>>) {
+        doors.shut(&intent(name, 1), [(target, cell.cloned())].into_iter());
+    }
+
+    #[test]
+    fn a_target_is_open_when_all_who_shut_it_have_ended() {
+        let (doors, cell, other) = (Doors::default(), Arc::default(), Arc::default());
+        let tag = || Target::Tag(Tag::new("t").unwrap());
+        for name in ["one", "two", "two"] {
+            shut(&doors, name, tag(), Some(&cell));
+        }
+        assert!(doors.is_shut(b"k", &[Arc::clone(&other), Arc::clone(&cell)]));
+        assert!(!doors.is_shut(b"k", &[other]));
+        doors.open("one");
+        doors.open("one");
+        assert!(doors.is_shut(b"k", &[Arc::clone(&cell)]));
+        doors.open("two");
+        assert!(!doors.is_shut(b"k", &[cell]));
+        assert_eq!(doors.counts(), (0, 0));
+    }
+
+    #[test]
+    fn keys_prefixes_and_everything_are_shut_by_their_bytes() {
+        let doors = Doors::default();
+        shut(&doors, "key", Target::Key(named("ab")), None);
+        let is_shut = |doors: &Doors| [&b"a"[..], b"ab", b"abc"].map(|k| doors.is_shut(k, &[]));
+        assert_eq!(is_shut(&doors), [false, true, false]);
+        shut(&doors, "prefix", Target::Prefix(named("ab")), None);
+        assert_eq!(is_shut(&doors), [false, true, true]);
+        doors.open("key");
+        assert_eq!(is_shut(&doors), [false, true, true]);
+        doors.open("prefix");
+        shut(&doors, "everything", Target::Everything, None);
+        assert_eq!(is_shut(&doors), [true, true, true]);
+        doors.open("everything");
+        assert_eq!(is_shut(&doors), [false, false, false]);
+    }
+
+    #[test]
+    fn a_tag_without_a_cell_shuts_everything() {
+        let doors = Doors::default();
+        shut(&doors, "full", Target::Tag(Tag::new("t").unwrap()), None);
+        assert!(doors.is_shut(b"other", &[]));
+    }
+
+    #[test]
+    fn an_intent_that_is_announced_again_grows_and_ends_later() {
+        let doors = Doors::default();
+        for (until_ms, key) in [(9, "a"), (7, "b")] {
+            let target = (Target::Key(named(key)), None);
+            doors.shut(&intent("one", until_ms), [target].into_iter());
+        }
+        doors.shut(&intent("two", 8), [(Target::Key(named("c")), None)].into_iter());
+        assert_eq!(doors.first_due(), Some(intent("two", 8)));
+        assert_eq!((doors.counts(), doors.targets("one").unwrap().len()), ((2, 3), 2));
+        doors.open("two");
+        assert_eq!(doors.first_due(), Some(intent("one", 9)));
+        assert_eq!(doors.targets("two"), None);
+    }
+}
