@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod events;
+pub mod fail_points;
 pub mod limits;
 pub mod memcached;
 pub mod model;

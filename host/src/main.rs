@@ -67,6 +67,10 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if is_check {
         return Ok(());
     }
+    #[cfg(feature = "failpoints")]
+    for name in wasmcached::fail_points::arm().map_err(anyhow::Error::msg)? {
+        std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("fail point {name}\n"))?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(parts.threads())
         .enable_all()

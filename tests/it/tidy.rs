@@ -13,19 +13,20 @@ const ENDINGS: [&str; 5] = ["rs", "sql", "py", "js", "wit"];
 
 /// Every module of the host and the modules it may use; itself is understood. What is not listed
 /// here does not exist, and nothing points up.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("limits", &[]),
     ("clock", &[]),
     ("tasks", &[]),
     ("sync", &[]),
     ("client", &[]),
+    ("fail_points", &[]),
     ("model", &["limits"]),
     ("net", &["tasks", "limits"]),
     ("config", &["model", "limits", "net"]),
     ("telemetry", &["config", "limits"]),
     ("cache", &["model", "clock", "limits", "sync", "tasks"]),
     ("plugins", &["model", "clock", "limits", "tasks"]),
-    ("tier", &["cache", "model", "clock", "limits", "tasks"]),
+    ("tier", &["cache", "model", "clock", "fail_points", "limits", "tasks"]),
     ("memcached", DOOR),
     ("pages", DOOR),
     ("events", DOOR),
@@ -57,7 +58,8 @@ const LAYERS: [(&str, &[&str]); 19] = [
 ];
 
 /// What a front door may use: never another one, nor the database.
-const DOOR: &[&str] = &["plugins", "cache", "model", "clock", "limits", "tasks", "net", "config"];
+const DOOR: &[&str] =
+    &["plugins", "cache", "model", "clock", "fail_points", "limits", "tasks", "net", "config"];
 
 /// Libraries that only some files of the host may name.
 const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [

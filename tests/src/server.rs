@@ -35,6 +35,33 @@ pub fn binary() -> PathBuf {
     })
 }
 
+/// The binary with fail points: `WASMCACHED_FAILPOINTS_BIN`, or the one beside the ordinary one.
+pub fn binary_with_fail_points() -> PathBuf {
+    let path = std::env::var_os("WASMCACHED_FAILPOINTS_BIN").map(PathBuf::from);
+    let path = path.unwrap_or_else(|| binary().with_file_name("wasmcached-failpoints"));
+    assert!(
+        path.is_file(),
+        "no binary {}; build it with `--features wasmcached/failpoints` and copy it there, or name \
+         it in WASMCACHED_FAILPOINTS_BIN",
+        path.display()
+    );
+    path
+}
+
+/// A plugin for tests, which the build of the server has left beside it.
+pub fn guest(file: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("path of the test");
+    let build = test.ancestors().nth(2).expect("folder of the profile").join("build");
+    let folders = std::fs::read_dir(&build).expect("folder of build scripts").map_while(Result::ok);
+    let files = folders.map(|f| f.path().join("out/guests/wasm32-wasip2/release").join(file));
+    let dated = files.filter_map(|path| {
+        let built = path.metadata().and_then(|metadata| metadata.modified()).ok()?;
+        Some((built, path))
+    });
+    let newest = dated.max().unwrap_or_else(|| panic!("no {file} in {}", build.display()));
+    newest.1
+}
+
 /// Runs the binary to its end and returns what it said.
 pub fn run(arguments: &[&str]) -> Output {
     let command = Command::new(binary()).args(arguments).stdin(Stdio::null()).output();
@@ -76,27 +103,47 @@ impl Server {
     /// The same by a program that is given the binary and its arguments, and becomes it.
     #[track_caller]
     pub fn start_by(program: &[&str], settings: &str) -> Self {
-        let mut server = Self {
-            child: None,
-            printed: Vec::new(),
-            settings: settings.to_owned(),
-            by: program.iter().map(|word| (*word).to_owned()).collect(),
-            dir: tempfile::tempdir().expect("temporary folder"),
-        };
+        let mut server = Self::prepare(settings);
+        server.by = program.iter().map(|word| (*word).to_owned()).collect();
         server.launch();
         server
     }
 
+    /// A folder for a server that [`Server::try_launch`] starts.
+    pub fn prepare(settings: &str) -> Self {
+        Self {
+            child: None,
+            printed: Vec::new(),
+            settings: settings.to_owned(),
+            by: Vec::new(),
+            dir: tempfile::tempdir().expect("temporary folder"),
+        }
+    }
+
     #[track_caller]
     fn launch(&mut self) {
+        if let Err(status) = self.try_launch(&binary(), &[]) {
+            panic!("ended before it was ready, {status}:\n{}", self.log());
+        }
+    }
+
+    /// Starts this binary with more in its environment, and returns when it is ready, or with its
+    /// status where it has ended before.
+    #[track_caller]
+    pub fn try_launch(
+        &mut self,
+        binary: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<(), ExitStatus> {
+        assert!(self.child.is_none(), "it is still running");
         let config = write_config(self.dir.path(), &self.settings);
         let log = File::options().create(true).append(true).open(self.log_path());
-        let binary = binary();
         let mut words = self.by.iter().map(OsStr::new).chain([binary.as_os_str()]);
         let mut child = Command::new(words.next().expect("the binary"))
             .args(words)
             .args(["serve", "--config"])
             .arg(config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.expect("log file"))
@@ -112,13 +159,10 @@ impl Server {
         self.printed.clear();
         loop {
             match lines.recv_timeout(LIMIT) {
-                Ok(line) if line == "ready" => break,
+                Ok(line) if line == "ready" => return Ok(()),
                 Ok(line) => self.printed.push(line),
                 Err(RecvTimeoutError::Timeout) => panic!("not ready in time:\n{}", self.log()),
-                Err(RecvTimeoutError::Disconnected) => {
-                    let status = self.child.take().map(|mut child| child.wait());
-                    panic!("ended before it was ready, {status:?}:\n{}", self.log())
-                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.wait_for_end()),
             }
         }
     }
@@ -202,6 +246,12 @@ impl Server {
         self.child.as_ref().expect("it has ended already")
     }
 
+    /// SIGTERM; returns at once.
+    #[track_caller]
+    pub fn terminate(&self) {
+        kill_process(Pid::from_child(self.child()), Signal::TERM).expect("send a signal");
+    }
+
     /// SIGTERM; returns when it has drained. Panics unless it exits with code 0.
     #[track_caller]
     pub fn stop(&mut self) {
@@ -218,7 +268,6 @@ impl Server {
     /// Starts it again, after [`Server::stop`] or [`Server::kill`], at the same addresses.
     #[track_caller]
     pub fn start_again(&mut self) {
-        assert!(self.child.is_none(), "it is still running");
         self.settings = self.with_bound_addresses();
         self.launch();
     }
@@ -247,14 +296,30 @@ impl Server {
 
     #[track_caller]
     fn end(&mut self, signal: Signal) -> ExitStatus {
-        let mut child = self.child.take().expect("it has ended already");
-        kill_process(Pid::from_child(&child), signal).expect("send a signal");
+        kill_process(Pid::from_child(self.child()), signal).expect("send a signal");
+        self.wait_for_end()
+    }
+
+    /// Returns when it has ended by itself.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the server ends", || {
-            status = child.try_wait().expect("wait for the server");
+            status = self.ended();
             status.is_some()
         });
         status.expect("it has ended")
+    }
+
+    /// Its status, if it has ended by itself.
+    #[track_caller]
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let child = self.child.as_mut().expect("it has ended already");
+        let status = child.try_wait().expect("ask for the server's status");
+        if status.is_some() {
+            self.child = None;
+        }
+        status
     }
 }
 

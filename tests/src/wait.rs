@@ -1,5 +1,6 @@
 //! Waiting with a bound; the only file of the harness that reads a clock or sleeps.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// For conditions that other processes bring about on a busy machine.
@@ -27,6 +28,13 @@ pub fn eventually_or_not(mut holds: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// A clock that only goes forward, in nanoseconds since the first question: what was before what.
+#[allow(clippy::disallowed_methods, reason = "real processes run on the real clock")]
+pub fn monotonic_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 /// The time of the machine, seconds since 1970: for the dates in scripted messages.

@@ -62,7 +62,12 @@ pub(super) async fn invalidate(
     }
     let invalidation = Invalidation {
         targets,
-        cause: Cause { source: "api".into(), event_id: None, at_ms: api.cache.clock().now_ms() },
+        cause: Cause {
+            source: "api".into(),
+            event_id: None,
+            at_ms: api.cache.clock().now_ms(),
+            ..Cause::default()
+        },
     };
     let Applied { sequence, affected } = api.cache.invalidate_counted(invalidation).await?;
     Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })))

@@ -92,7 +92,12 @@ pub(super) async fn remove(State(api): State<Api>, uri: Uri) -> Result<Response,
     let key = key_of(&uri)?;
     // With a tier, what lies there counts as affected too.
     let _ = api.cache.get(key.as_bytes()).await;
-    let cause = Cause { source: "api".into(), event_id: None, at_ms: api.cache.clock().now_ms() };
+    let cause = Cause {
+        source: "api".into(),
+        event_id: None,
+        at_ms: api.cache.clock().now_ms(),
+        ..Cause::default()
+    };
     let targets = vec![(Target::Key(key), Mode::Hard)];
     let applied = api.cache.invalidate(Invalidation { targets, cause }).await?;
     let sequence = applied.sequence.to_string();

@@ -73,7 +73,7 @@ impl App {
         descriptors::raise(&config);
         let clock = Clock::system();
         let background = Tasks::default();
-        let parts::OpenTier { tier, recovered, journal } =
+        let parts::OpenTier { tier, recovered, earlier } =
             parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
         let listeners = Listeners::bind(&config, &tls).await?;
@@ -107,7 +107,7 @@ impl App {
             let auditor = auditor(&config, pages.clone());
             events::Events::new(cache, plugins, sources, refresh, targets, auditor, metrics)
         };
-        events.resume_held(journal).await;
+        events.resume(earlier).await;
         let api = api::Api {
             cache: cache.clone(),
             plugins,

@@ -146,8 +146,7 @@ fn source_of(settings: &PluginSettings) -> PluginSource {
 pub(super) struct OpenTier {
     pub(super) tier: Option<Arc<dyn tier::Tier>>,
     pub(super) recovered: Recovered,
-    /// The newest records of the journal, if a source holds events.
-    pub(super) journal: Vec<tier::Record>,
+    pub(super) earlier: events::Earlier,
 }
 
 /// Opens the database, where there is one.
@@ -157,10 +156,11 @@ pub(super) async fn open_tier(
     tasks: &Tasks,
 ) -> Result<OpenTier, StartError> {
     let Some(address) = &config.database else { return Ok(OpenTier::default()) };
-    let (tier, recovered) = SqliteTier::open(address.reveal(), clock.clone(), tasks).await?;
+    let (tier, mut recovered) = SqliteTier::open(address.reveal(), clock.clone(), tasks).await?;
     let journal = match config.sources.iter().any(|source| source.hold_ms > 0) {
         true => tier.journal(JOURNAL_RECORDS_READ).await.map_err(StartError::Journal)?,
         false => Vec::new(),
     };
-    Ok(OpenTier { tier: Some(tier), recovered, journal })
+    let earlier = events::Earlier { journal, numbers: std::mem::take(&mut recovered.numbers) };
+    Ok(OpenTier { tier: Some(tier), recovered, earlier })
 }

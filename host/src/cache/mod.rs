@@ -95,6 +95,8 @@ pub struct Recovered {
     pub epoch: u32,
     /// Invalidations that rows of the tier may be older than.
     pub fence: Vec<tier::FenceRow>,
+    /// The highest number that each source has given to an event that was made durable.
+    pub numbers: Vec<(String, u64)>,
     /// Intents that had not ended, whatever their time.
     pub intents: Vec<tier::IntentRow>,
 }

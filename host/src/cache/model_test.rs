@@ -269,7 +269,12 @@ impl World {
             Aim::Prefix(prefix) => Target::Prefix(Key::new(PREFIXES[*prefix].as_bytes()).unwrap()),
             Aim::Everything => Target::Everything,
         };
-        let cause = Cause { source: "test".into(), event_id: None, at_ms: self.clock.now_ms() };
+        let cause = Cause {
+            source: "test".into(),
+            event_id: None,
+            at_ms: self.clock.now_ms(),
+            ..Cause::default()
+        };
         let invalidation = Invalidation { targets: vec![(named, mode)], cause };
         let applied = now(self.cache.invalidate(invalidation)).unwrap();
         assert_eq!(applied.sequence, self.cache.claim().since, "acknowledged is applied");

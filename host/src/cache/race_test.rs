@@ -55,7 +55,8 @@ impl World {
             }
             thread::yield_now();
             let version = self.origin.fetch_add(1, Ordering::SeqCst) + 1;
-            let cause = Cause { source: "test".into(), event_id: None, at_ms: 0 };
+            let cause =
+                Cause { source: "test".into(), event_id: None, at_ms: 0, ..Cause::default() };
             let targets = vec![(target.clone(), Mode::Hard)];
             let acknowledged = self.cache.invalidate(Invalidation { targets, cause });
             acknowledged.now_or_never().unwrap().unwrap();

@@ -27,7 +27,8 @@ async fn set(cache: &Cache, name: &str, draft: Draft) -> Result<(), UpdateError>
 }
 
 async fn purge(cache: &Cache, target: Target) -> Applied {
-    let cause = Cause { source: "test".into(), event_id: Some("e1".into()), at_ms: 5 };
+    let cause =
+        Cause { source: "test".into(), event_id: Some("e1".into()), at_ms: 5, ..Cause::default() };
     let invalidation = Invalidation { targets: vec![(target, Mode::Hard)], cause };
     cache.invalidate(invalidation).await.unwrap()
 }

@@ -16,6 +16,7 @@ use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
 use crate::cache::{Applied, Basis, Cache, Change, Claim, Draft, InvalidateError};
+use crate::fail_points::{Point, reach};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, INTENT_TARGETS_MAX, INTENTS_MAX};
 use crate::model::{Cause, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
@@ -98,7 +99,7 @@ pub(super) struct Shared {
     pub(super) refresh: Refresh,
     pub(super) url_targets: UrlTargets,
     pub(super) metrics: Metrics,
-    order: Order,
+    pub(super) order: Order,
     pub(super) seen: Seen,
     pub(super) holds: Holds,
     pub(super) intents: Intents,
@@ -194,11 +195,13 @@ impl Shared {
         .into();
         // What is announced is no event of the journal, and is not applied again.
         let event_id = Some(id.clone()).filter(|_| !is_announcing);
-        let cause = Cause { source: source.name.clone(), event_id, at_ms: now_ms };
+        let name = source.name.clone();
+        let cause = Cause { source: name, event_id, at_ms: now_ms, number, is_again: false };
         if !is_announcing {
             logged.hold_ms = source.hold_ms;
             self.hold(source, &plan, &cause);
         }
+        reach(Point::EventPlanned);
         let outcome = self.carry_out(plan, step, arrival, place, cause).await;
         match &outcome {
             Ok(done) => {
@@ -266,6 +269,7 @@ impl Shared {
             Step::Announce(intent) => self.cache.shut(invalidation, intent).await?,
             Step::End(name) => self.cache.open(invalidation, name).await?,
         };
+        reach(Point::EventApplied);
         let mut puts_refused = plan.puts.len();
         // Had another invalidation come in between, or a later event before it, the event's value
         // might be the older one; then the key stays invalid, which is always right.
@@ -275,7 +279,10 @@ impl Shared {
             for (key, draft) in plan.puts {
                 let draft = Draft { basis, ..draft };
                 match self.cache.update(&key, |_| (Change::Put(draft), ())).await {
-                    Ok(_) => puts_refused -= 1,
+                    Ok(_) => {
+                        reach(Point::EventPut);
+                        puts_refused -= 1;
+                    }
                     Err(error) => tracing::info!(%error, "value of an event not written"),
                 }
             }

@@ -20,8 +20,18 @@ use tokio::sync::Notify;
 use super::apply::{Events, Shared};
 use super::sources::Source;
 use crate::cache::tier::Record;
+use crate::fail_points::{Point, reach};
 use crate::limits::HELD_TARGETS_MAX;
 use crate::model::{Cause, Invalidation, Mode, Target};
+
+/// What the tier has of events from before the start.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// The newest records of the journal, if a source holds events.
+    pub journal: Vec<Record>,
+    /// The highest number that each source has given to an event.
+    pub numbers: Vec<(String, u64)>,
+}
 
 /// What one event made wrong, and is to make wrong again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,18 +124,21 @@ impl Events {
         self.shared.apply_due(u64::MAX).await;
     }
 
-    /// Takes up what waited when the last server on this tier ended, from the newest records of its
-    /// journal; what is due is applied when this returns.
-    pub async fn resume_held(&self, journal: Vec<Record>) {
+    /// Takes up where the last server on this tier ended, before the first event is received. What
+    /// waited then waits again; what is due is applied when this returns.
+    pub async fn resume(&self, earlier: Earlier) {
+        let Earlier { journal, numbers } = earlier;
+        self.shared.order.resume(numbers);
         let now_ms = self.shared.cache.clock().now_ms();
         let source_of = |record: &Record| {
             let source = self.shared.sources.get(&record.invalidation.cause.source);
             source.filter(|source| source.hold_ms > 0)
         };
-        for (source, record) in unfinished(&journal, source_of, now_ms) {
-            let due_ms = record.invalidation.cause.at_ms.saturating_add(source.hold_ms);
+        for (source, record) in unfinished(&journal, source_of) {
             let invalidation = Invalidation::clone(&record.invalidation);
-            self.shared.holds.add(due_ms, Held { invalidation, refreshes: Vec::new() });
+            self.shared
+                .holds
+                .add(due_ms(source, record), Held { invalidation, refreshes: Vec::new() });
         }
         self.shared.apply_due(now_ms).await;
     }
@@ -135,12 +148,15 @@ impl Shared {
     pub(super) async fn apply_due(&self, now_ms: u64) {
         for held in self.holds.take_due(now_ms) {
             let Held { mut invalidation, refreshes } = held;
+            reach(Point::HoldDue);
             let at_ms = self.cache.clock().now_ms();
-            invalidation.cause = Cause { at_ms, ..invalidation.cause };
+            invalidation.cause =
+                Cause { at_ms, number: None, is_again: true, ..invalidation.cause };
             if let Err(error) = self.cache.invalidate(invalidation).await {
                 // It holds for this server; the next one finds the event unfinished.
                 tracing::warn!(%error, "held event");
             }
+            reach(Point::HoldApplied);
             self.metrics.held_applied.inc();
             for url in refreshes {
                 (self.refresh)(url);
@@ -149,30 +165,43 @@ impl Shared {
     }
 }
 
-/// The latest records of events that were not applied again. An event's records come in twos, the
-/// second one after its delay; whatever is still within its delay is not taken for finished.
+/// The latest deliveries of events that were not applied again when their time had come: what was
+/// applied again before that, because the server stopped, counts for nothing.
 fn unfinished<'a>(
     journal: &'a [Record],
     source_of: impl Fn(&Record) -> Option<&'a Source>,
-    now_ms: u64,
 ) -> Vec<(&'a Source, &'a Record)> {
-    let mut events: HashMap<(&str, &str), (&Source, &Record, usize)> = HashMap::new();
+    let mut events: HashMap<(&str, &str), Applications<'_>> = HashMap::new();
     for record in journal {
         let cause = &record.invalidation.cause;
         let (Some(source), Some(id)) = (source_of(record), cause.event_id.as_deref()) else {
             continue;
         };
-        let event = events.entry((&cause.source, id)).or_insert((source, record, 0));
-        event.2 += 1;
-        if record.sequence > event.1.sequence {
-            event.1 = record;
+        let known = events.entry((&cause.source, id)).or_default();
+        if cause.is_again {
+            known.again_ms = known.again_ms.max(cause.at_ms);
+        } else if known.delivery.is_none_or(|(_, latest)| record.sequence > latest.sequence) {
+            known.delivery = Some((source, record));
         }
     }
-    let events = events.into_values().filter(|(source, record, records)| {
-        let due_ms = record.invalidation.cause.at_ms.saturating_add(source.hold_ms);
-        records % 2 == 1 || due_ms > now_ms
+    let events = events.into_values().filter_map(|known| {
+        known.delivery.filter(|(source, record)| known.again_ms < due_ms(source, record))
     });
-    events.map(|(source, record, _)| (source, record)).collect()
+    events.collect()
+}
+
+/// What the journal has of one event.
+#[derive(Default)]
+struct Applications<'a> {
+    /// The latest one that followed a delivery.
+    delivery: Option<(&'a Source, &'a Record)>,
+    /// When the latest second one was, milliseconds since 1970; 0 if there was none.
+    again_ms: u64,
+}
+
+/// When an event is to be applied again, milliseconds since 1970.
+fn due_ms(source: &Source, record: &Record) -> u64 {
+    record.invalidation.cause.at_ms.saturating_add(source.hold_ms)
 }
 
 #[cfg(test)]
@@ -217,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_unfinished_until_the_journal_has_it_twice_and_its_time_is_over() {
+    fn an_event_is_unfinished_until_it_is_applied_again_after_its_time_and_its_last_delivery() {
         let source = Source {
             name: "shop".into(),
             secrets: Vec::new(),
@@ -225,27 +254,30 @@ mod tests {
             hold_ms: 1_000,
             intent_timeout_ms: 1,
         };
-        let record = |n: u64, id: &str, at_ms: u64| {
-            let cause = Cause { source: "shop".into(), event_id: Some(id.into()), at_ms };
+        let record = |n: u64, id: &str, at_ms: u64, is_again: bool| {
+            let event_id = Some(id.into());
+            let cause = Cause { source: "shop".into(), event_id, at_ms, number: None, is_again };
             let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
             let passage = Passage::Unchanged;
             Record { sequence: Sequence::from_u64(n), invalidation, passage }
         };
         let journal = [
-            record(5, "new", 9_800),
-            record(4, "within", 9_500),
-            record(3, "within", 9_400),
-            record(2, "done", 2_000),
-            record(1, "done", 1_000),
-            record(0, "killed", 900),
+            record(9, "new", 9_800, false),
+            record(8, "applied at a stop", 9_500, true),
+            record(7, "applied at a stop", 9_400, false),
+            record(6, "sent again after a crash", 5_100, false),
+            record(5, "sent again after a crash", 5_000, false),
+            record(4, "sent again later", 4_000, false),
+            record(3, "sent again later", 3_000, true),
+            record(2, "sent again later", 2_000, false),
+            record(1, "done", 2_000, true),
+            record(0, "done", 1_000, false),
         ];
-        let found = unfinished(&journal, |_| Some(&source), 10_000);
-        let mut ids: Vec<_> = found
-            .iter()
-            .map(|(_, record)| record.invalidation.cause.event_id.as_deref().unwrap())
-            .collect();
-        ids.sort_unstable();
-        assert_eq!(ids, ["killed", "new", "within"]);
-        assert_eq!(unfinished(&journal, |_| None, 10_000).len(), 0);
+        let found = unfinished(&journal, |_| Some(&source));
+        let mut sequences: Vec<_> =
+            found.iter().map(|(_, record)| record.sequence.as_u64()).collect();
+        sequences.sort_unstable();
+        assert_eq!(sequences, [4, 6, 7, 9]);
+        assert_eq!(unfinished(&journal, |_| None).len(), 0);
     }
 }

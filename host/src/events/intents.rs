@@ -196,7 +196,8 @@ impl Shared {
             targets = targets.len(),
             "no commit in time; what the intent named is invalidated and open again"
         );
-        let cause = Cause { source, event_id: None, at_ms: self.cache.clock().now_ms() };
+        let at_ms = self.cache.clock().now_ms();
+        let cause = Cause { source, event_id: None, at_ms, ..Cause::default() };
         let targets = match targets.len() {
             1..=TARGETS_PER_INVALIDATION_MAX => targets,
             _ => vec![Target::Everything],

@@ -33,6 +33,8 @@ mod metrics;
 mod native;
 mod order;
 mod plan;
+#[cfg(test)]
+mod replay_test;
 mod router;
 mod seen;
 pub mod signature;
@@ -40,6 +42,7 @@ mod sources;
 
 pub use apply::{Events, Receipt, Refresh, Refused, UrlTargets};
 pub use audit::{AuditPages, Auditor};
+pub use holds::Earlier;
 pub use intents::IntentState;
 pub use metrics::Metrics;
 pub use router::router;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-/// The highest number of each source since the start.
+/// The highest number of each source since the start; with a tier, since its first event.
 #[derive(Default)]
 pub(super) struct Order(Mutex<HashMap<String, u64>>);
 
@@ -16,11 +16,16 @@ pub(super) struct Order(Mutex<HashMap<String, u64>>);
 pub(super) enum Place {
     /// It came after all that are known of; this is its number.
     Newest(u64),
-    /// It did not, or nobody can know: it has no number, or is the first since the start.
+    /// It did not, or nobody can know: it has no number, or is the first that is known of.
     Unknown,
 }
 
 impl Order {
+    /// Takes up the numbers that are known from before the start.
+    pub(super) fn resume(&self, numbers: Vec<(String, u64)>) {
+        self.0.lock().extend(numbers);
+    }
+
     /// Notes the arrival of an event.
     pub(super) fn note(&self, source: &str, number: Option<u64>) -> Place {
         let Some(number) = number else { return Place::Unknown };
@@ -61,5 +66,14 @@ mod tests {
         assert_eq!(order.note("shop", Some(9)), Place::Newest(9));
         assert!(!order.is_newest("shop", eighth));
         assert_eq!(order.note("other", Some(10)), Place::Unknown);
+    }
+
+    #[test]
+    fn an_event_from_before_the_start_is_not_the_newest_even_after_an_older_one() {
+        let order = Order::default();
+        order.resume(vec![("shop".to_owned(), 9)]);
+        assert_eq!(order.note("shop", Some(5)), Place::Unknown);
+        assert_eq!(order.note("shop", Some(7)), Place::Unknown, "sent again");
+        assert_eq!(order.note("shop", Some(10)), Place::Newest(10));
     }
 }

@@ -107,7 +107,7 @@ async fn invalidate_as(
     mode: Mode,
 ) -> Result<Applied, InvalidateError> {
     let at_ms = door.cache().clock().now_ms();
-    let cause = Cause { source: "memcached".to_owned(), event_id: None, at_ms };
+    let cause = Cause { source: "memcached".to_owned(), event_id: None, at_ms, ..Cause::default() };
     door.cache().invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
 }
 

@@ -70,6 +70,10 @@ pub struct Cause {
     pub event_id: Option<String>,
     /// When it arrived, milliseconds since 1970.
     pub at_ms: u64,
+    /// The source's own number of the event, where it counts.
+    pub number: Option<u64>,
+    /// Whether the event is applied a second time, after its source's delay.
+    pub is_again: bool,
 }
 
 /// One acknowledged unit of invalidation: all its targets become wrong at one sequence.

@@ -173,8 +173,12 @@ impl Pages {
         }
         let (site, url) = (page.ask.site.name.clone(), head.url.to_string());
         let targets = [Target::Url(head.url.clone()), Target::Key(page.key.clone())];
-        let cause =
-            Cause { source: "audit".into(), event_id: Some(event_id.into()), at_ms: self.now_ms() };
+        let cause = Cause {
+            source: "audit".into(),
+            event_id: Some(event_id.into()),
+            at_ms: self.now_ms(),
+            ..Cause::default()
+        };
         let targets = targets.map(|target| (target, Mode::Hard)).into();
         let invalidation = Invalidation { targets, cause };
         if let Err(error) = self.shared.cache.invalidate(invalidation).await {

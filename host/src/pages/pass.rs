@@ -121,7 +121,12 @@ impl Pages {
 
     pub(super) async fn invalidate(&self, targets: Vec<Target>) {
         let targets = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
-        let cause = Cause { source: "pages".to_owned(), event_id: None, at_ms: self.now_ms() };
+        let cause = Cause {
+            source: "pages".to_owned(),
+            event_id: None,
+            at_ms: self.now_ms(),
+            ..Cause::default()
+        };
         if let Err(error) = self.shared.cache.invalidate(Invalidation { targets, cause }).await {
             // In force in memory. The origin has acted already, so its answer stands.
             self.shared.metrics.invalidations_not_durable.inc();

@@ -57,6 +57,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::cache::Recovered;
 use crate::cache::tier::{BoxFuture, Committed, Record, Row, Source, Status, Tier, TierError};
 use crate::clock::Clock;
+use crate::fail_points::{Point, reach};
 use crate::model::{Birth, Key, Sequence};
 use crate::tasks::Tasks;
 use queue::{Life, Queue};
@@ -148,12 +149,14 @@ impl Tier for SqliteTier {
     }
 
     fn commit(&self, record: Record, then: Committed) {
+        reach(Point::SequenceTaken);
         {
             let mut queue = self.inner.queue.lock();
             if queue.life != Life::Closed {
                 queue.push_record(record, then);
                 drop(queue);
                 self.inner.work.notify_one();
+                reach(Point::RecordQueued);
                 return;
             }
         }
@@ -171,6 +174,7 @@ impl Tier for SqliteTier {
             queue.push_key(key, Some(waiter));
         }
         self.inner.work.notify_one();
+        reach(Point::KeyQueued);
         Box::pin(async move { durable.await.unwrap_or(Err(TierError::Closed)) })
     }
 
@@ -182,6 +186,9 @@ impl Tier for SqliteTier {
                 return Ok(Vec::new());
             }
             let found = in_time(statements::rows_of(&inner.readers, &key)).await?;
+            if !found.is_empty() {
+                reach(Point::RowsFound);
+            }
             // Asked after the look-up: what it found can't be born later.
             let (mut rows, skipped) = codec::decode_rows(&found, inner.reached());
             if skipped > 0 {

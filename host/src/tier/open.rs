@@ -20,6 +20,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::statements;
 use crate::cache::Recovered;
+use crate::fail_points::{Point, reach};
 use crate::model::Sequence;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -131,17 +132,21 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     check_folder(&path)?;
     let lock = lock(&path)?;
     create(&path)?;
+    reach(Point::FileCreated);
     let told = |error: sqlx::Error| explain(&path, error);
     let plain = SqliteConnectOptions::new()
         .filename(&path)
         .busy_timeout(Duration::from_millis(BUSY_MS))
         .disable_statement_logging();
     check_owner(&path, &plain).await?;
+    reach(Point::FileMarked);
     // Full: an acknowledged invalidation outlives the machine's power, not just the process.
     let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
     let mut connection = options.connect().await.map_err(told)?;
     MIGRATIONS.run(&mut connection).await.map_err(|error| explain_schema(&path, error))?;
+    reach(Point::Migrated);
     let epoch = statements::raise_epoch(&mut connection).await.map_err(told)?;
+    reach(Point::EpochRaised);
     let epoch = u32::try_from(epoch).ok().filter(|epoch| (1..=EPOCH_MAX).contains(epoch));
     let epoch = epoch.ok_or_else(|| OpenError::Database {
         path: path.clone(),
@@ -149,12 +154,14 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     })?;
     let start = Sequence::start_of(epoch);
     let fence = statements::fence(&mut connection, start).await.map_err(told)?;
+    reach(Point::FenceRead);
     let intents = statements::intents(&mut connection).await.map_err(told)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(Duration::from_millis(ACQUIRE_MS))
         .connect_lazy_with(options.clone().pragma("query_only", "ON"));
-    let recovered = Recovered { epoch, fence, intents };
+    let numbers = statements::numbers(&mut connection).await.map_err(told)?;
+    let recovered = Recovered { epoch, fence, numbers, intents };
     Ok(Opened { lock, options, connection, readers, recovered })
 }
 

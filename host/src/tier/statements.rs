@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::codec;
 use crate::cache::tier::{FenceRow, IntentRow, Record, Row};
+use crate::fail_points::{Point, reach};
 use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{
     Birth, Cause, Intent, Invalidation, Key, Kind, Mode, Passage, Sequence, Target,
@@ -50,20 +51,24 @@ pub(super) async fn write_batch(
 ) -> Result<(), Error> {
     // Immediate: a lock that can't be had is known before anything is done.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    reach(Point::BatchBegun);
     if is_wiping {
         sqlx::query("DELETE FROM entries").execute(&mut *transaction).await?;
     }
     for KeyRows { key, rows } in keys {
         delete_key(&mut transaction, key).await?;
+        reach(Point::RowsDeleted);
         for (variant, row) in rows.iter().take(VARIANTS_PER_KEY_MAX).enumerate() {
             if row.birth >= Birth::at(oldest) && row.content.body.len() <= ROW_BYTES_MAX {
                 insert_row(&mut transaction, key, variant, row).await?;
             }
         }
     }
+    reach(Point::RowsWritten);
     for record in records {
         insert_record(&mut transaction, record).await?;
     }
+    reach(Point::RecordsWritten);
     transaction.commit().await
 }
 
@@ -125,15 +130,21 @@ async fn insert_record(
     write_passage(transaction, passage, &invalidation.targets).await?;
     let sequence = codec::encode_sequence(*sequence);
     sqlx::query(
-        "INSERT INTO journal (sequence, source, event_id, at_ms, targets) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
+         VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(sequence)
     .bind(&*invalidation.cause.source)
     .bind(invalidation.cause.event_id.as_deref())
     .bind(invalidation.cause.at_ms.cast_signed())
     .bind(codec::encode_targets(&invalidation.targets))
+    .bind(i64::from(invalidation.cause.is_again))
     .execute(&mut **transaction)
     .await?;
+    if let Some(number) = invalidation.cause.number {
+        note_number(transaction, &invalidation.cause.source, number).await?;
+    }
+    reach(Point::RecordInserted);
     for (target, mode) in &invalidation.targets {
         if let Target::Key(key) = target {
             delete_key(transaction, key).await?;
@@ -157,6 +168,36 @@ async fn insert_record(
         .await?;
     }
     Ok(())
+}
+
+async fn note_number(
+    transaction: &mut Transaction<'_, Sqlite>,
+    source: &str,
+    number: u64,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO numbers (source, number) VALUES (?, ?) \
+         ON CONFLICT (source) DO UPDATE SET number = max(number, excluded.number)",
+    )
+    .bind(source)
+    .bind(i64::try_from(number).unwrap_or(i64::MAX))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// The highest number of each source. One that the column can't hold was kept as its largest, and
+/// after that no event is known to be newer.
+pub(super) async fn numbers(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(String, u64)>, Error> {
+    let found = sqlx::query("SELECT source, number FROM numbers").fetch_all(connection).await?;
+    let numbers = found.iter().filter_map(|row| {
+        let number = row.try_get::<i64, _>("number").ok()?;
+        let number = if number == i64::MAX { u64::MAX } else { u64::try_from(number).ok()? };
+        Some((row.try_get("source").ok()?, number))
+    });
+    Ok(numbers.collect())
 }
 
 /// Notes an intent with its targets, or that it has ended.
@@ -277,6 +318,7 @@ pub(super) async fn compact(
     .bind(FENCE_ROWS)
     .execute(&mut *connection)
     .await?;
+    reach(Point::FenceCompacted);
     sqlx::query(
         "DELETE FROM journal WHERE sequence <= \
          (SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
@@ -337,6 +379,9 @@ pub(super) async fn journal(pool: &SqlitePool, limit: usize) -> Result<Vec<Recor
             source: row.try_get("source").ok()?,
             event_id: row.try_get("event_id").ok()?,
             at_ms: row.try_get::<i64, _>("at_ms").ok()?.cast_unsigned(),
+            number: None,
+            // Records from before the column say nothing: then the event is applied once more.
+            is_again: row.try_get::<Option<i64>, _>("is_again").ok()? == Some(1),
         };
         let targets = codec::decode_targets(&row.try_get::<Vec<u8>, _>("targets").ok()?)?;
         let sequence = codec::decode_sequence(row.try_get("sequence").ok()?);

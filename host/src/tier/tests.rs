@@ -80,7 +80,12 @@ impl Server {
     }
 
     async fn invalidate(&self, target: Target, mode: Mode) -> Result<Applied, InvalidateError> {
-        let cause = Cause { source: "api".into(), event_id: Some("e1".into()), at_ms: 5 };
+        let cause = Cause {
+            source: "api".into(),
+            event_id: Some("e1".into()),
+            at_ms: 5,
+            ..Cause::default()
+        };
         self.cache.invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
     }
 

@@ -25,6 +25,7 @@ use super::Inner;
 use super::queue::{Batch, Life, Records};
 use super::statements::{self, KeyRows};
 use crate::cache::tier::{Record, TierError};
+use crate::fail_points::{Point, reach};
 
 /// Keys in one transaction; few, because invalidations wait for its end.
 const BATCH_KEYS_MAX: usize = 256;
@@ -116,6 +117,7 @@ impl Writer {
             tracing::warn!(keys, "database tier ends with keys unwritten");
         }
         if let Some(connection) = self.connection.take() {
+            reach(Point::WriterEnding);
             // Folds the log into the file; the log alone would do as well.
             let _ = sqlx::Connection::close(connection).await;
         }
@@ -125,6 +127,9 @@ impl Writer {
     async fn write_queued(&mut self, mut connection: SqliteConnection) -> bool {
         let (batch, rows) = self.take_batch();
         let is_idle = batch.is_empty();
+        if !is_idle {
+            reach(Point::BatchTaken);
+        }
         let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
         let outcome = within_bound(async {
             if is_idle {
@@ -141,6 +146,7 @@ impl Writer {
                 self.connection = Some(connection);
                 if !is_idle {
                     self.retry_ms = RETRY_MS_MIN;
+                    reach(Point::BatchCommitted);
                     self.settle(batch);
                 }
                 is_idle && step == Step::Done
@@ -178,6 +184,7 @@ impl Writer {
             // Who waited may have gone away; the same below.
             let _ = waiter.send(Ok(()));
         }
+        reach(Point::BatchSettled);
     }
 
     /// Tells everybody that the batch is not durable, and keeps its keys.
@@ -211,6 +218,7 @@ impl Writer {
         }
         for (_, then) in records {
             then(outcome.clone());
+            reach(Point::RecordApplied);
         }
     }
 
@@ -255,6 +263,7 @@ impl Writer {
             self.cull_steps = CULL_STEPS_MAX;
         }
         let culled = statements::cull(connection, now_ms).await?;
+        reach(Point::RowsCulled);
         self.cull_steps = if culled == 0 { 0 } else { self.cull_steps - 1 };
         if self.cull_steps > 0 {
             return Ok(Step::MoreToDo);
@@ -264,6 +273,7 @@ impl Writer {
         // Published first: from here on nothing older is written or loaded, and only then may rows
         // of the fence go.
         self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
+        reach(Point::OldestPublished);
         statements::compact(connection, self.inner.oldest_birth()).await?;
         Ok(Step::Done)
     }

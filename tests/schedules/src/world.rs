@@ -97,7 +97,7 @@ fn tag(name: &str) -> Tag {
 }
 
 fn naming(target: Target, mode: Mode) -> Invalidation {
-    let cause = Cause { source: "test".into(), event_id: None, at_ms: 0 };
+    let cause = Cause { source: "test".into(), event_id: None, at_ms: 0, ..Cause::default() };
     Invalidation { targets: vec![(target, mode)], cause }
 }
 

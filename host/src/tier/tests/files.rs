@@ -113,5 +113,29 @@ async fn newer_schema_is_refused_with_both_numbers() {
     .await;
     other.close().await.unwrap();
     let told = refusal(dir.path()).await;
-    assert!(told.contains("has schema 9999; this server knows schemas up to 5"), "{told}");
+    assert!(told.contains("has schema 9999; this server knows schemas up to 6"), "{told}");
+}
+
+#[tokio::test]
+async fn restart_knows_the_highest_number_of_each_source_and_what_was_applied_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let events = [("shop", Some(8)), ("shop", Some(7)), ("shop", None), ("other", Some(u64::MAX))];
+    for (source, number) in events {
+        let is_again = number.is_none();
+        let cause = Cause { source: source.into(), event_id: None, at_ms: 5, number, is_again };
+        let invalidation = Invalidation { targets: vec![(tag("t"), Mode::Hard)], cause };
+        server.cache.invalidate(invalidation).await.unwrap();
+    }
+    let journal = server.tier.journal(10).await.unwrap();
+    let again: Vec<bool> =
+        journal.iter().rev().map(|record| record.invalidation.cause.is_again).collect();
+    assert_eq!(again, [false, false, true, false]);
+    server.stop().await;
+
+    let (_tier, mut recovered, _clock, tasks) = open(dir.path()).await.unwrap();
+    recovered.numbers.sort();
+    // What the column can't hold is above every number.
+    assert_eq!(recovered.numbers, [("other".into(), u64::MAX), ("shop".into(), 8)]);
+    assert_eq!(tasks.stop(PATIENCE).await, 0);
 }

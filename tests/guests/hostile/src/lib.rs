@@ -88,6 +88,8 @@ impl Plugin for Hostile {
             "everything" => Ok(vec![hard_everything()]),
             "put" => Ok(vec![put(NewValue::new("k", "v").ttl(60).tag("t"))]),
             "put-for-ages" => Ok(vec![put(NewValue::new("k", "v").ttl(u32::MAX))]),
+            "purge-given" => Ok(vec![purge_given(event)]),
+            "put-given" => Ok(vec![hard_tag(given(event, "tag")), put_given(event)]),
             mode => misbehave(mode).map(|()| vec![soft_tag("fine")]),
         }
     }
@@ -100,6 +102,27 @@ fn store(mode: &str) -> Result<Storage> {
         "put-for-ages" => Ok(Storage::ttl(u32::MAX)),
         mode => misbehave(mode).map(|()| Storage::ttl(5).tag("fine")),
     }
+}
+
+/// A purge of what the event names.
+fn purge_given(event: &Event) -> Action {
+    let name = given(event, "name");
+    match given(event, "kind").as_str() {
+        "key" => hard_key(name),
+        "url" => hard_url(name),
+        "prefix" => hard_prefix(name),
+        "soft-tag" => soft_tag(name),
+        _ => hard_tag(name),
+    }
+}
+
+/// A value as the event has it, and under the key and the tag that it names.
+fn put_given(event: &Event) -> Action {
+    put(NewValue::new(given(event, "key"), given(event, "value")).tag(given(event, "tag")))
+}
+
+fn given(event: &Event, field: &str) -> String {
+    event.text(field).unwrap_or_default()
 }
 
 fn misbehave(mode: &str) -> Result<()> {

@@ -1,0 +1,69 @@
+//! How long a start takes above a hundred thousand entries.
+
+use std::io::Write as _;
+
+use serde_json::json;
+use wasmcached_tests::http;
+use wasmcached_tests::wait::eventually;
+
+use crate::client::Memcached;
+use crate::workload::Mix;
+use crate::world::World;
+
+const ENTRIES: usize = 100_000;
+
+/// Connections that store them.
+const CONNECTIONS: usize = 250;
+
+const KILLS: usize = 12;
+
+/// Entries that are asked for at the end.
+const SAMPLES: usize = 1_000;
+
+#[test]
+fn start_above_a_hundred_thousand_entries_takes_less_than_two_seconds() {
+    let mut world = World::new(super::seed(), Mix::Gentle);
+    world.start();
+    load(&world);
+    world.kill();
+    for _ in 0..KILLS {
+        // Each start is measured, up to the first answers by every protocol.
+        world.live();
+    }
+    world.start();
+    eprintln!("{}", world.summary());
+    let mut memcached = Memcached::connect(&world.doors().memcached).unwrap();
+    for sample in 0..SAMPLES {
+        let entry = sample * (ENTRIES / SAMPLES);
+        let found = memcached.get(&format!("many:{entry}")).unwrap();
+        assert_eq!(found, Some(value(entry).into_bytes()), "many:{entry}");
+    }
+}
+
+fn value(entry: usize) -> String {
+    format!("value {entry}: {}", "x".repeat(100))
+}
+
+/// Stores the entries, each with a tag, and returns when all are durable. By many connections at
+/// once, because each waits for the commit of its last value.
+fn load(world: &World) {
+    let doors = world.doors();
+    let mut connections = Vec::new();
+    for first in (0..ENTRIES).step_by(ENTRIES / CONNECTIONS) {
+        let mut commands = Vec::new();
+        for entry in first..first + ENTRIES / CONNECTIONS {
+            let value = value(entry);
+            write!(commands, "ms many:{entry} {} q Lmany:{}\r\n", value.len(), entry % 1_000)
+                .unwrap();
+            write!(commands, "{value}\r\n").unwrap();
+        }
+        let mut connection = Memcached::connect(&doors.memcached).unwrap();
+        connection.send(&commands).unwrap();
+        connections.push(connection);
+    }
+    for connection in &mut connections {
+        assert_eq!(connection.ask("mn").unwrap(), "MN");
+    }
+    let queued = || http::get(&format!("{}/v1/stats", doors.api)).json()["tier"]["queued"].clone();
+    eventually("all entries are in the database", || queued() == json!(0));
+}
