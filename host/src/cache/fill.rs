@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Making};
-use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict, cells_of};
+use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict};
 use super::store::Slot;
 use super::{Cache, Shared};
 use crate::limits::{TAGS_PER_ENTRY_MAX, VARIANTS_PER_KEY_MAX};
@@ -82,8 +82,8 @@ impl Cache {
     ///
     /// No stripe is held: a removal of the key that is not seen here is not acknowledged yet.
     pub fn admits(&self, pending: &Pending) -> bool {
-        let cells = cells_of(&pending.cells);
-        self.shared.fence.judge_claim(&pending.key, pending.claim, cells) == Verdict::Fresh
+        let fence = &self.shared.fence;
+        fence.judge_claim(&pending.key, pending.claim, &pending.cells) == Verdict::Fresh
     }
 
     /// Keeps a page, in place of the variant that was selected by the same request fields.
@@ -98,7 +98,7 @@ impl Cache {
         }
         let cells = shared.fence.intern(Shared::targets(&content))?;
         let _stripe = shared.stripe(key.as_bytes());
-        if !shared.fence.admits(key, claim, cells_of(&cells)) {
+        if !shared.fence.admits(key, claim, &cells) {
             shared.stats.refused_fills.inc();
             return Err(Refusal::Fenced);
         }

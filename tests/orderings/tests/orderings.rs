@@ -2,6 +2,7 @@
 
 use wasmcached_orderings::{
     TARGETS, a_fill_is_refused_after_the_acknowledgement, a_raise_is_seen_with_its_watermark,
+    entries_that_share_their_tags_die_together,
 };
 
 #[test]
@@ -14,4 +15,9 @@ fn a_raise_is_seen_with_its_watermark_and_never_forgotten() {
 #[test]
 fn a_fill_begun_before_an_invalidation_is_refused_after_it() {
     a_fill_is_refused_after_the_acknowledgement();
+}
+
+#[test]
+fn entries_that_share_their_tags_are_dead_together_whoever_looks_first() {
+    entries_that_share_their_tags_die_together();
 }
