@@ -27,6 +27,7 @@ mod purges;
 mod restart;
 mod rfc;
 mod rules;
+mod sites;
 mod start;
 mod streams;
 mod tidy;

@@ -29,6 +29,7 @@ pub(super) struct Request {
     keys: Vec<String>,
     urls: Vec<String>,
     prefixes: Vec<String>,
+    sites: Vec<String>,
     everything: bool,
     mode: RequestMode,
 }
@@ -82,8 +83,22 @@ fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
     for url in &request.urls {
         targets.extend((api.url_targets)(url)?);
     }
+    for site in &request.sites {
+        targets.push(site_target(api, site)?);
+    }
     targets.extend(request.everything.then_some(Target::Everything));
     Ok(targets)
+}
+
+fn site_target(api: &Api, site: &str) -> Result<Target, ApiError> {
+    if api.sites.iter().any(|known| known == site) {
+        return Ok(Target::Site(site.into()));
+    }
+    let known = match &*api.sites {
+        [] => "no site is configured".to_owned(),
+        sites => format!("the sites are {}", sites.join(", ")),
+    };
+    Err(ApiError::bad_request(format!("site {site:?} is not configured; {known}")))
 }
 
 async fn preview(api: &Api, targets: Vec<(Target, Mode)>) -> Result<Json<Value>, ApiError> {

@@ -80,6 +80,7 @@ impl Shared {
 struct Names<'a> {
     tags: HashMap<&'a Tag, usize>,
     urls: HashMap<&'a str, usize>,
+    sites: HashMap<&'a str, usize>,
     keys: HashMap<&'a [u8], usize>,
     prefixes: Vec<(&'a Key, usize)>,
     everything: Option<usize>,
@@ -92,6 +93,7 @@ impl<'a> Names<'a> {
             match target {
                 Target::Tag(tag) => drop(names.tags.insert(tag, place)),
                 Target::Url(url) => drop(names.urls.insert(url, place)),
+                Target::Site(site) => drop(names.sites.insert(site, place)),
                 Target::Key(key) => drop(names.keys.insert(key.as_bytes(), place)),
                 Target::Prefix(prefix) => names.prefixes.push((prefix, place)),
                 Target::Everything => names.everything = Some(place),
@@ -103,7 +105,8 @@ impl<'a> Names<'a> {
     fn each_naming(&self, key: &[u8], entry: &Entry, mut visit: impl FnMut(usize)) {
         let tags = entry.tags().iter().filter_map(|tag| self.tags.get(tag));
         let url = entry.page().and_then(|page| self.urls.get(&*page.url));
-        tags.chain(url).chain(self.keys.get(key)).for_each(|place| visit(*place));
+        let site = entry.page().and_then(|page| self.sites.get(&*page.site));
+        tags.chain(url).chain(site).chain(self.keys.get(key)).for_each(|place| visit(*place));
         let prefixes = self.prefixes.iter().filter(|(p, _)| key.starts_with(p.as_bytes()));
         prefixes.for_each(|(_, place)| visit(*place));
         self.everything.into_iter().for_each(visit);

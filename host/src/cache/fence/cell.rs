@@ -1,4 +1,4 @@
-//! Tags and URLs, interned: an entry holds its cells, so that a hit hashes no string.
+//! Tags, URLs and sites, interned: an entry holds its cells, so that a hit hashes no string.
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::model::{Birth, Mode, Sequence, Target};
 /// Locks over the table; a store of different tags seldom meets another.
 const SHARDS: usize = 64;
 
-/// One tag or URL: its level, and how many live entries carry it.
+/// One tag, URL or site: its level, and how many live entries carry it.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
     pub(super) level: Level,
@@ -70,9 +70,9 @@ impl Drop for Marks {
     }
 }
 
-/// There is no room for another tag or URL.
+/// There is no room for another tag, URL or site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("fence holds {FENCE_CELLS_MAX} tags and URLs, its limit")]
+#[error("fence holds {FENCE_CELLS_MAX} tags, URLs and sites, its limit")]
 pub struct FenceFull;
 
 /// What became of a raise.

@@ -103,7 +103,7 @@ impl Fence {
 
     /// Cells for the targets that an entry is to be stored with.
     pub(crate) fn intern(&self, targets: Vec<Target>) -> Result<CellSet, FenceFull> {
-        // Few entries have the same URL, many the same tags.
+        // Few entries have the same URL, many the same tags and site.
         let (own, shared): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| matches!(target, Target::Url(_)));
         let shared = self.sets.of(&self.cells_of(shared)?);
@@ -119,13 +119,15 @@ impl Fence {
     /// Returns how many live entries are known to depend on it, where that is known without a scan.
     pub(crate) fn raise(&self, target: &Target, mode: Mode, sequence: Sequence) -> Option<u64> {
         match target {
-            Target::Tag(_) | Target::Url(_) => match self.cells.raise(target, mode, sequence) {
-                Raised::Row { live } => Some(live),
-                Raised::NoRoom => {
-                    self.floor.raise(mode, sequence);
-                    Some(0)
+            Target::Tag(_) | Target::Url(_) | Target::Site(_) => {
+                match self.cells.raise(target, mode, sequence) {
+                    Raised::Row { live } => Some(live),
+                    Raised::NoRoom => {
+                        self.floor.raise(mode, sequence);
+                        Some(0)
+                    }
                 }
-            },
+            }
             Target::Key(key) => {
                 self.keys.raise(key, sequence);
                 None
