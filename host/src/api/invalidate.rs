@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
-use crate::cache::{Applied, InvalidateError};
+use crate::cache::{Applied, Counted, InvalidateError};
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
 use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
 
@@ -65,8 +65,13 @@ pub(super) async fn invalidate(
         targets,
         cause: Cause { source: "api".into(), event_id: None, at_ms: api.cache.clock().now_ms() },
     };
-    let Applied { sequence, affected } = api.cache.invalidate_counted(invalidation).await?;
-    Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })))
+    let applied = api.cache.invalidate_counted(invalidation).await?;
+    let Applied { sequence, affected, counted } = applied;
+    let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
+    if let (Counted::Estimated, Some(fields)) = (counted, answer.as_object_mut()) {
+        fields.insert("estimated".into(), true.into());
+    }
+    Ok(Json(answer))
 }
 
 fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
