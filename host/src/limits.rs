@@ -117,6 +117,10 @@ pub const HOLD_MS_MAX: u64 = 600_000;
 /// Targets that wait to be invalidated again; beyond, everything is invalidated instead.
 pub const HELD_TARGETS_MAX: usize = 100_000;
 
+/// Pages that wait to be fetched anew because events asked for it: as many as one invalidation may
+/// name, at some kilobytes each.
+pub const REFRESHES_WAITING_MAX: usize = 10_000;
+
 /// Connections to the API at once; its clients are a team's own servers.
 pub const API_CONNECTIONS_MAX: usize = 1_024;
 

@@ -30,6 +30,7 @@ mod rules;
 mod sites;
 mod start;
 mod streams;
+mod sweeping;
 mod tidy;
 mod unkeyed;
 mod vtc;

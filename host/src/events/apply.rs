@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
-use crate::cache::{Basis, Cache, Change, Claim, Draft, InvalidateError};
+use crate::cache::{Applied, Basis, Cache, Change, Claim, Counted, Draft, InvalidateError};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX};
 use crate::model::{Cause, Invalidation, Sequence, Target};
 use crate::plugins::Plugins;
@@ -33,6 +33,8 @@ pub struct Receipt {
     pub sequence: Sequence,
     /// Entries that became invalid; one with several of the tags counts for each.
     pub affected: u64,
+    /// How sure that is.
+    pub counted: Counted,
 }
 
 /// Why a delivery is not acknowledged.
@@ -215,7 +217,8 @@ impl Shared {
         cause: Cause,
     ) -> Result<Done, Refused> {
         if plan.targets.is_empty() {
-            let receipt = Receipt { sequence: self.cache.applied(), affected: 0 };
+            let receipt =
+                Receipt { sequence: self.cache.applied(), affected: 0, counted: Counted::Exactly };
             return Ok(Done { receipt, puts_refused: 0 });
         }
         let source = cause.source.clone();
@@ -238,7 +241,8 @@ impl Shared {
         for url in plan.refreshes {
             (self.refresh)(url);
         }
-        let receipt = Receipt { sequence: applied.sequence, affected: applied.affected };
+        let Applied { sequence, affected, counted } = applied;
+        let receipt = Receipt { sequence, affected, counted };
         Ok(Done { receipt, puts_refused })
     }
 }

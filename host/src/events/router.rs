@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::apply::{Events, Receipt, Refused, SignatureFields};
 use super::native::BodyError;
+use crate::cache::Counted;
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, REMEMBERED_EVENTS_MAX};
 
 /// Events listed unless a limit is asked for.
@@ -50,8 +51,13 @@ async fn receive(
     if query.dry_run {
         return Ok(Json(events.preview(&source, fields, &body).await?).into_response());
     }
-    let Receipt { sequence, affected } = events.receive(&source, fields, &body).await?;
-    Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })).into_response())
+    let receipt = events.receive(&source, fields, &body).await?;
+    let Receipt { sequence, affected, counted } = receipt;
+    let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
+    if let (Counted::Estimated, Some(fields)) = (counted, answer.as_object_mut()) {
+        fields.insert("estimated".into(), true.into());
+    }
+    Ok(Json(answer).into_response())
 }
 
 /// Senders may add parameters of their own to an address.
