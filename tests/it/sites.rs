@@ -1,4 +1,5 @@
-//! A configured site as a target of invalidations: over the API, by the command line, over restarts.
+//! A configured site as a target of invalidations: over the API, by the command line, over
+//! restarts.
 
 use serde_json::json;
 use wasmcached_tests::origin::Response;

@@ -1,5 +1,5 @@
-//! What an invalidation costs: by how many entries it names, how many go in a second, what it leaves
-//! to be checked by the hits after it, and what giving the memory back takes (`sweep`).
+//! What an invalidation costs: by how many entries it names, how many go in a second, what it
+//! leaves to be checked by the hits after it, and what giving the memory back takes (`sweep`).
 //!
 //! # Invariants
 //! - Every answer is checked: the count of what was affected, and that each hit is one.
