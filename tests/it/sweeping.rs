@@ -47,3 +47,22 @@ fn all_bytes_of_an_invalidated_tag_come_back_though_nobody_reads_its_entries() {
     assert_eq!(memcached.ask("mg other-0 t"), "HD t-1");
     assert_eq!(memcached.ask("mg k-0 t"), "EN");
 }
+
+#[test]
+fn a_prefix_of_many_keys_is_estimated_at_once_and_its_bytes_come_back_too() {
+    let server = Server::start(&settings::plain().replace("32MiB", "128MiB"));
+    store(&server, "other", OTHERS, "stays");
+    let [_, bytes_before, _] = memory(&server);
+    store(&server, "k", ENTRIES, "stays");
+    let goes = serde_json::json!({"prefixes": ["k-"]});
+    let answer = http::post_json(&server.api("/v1/invalidate"), &goes).json();
+    let affected = answer["affected"].as_u64().unwrap();
+    assert!(affected.abs_diff(ENTRIES as u64) < ENTRIES as u64 / 50, "{answer}");
+    assert_eq!(answer["estimated"], true, "{answer}");
+    let expected = [OTHERS as u64, bytes_before, 0];
+    eventually("all bytes are given back", || memory(&server) == expected);
+    // Few are counted one by one.
+    let goes = serde_json::json!({"prefixes": ["other-"]});
+    let answer = http::post_json(&server.api("/v1/invalidate"), &goes).json();
+    assert_eq!((&answer["affected"], answer.get("estimated")), (&OTHERS.into(), None));
+}
