@@ -135,6 +135,10 @@ pub const INTENT_ID_BYTES_MAX: usize = 200;
 /// Events that wait to be audited; beyond, they are not.
 pub const AUDITS_WAITING_MAX: usize = 1_000;
 
+/// Pages that wait to be fetched anew because events asked for it: as many as one invalidation may
+/// name, at some kilobytes each.
+pub const REFRESHES_WAITING_MAX: usize = 10_000;
+
 /// Connections to the API at once; its clients are a team's own servers.
 pub const API_CONNECTIONS_MAX: usize = 1_024;
 

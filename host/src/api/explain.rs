@@ -77,6 +77,7 @@ fn show(entry: &Entry, verdict: Verdict, now_ms: u64) -> Value {
     if let (Some(head), Some(shown)) = (entry.page(), shown.as_object_mut()) {
         let vary: Vec<&str> = head.vary.iter().map(|(name, _)| name.as_str()).collect();
         shown.insert("url".into(), json!(head.url));
+        shown.insert("site".into(), json!(head.site));
         shown.insert("status".into(), json!(head.status.as_u16()));
         shown.insert("vary".into(), json!(vary));
         shown.insert("age_ms".into(), json!(head.age_ms(now_ms)));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
-use crate::cache::{Applied, InvalidateError};
+use crate::cache::{Applied, Counted, InvalidateError};
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
 use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
 
@@ -29,6 +29,7 @@ pub(super) struct Request {
     keys: Vec<String>,
     urls: Vec<String>,
     prefixes: Vec<String>,
+    sites: Vec<String>,
     everything: bool,
     mode: RequestMode,
 }
@@ -69,8 +70,13 @@ pub(super) async fn invalidate(
             ..Cause::default()
         },
     };
-    let Applied { sequence, affected } = api.cache.invalidate_counted(invalidation).await?;
-    Ok(Json(json!({ "sequence": sequence.to_string(), "affected": affected })))
+    let applied = api.cache.invalidate_counted(invalidation).await?;
+    let Applied { sequence, affected, counted } = applied;
+    let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
+    if let (Counted::Estimated, Some(fields)) = (counted, answer.as_object_mut()) {
+        fields.insert("estimated".into(), true.into());
+    }
+    Ok(Json(answer))
 }
 
 fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
@@ -87,8 +93,22 @@ fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {
     for url in &request.urls {
         targets.extend((api.url_targets)(url)?);
     }
+    for site in &request.sites {
+        targets.push(site_target(api, site)?);
+    }
     targets.extend(request.everything.then_some(Target::Everything));
     Ok(targets)
+}
+
+fn site_target(api: &Api, site: &str) -> Result<Target, ApiError> {
+    if api.sites.iter().any(|known| known == site) {
+        return Ok(Target::Site(site.into()));
+    }
+    let known = match &*api.sites {
+        [] => "no site is configured".to_owned(),
+        sites => format!("the sites are {}", sites.join(", ")),
+    };
+    Err(ApiError::bad_request(format!("site {site:?} is not configured; {known}")))
 }
 
 async fn preview(api: &Api, targets: Vec<(Target, Mode)>) -> Result<Json<Value>, ApiError> {

@@ -3,7 +3,7 @@
 //! Routes:
 //! - `GET HEAD PUT DELETE /v1/cache/{key}`: one value (`item`)
 //! - `GET /v1/cache?prefix=&tag=&limit=&cursor=`: keys with size, ttl and tags (`listing`)
-//! - `POST /v1/invalidate`: by tag, key, URL, prefix, everything (`invalidate`)
+//! - `POST /v1/invalidate`: by tag, key, URL, prefix, site, everything (`invalidate`)
 //! - `GET /v1/explain?key=|url=`: why something is cached or not (`explain`)
 //! - `GET /v1/plugins`, `PUT /v1/plugins/{name}`, `POST /v1/plugins/{name}/rollback` (`plugins`)
 //! - `GET /v1/stats`, `/metrics`, `/live`, `/ready`, `/openapi.json` (`status`)
@@ -70,6 +70,8 @@ pub struct Api {
     pub url_key: UrlKey,
     /// Finds what a purge of a URL names.
     pub url_targets: UrlTargets,
+    /// The names of the configured sites.
+    pub sites: Arc<[String]>,
     /// When the server was started, milliseconds since 1970.
     pub started_ms: u64,
 }

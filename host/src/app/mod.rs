@@ -114,6 +114,7 @@ impl App {
             registry: Arc::new(registry),
             url_key: url_key(pages.clone()),
             url_targets: url_targets(pages.clone()),
+            sites: site_names(&config),
             started_ms: clock.now_ms(),
         };
         let router = api::complete(api::router(api).merge(events::router(events.clone())));
@@ -251,6 +252,12 @@ fn page_cache(
     let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites, scheme)?;
     pages.metrics().register(registry);
     Ok(Some(pages))
+}
+
+/// None where no listener serves pages.
+fn site_names(config: &Config) -> Arc<[String]> {
+    let served = config.pages.iter().flat_map(|_| &config.sites);
+    served.map(|site| site.name.clone()).collect()
 }
 
 fn refresher(pages: Option<pages::Pages>) -> events::Refresh {

@@ -1,8 +1,10 @@
-//! Counting what an invalidation would make wrong, by looking at every entry.
+//! Counting what an invalidation would make wrong, by looking at entries: at all of them for a dry
+//! run, at a bounded number of them before an acknowledgement.
 //!
 //! # Invariants
 //! - Nothing is changed: no row of the fence, no entry, no memory of the past.
 //! - An entry counts once however many targets name it.
+//! - An acknowledgement waits for no more looks than [`KEYS_LOOKED_AT_MAX`], however much there is.
 //!
 //! # Not here
 //! Entries that only the tier has; the count of live entries that each tag keeps (`fence::cell`),
@@ -11,9 +13,13 @@
 use std::collections::HashMap;
 
 use super::entry::Entry;
-use super::invalidate::{Applied, InvalidateError};
+use super::invalidate::{Applied, Counted, InvalidateError};
 use super::{Cache, Shared};
 use crate::model::{Invalidation, Key, Mode, Tag, Target};
+
+/// Keys that are looked at before an acknowledgement: some milliseconds. Shards are filled by a
+/// seeded hash, so that some of them are a fair sample of all, good to some percent.
+const KEYS_LOOKED_AT_MAX: u64 = 20_000;
 
 /// What an invalidation would make wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,18 +34,11 @@ impl Cache {
     /// Counts the live entries in memory that these targets name. Scans the memory; not for an I/O
     /// thread.
     pub fn would_affect(&self, targets: &[(Target, Mode)]) -> Affected {
-        let names = Names::of(targets);
-        let mut affected = Affected { entries: 0, by_target: vec![0; targets.len()] };
-        for slot in self.shared.store.iter() {
-            for entry in slot.entries() {
-                self.shared.count_named(&names, slot.key(), entry, &mut affected);
-            }
-        }
-        affected
+        self.shared.look(targets, u64::MAX).affected
     }
 
-    /// [`Cache::invalidate`] with a count that is exact also for prefixes and for everything, which
-    /// takes a scan of the memory before.
+    /// [`Cache::invalidate`] with a count also for prefixes and for everything, by a look at the
+    /// memory before: exact where it holds few keys, else estimated from some of them.
     ///
     /// # Errors
     /// Those of [`Cache::invalidate`].
@@ -52,14 +51,65 @@ impl Cache {
             return self.invalidate(invalidation).await;
         }
         let (cache, targets) = (self.clone(), invalidation.targets.clone());
-        let scan = tokio::task::spawn_blocking(move || cache.would_affect(&targets).entries);
-        let scanned = scan.await.ok();
+        let is_all = targets.iter().any(|(target, _)| *target == Target::Everything);
+        let look = move || {
+            let look = cache.shared.look(&targets, KEYS_LOOKED_AT_MAX);
+            look.extrapolated(cache.len())
+        };
+        let looked = tokio::task::spawn_blocking(look).await.ok();
         let applied = self.invalidate(invalidation).await?;
-        Ok(Applied { affected: scanned.unwrap_or(applied.affected), ..applied })
+        Ok(match looked {
+            Some((affected, Counted::Exactly)) => Applied { affected, ..applied },
+            // Few that tags name may not be in a sample, and yet are known.
+            Some((affected, counted)) if !is_all => {
+                Applied { affected: affected.max(applied.affected), counted, ..applied }
+            }
+            Some((affected, counted)) => Applied { affected, counted, ..applied },
+            None => applied,
+        })
+    }
+}
+
+/// What was seen, and among how many keys.
+struct Look {
+    affected: Affected,
+    keys: u64,
+    counted: Counted,
+}
+
+impl Look {
+    /// As many entries of `keys` keys as of those looked at.
+    fn extrapolated(self, keys: u64) -> (u64, Counted) {
+        let entries = self.affected.entries;
+        let estimate = entries.saturating_mul(keys).checked_div(self.keys).unwrap_or(entries);
+        match self.counted {
+            Counted::Exactly => (entries, Counted::Exactly),
+            Counted::Estimated => (estimate, Counted::Estimated),
+        }
     }
 }
 
 impl Shared {
+    /// Looks at whole shards until that were so many keys.
+    fn look(&self, targets: &[(Target, Mode)], keys_max: u64) -> Look {
+        let names = Names::of(targets);
+        let affected = Affected { entries: 0, by_target: vec![0; targets.len()] };
+        let mut look = Look { affected, keys: 0, counted: Counted::Exactly };
+        for number in 0..self.store.shards() {
+            if look.keys >= keys_max {
+                look.counted = Counted::Estimated;
+                break;
+            }
+            for slot in self.store.shard_slots(number) {
+                look.keys += 1;
+                for entry in slot.entries() {
+                    self.count_named(&names, slot.key(), entry, &mut look.affected);
+                }
+            }
+        }
+        look
+    }
+
     fn count_named(&self, names: &Names<'_>, key: &[u8], entry: &Entry, affected: &mut Affected) {
         let mut is_named = false;
         names.each_naming(key, entry, |target| {
@@ -80,6 +130,7 @@ impl Shared {
 struct Names<'a> {
     tags: HashMap<&'a Tag, usize>,
     urls: HashMap<&'a str, usize>,
+    sites: HashMap<&'a str, usize>,
     keys: HashMap<&'a [u8], usize>,
     prefixes: Vec<(&'a Key, usize)>,
     everything: Option<usize>,
@@ -92,6 +143,7 @@ impl<'a> Names<'a> {
             match target {
                 Target::Tag(tag) => drop(names.tags.insert(tag, place)),
                 Target::Url(url) => drop(names.urls.insert(url, place)),
+                Target::Site(site) => drop(names.sites.insert(site, place)),
                 Target::Key(key) => drop(names.keys.insert(key.as_bytes(), place)),
                 Target::Prefix(prefix) => names.prefixes.push((prefix, place)),
                 Target::Everything => names.everything = Some(place),
@@ -103,7 +155,8 @@ impl<'a> Names<'a> {
     fn each_naming(&self, key: &[u8], entry: &Entry, mut visit: impl FnMut(usize)) {
         let tags = entry.tags().iter().filter_map(|tag| self.tags.get(tag));
         let url = entry.page().and_then(|page| self.urls.get(&*page.url));
-        tags.chain(url).chain(self.keys.get(key)).for_each(|place| visit(*place));
+        let site = entry.page().and_then(|page| self.sites.get(&*page.site));
+        tags.chain(url).chain(site).chain(self.keys.get(key)).for_each(|place| visit(*place));
         let prefixes = self.prefixes.iter().filter(|(p, _)| key.starts_with(p.as_bytes()));
         prefixes.for_each(|(_, place)| visit(*place));
         self.everything.into_iter().for_each(visit);

@@ -40,7 +40,7 @@ fn head_bytes(head: &PageHead) -> usize {
     // Also before it is made: the cost is asked for at the store.
     let block: usize =
         head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    size_of_val(head) + head.url.len() + fields + block + vary.sum::<usize>()
+    size_of_val(head) + head.url.len() + head.site.len() + fields + block + vary.sum::<usize>()
 }
 
 /// Tags as if no other entry had the same.

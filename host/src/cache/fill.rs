@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Making};
-use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict, cells_of};
+use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict};
 use super::store::Slot;
 use super::{Cache, Shared};
 use crate::limits::{TAGS_PER_ENTRY_MAX, VARIANTS_PER_KEY_MAX};
-use crate::model::{Content, Key, PageHead, Tag, Target};
+use crate::model::{Content, Key, Kind, PageHead, Tag, Target};
 
 /// Why the result of a fill was not kept. It may still be sent to the client that asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum Refusal {
     /// Memory is full and eviction is off.
     #[error("memory is full")]
     Full,
-    /// The fence can't take another tag or URL.
+    /// The fence can't take another tag, URL or site.
     #[error(transparent)]
     FenceFull(#[from] FenceFull),
 }
@@ -56,7 +56,7 @@ impl Cache {
         Claim::at(self.shared.fence.applied())
     }
 
-    /// What a page that is being filled will depend on: `url` and `tags`.
+    /// What a page that is being filled will depend on: its URL, its site and `tags`.
     ///
     /// # Errors
     /// Those of [`Cache::store_page`] that are known before its body is.
@@ -64,15 +64,13 @@ impl Cache {
         &self,
         key: &Key,
         claim: Claim,
-        url: &str,
+        head: &PageHead,
         tags: &[Tag],
     ) -> Result<Pending, Refusal> {
         if tags.len() > TAGS_PER_ENTRY_MAX {
             return Err(Refusal::TooManyTags { tags: tags.len() });
         }
-        let url = Target::Url(url.into());
-        let targets = tags.iter().cloned().map(Target::Tag).chain([url]).collect();
-        let cells = self.shared.fence.intern(targets)?;
+        let cells = self.shared.fence.intern(targets(tags, Some(head)))?;
         Ok(Pending { key: key.clone(), claim, cells })
     }
 
@@ -82,8 +80,8 @@ impl Cache {
     ///
     /// No stripe is held: a removal of the key that is not seen here is not acknowledged yet.
     pub fn admits(&self, pending: &Pending) -> bool {
-        let cells = cells_of(&pending.cells);
-        self.shared.fence.judge_claim(&pending.key, pending.claim, cells) == Verdict::Fresh
+        let fence = &self.shared.fence;
+        fence.judge_claim(&pending.key, pending.claim, &pending.cells) == Verdict::Fresh
     }
 
     /// Keeps a page, in place of the variant that was selected by the same request fields.
@@ -98,7 +96,7 @@ impl Cache {
         }
         let cells = shared.fence.intern(Shared::targets(&content))?;
         let _stripe = shared.stripe(key.as_bytes());
-        if !shared.fence.admits(key, claim, cells_of(&cells)) {
+        if !shared.fence.admits(key, claim, &cells) {
             shared.stats.refused_fills.inc();
             return Err(Refusal::Fenced);
         }
@@ -124,11 +122,10 @@ impl Cache {
 impl Shared {
     /// Everything but its key that an entry is invalidated by.
     pub(super) fn targets(content: &Content) -> Vec<Target> {
-        let url = match &content.kind {
-            crate::model::Kind::Item { .. } => None,
-            crate::model::Kind::Page(head) => Some(Target::Url(head.url.clone())),
-        };
-        content.tags.iter().cloned().map(Target::Tag).chain(url).collect()
+        match &content.kind {
+            Kind::Item { .. } => targets(&content.tags, None),
+            Kind::Page(head) => targets(&content.tags, Some(head)),
+        }
     }
 
     fn variants_with(&self, key: &Key, page: &Entry) -> Result<Vec<Entry>, Refusal> {
@@ -150,6 +147,13 @@ impl Shared {
         kept.push(Entry::clone(page));
         Ok(kept)
     }
+}
+
+fn targets(tags: &[Tag], page: Option<&PageHead>) -> Vec<Target> {
+    let page = page
+        .into_iter()
+        .flat_map(|head| [Target::Site(head.site.clone()), Target::Url(head.url.clone())]);
+    tags.iter().cloned().map(Target::Tag).chain(page).collect()
 }
 
 fn is_same_variant(one: Option<&Arc<PageHead>>, other: Option<&Arc<PageHead>>) -> bool {

@@ -64,12 +64,15 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
 
     use super::super::{Basis, CacheConfig, Change, Draft, Recovered, UpdateError, WhenFull};
     use super::*;
     use crate::clock::Clock;
-    use crate::model::{Cause, Key, Mode, Tag};
+    use crate::model::{Cause, Key, Mode, PageHead, Staleness, Tag};
 
     fn cache() -> Cache {
         let config = CacheConfig {
@@ -86,6 +89,24 @@ mod tests {
 
     fn tag(name: &str) -> Tag {
         Tag::new(name).unwrap()
+    }
+
+    fn head() -> PageHead {
+        PageHead {
+            url: "http://h/".into(),
+            site: "h".into(),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            vary: Vec::new(),
+            received_ms: 1,
+            initial_age_ms: 0,
+            lifetime_ms: 1_000,
+            stale_while_revalidate_ms: 0,
+            stale_if_error_ms: 0,
+            staleness: Staleness::Allowed,
+            plugin: None,
+            block: OnceLock::new(),
+        }
     }
 
     fn every_target() -> [Target; 4] {
@@ -168,9 +189,9 @@ mod tests {
     async fn a_fill_that_is_under_way_is_not_handed_over_while_its_tag_is_shut() {
         let cache = cache();
         shut(&cache, "one", &Target::Tag(tag("t"))).await;
-        let pending = cache.pending(&key(), cache.claim(), "http://h/", &[tag("t")]).unwrap();
+        let pending = cache.pending(&key(), cache.claim(), &head(), &[tag("t")]).unwrap();
         assert!(!cache.admits(&pending));
-        let other = cache.pending(&key(), cache.claim(), "http://h/", &[tag("u")]).unwrap();
+        let other = cache.pending(&key(), cache.claim(), &head(), &[tag("u")]).unwrap();
         assert!(cache.admits(&other));
     }
 }

@@ -19,6 +19,17 @@ pub struct Applied {
     /// and key, one that several of them name once for each; everything by its keys; none for
     /// prefixes. [`Cache::invalidate_counted`] counts those, too.
     pub affected: u64,
+    /// How sure that is.
+    pub counted: Counted,
+}
+
+/// How sure a count of entries is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Each was counted.
+    Exactly,
+    /// Some keys were looked at, and the rest taken to be like them.
+    Estimated,
 }
 
 /// Why an invalidation is not acknowledged.
@@ -65,7 +76,7 @@ impl Cache {
             let Some(tier) = &self.shared.tier else {
                 let affected = self.shared.apply(sequence, &invalidation, &passage);
                 self.shared.stats.invalidations.inc();
-                return Ok(Applied { sequence, affected });
+                return Ok(Applied { sequence, affected, counted: Counted::Exactly });
             };
             let record = Record {
                 sequence,
@@ -85,7 +96,8 @@ impl Cache {
                         Err(_) => &shared.stats.invalidations_not_durable,
                     };
                     counter.inc();
-                    let outcome = durable.map(|()| Applied { sequence, affected });
+                    let outcome =
+                        durable.map(|()| Applied { sequence, affected, counted: Counted::Exactly });
                     // The asker may have gone away; the invalidation stands.
                     let _ = sender.send(outcome);
                 }),

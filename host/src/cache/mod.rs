@@ -57,7 +57,7 @@ pub use fence::{Claim, FenceFull, Verdict};
 pub use fill::{Pending, Refusal};
 pub use flights::{Flights, Landing, Lease, Progress, Role, Waiter};
 pub use inspect::{Death, Explanation, Listed, Listing};
-pub use invalidate::{Applied, InvalidateError};
+pub use invalidate::{Applied, Counted, InvalidateError};
 pub use read::Sight;
 pub use stats::Stats;
 pub use store::{EvictionObserver, Evictions};

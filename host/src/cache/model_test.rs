@@ -19,6 +19,8 @@ use crate::model::{Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHe
 const KEYS: [&str; 5] = ["p/a", "p/b", "q/a", "q/b", "q/bb"];
 const TAGS: [&str; 3] = ["red", "green", "blue"];
 const PREFIXES: [&str; 4] = ["p/", "q/", "q/b", "q/bb"];
+/// Pages belong to the first unless their key begins with `q`, then to the second.
+const SITES: [&str; 2] = ["p", "q"];
 const START_MS: u64 = 1_000_000;
 
 #[derive(Debug, Clone)]
@@ -40,6 +42,7 @@ enum Aim {
     Tag(usize),
     Key(usize),
     Url(usize),
+    Site(usize),
     Prefix(usize),
     Everything,
 }
@@ -51,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..TAGS.len()).prop_map(Aim::Tag),
         3 => key.clone().prop_map(Aim::Key),
         2 => key.clone().prop_map(Aim::Url),
+        1 => (0..SITES.len()).prop_map(Aim::Site),
         2 => (0..PREFIXES.len()).prop_map(Aim::Prefix),
         1 => Just(Aim::Everything),
     ];
@@ -125,6 +129,7 @@ impl World {
             Aim::Tag(tag) => entry.tags & (1 << tag) != 0,
             Aim::Key(_) => false,
             Aim::Url(url) => entry.is_page && url == key,
+            Aim::Site(site) => entry.is_page && site == site_of(key),
             Aim::Prefix(prefix) => KEYS[key].starts_with(PREFIXES[prefix]),
             Aim::Everything => true,
         });
@@ -231,6 +236,7 @@ impl World {
         let body = self.body();
         let head = PageHead {
             url: url(key),
+            site: SITES[site_of(key)].into(),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             vary: Vec::new(),
@@ -266,6 +272,7 @@ impl World {
             Aim::Tag(tag) => Target::Tag(Tag::new(TAGS[*tag]).unwrap()),
             Aim::Key(key) => Target::Key(self.key(*key)),
             Aim::Url(key) => Target::Url(url(*key)),
+            Aim::Site(site) => Target::Site(SITES[*site].into()),
             Aim::Prefix(prefix) => Target::Prefix(Key::new(PREFIXES[*prefix].as_bytes()).unwrap()),
             Aim::Everything => Target::Everything,
         };
@@ -341,6 +348,10 @@ impl World {
 
 fn url(key: usize) -> Box<str> {
     format!("http://example.org/{}", KEYS[key]).into()
+}
+
+fn site_of(key: usize) -> usize {
+    usize::from(KEYS[key].starts_with('q'))
 }
 
 fn names(mask: u8) -> Vec<Tag> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::entry::{Entry, Making};
-use super::fence::{Claim, Marks, Verdict, cells_of};
+use super::fence::{Claim, Marks, Verdict};
 use super::flights::{Landing, Role};
 use super::store::Slot;
 use super::tier::Row;
@@ -244,7 +244,7 @@ impl Shared {
             .filter_map(|row| {
                 let cells = self.fence.intern(Self::targets(&row.content)).ok()?;
                 let claim = Claim { birth: row.birth, since: claim.since };
-                self.fence.admits(key, claim, cells_of(&cells)).then(|| {
+                self.fence.admits(key, claim, &cells).then(|| {
                     let making = Making::new(Marks::new(row.birth, cells), row.cas, row.stored_ms);
                     Entry::new(key.as_bytes(), row.content, making)
                 })

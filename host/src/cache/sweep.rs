@@ -12,8 +12,15 @@ use super::{Cache, Shared};
 use crate::limits::FILL_MS_MAX;
 use crate::model::Sequence;
 
-/// Slots judged before other threads get a turn.
-const SLOTS_PER_STEP: usize = 1_000;
+/// Slots judged before other tasks get a turn.
+const SLOTS_PER_STEP: usize = 512;
+
+/// Slots judged before a thread that waits for the same processor gets it: less work than a reader
+/// notices.
+const SLOTS_PER_TURN: usize = 32;
+
+/// After a step that removed something, so that a sweep is no load: some 5 s for a million entries.
+const STEP_PAUSE_MS: u64 = 1;
 
 /// Between two sweeps, unless much was invalidated meanwhile.
 const PAUSE_MS: u64 = 1_000;
@@ -21,6 +28,15 @@ const PAUSE_MS: u64 = 1_000;
 /// Much is one part in so many of what memory holds. A sweep then gives back so much that looking
 /// at everything is a small price per entry.
 const MUCH_IS_ONE_IN: u64 = 16;
+
+/// How much a sweep leaves to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It goes on as soon as others had a turn.
+    AtOnce,
+    /// It pauses after every step that removed something.
+    Gentle,
+}
 
 impl Cache {
     /// Sweeps for ever: soon after a wide invalidation, and at least once per longest fill. The
@@ -33,7 +49,7 @@ impl Cache {
             let _ = tokio::time::timeout(pause, self.shared.sweep_urgent.notified()).await;
             let _ = tokio::time::timeout(longest_fill, self.shared.sweep_wanted.notified()).await;
             let begun = self.claim().since;
-            let swept = self.sweep().await;
+            let swept = self.sweep_at(Pace::Gentle).await;
             let now_ms = self.shared.clock.now_ms();
             if let Some(horizon) = horizons.after_sweep(begun, now_ms) {
                 self.collect_fence(swept.bound(horizon));
@@ -48,13 +64,26 @@ impl Cache {
 
     /// Removes every entry that is expired or invalid.
     pub async fn sweep(&self) -> Swept {
+        self.sweep_at(Pace::AtOnce).await
+    }
+
+    async fn sweep_at(&self, pace: Pace) -> Swept {
         self.shared.stats.sweeps.inc();
         let bytes_invalid = self.bytes_invalid();
         let mut swept = Swept::default();
         for number in 0..self.shared.store.shards() {
             for step in self.shared.store.shard_slots(number).chunks(SLOTS_PER_STEP) {
-                self.shared.sweep_step(step, &mut swept);
-                tokio::task::yield_now().await;
+                let buried_before = swept.buried;
+                for turn in step.chunks(SLOTS_PER_TURN) {
+                    self.shared.sweep_slots(turn, &mut swept);
+                    std::thread::yield_now();
+                }
+                match pace {
+                    Pace::Gentle if swept.buried > buried_before => {
+                        tokio::time::sleep(Duration::from_millis(STEP_PAUSE_MS)).await;
+                    }
+                    Pace::Gentle | Pace::AtOnce => tokio::task::yield_now().await,
+                }
             }
         }
         // What has become useless during the sweep is the next one's.
@@ -93,7 +122,7 @@ impl Shared {
         }
     }
 
-    fn sweep_step(&self, slots: &[Slot], swept: &mut Swept) {
+    fn sweep_slots(&self, slots: &[Slot], swept: &mut Swept) {
         for slot in slots {
             let mut is_any_over = false;
             self.stats.swept.inc_by(slot.entries().len() as u64);

@@ -124,6 +124,33 @@ async fn prefixes_and_everything_are_counted_exactly() {
 }
 
 #[tokio::test]
+async fn of_many_keys_a_prefix_is_estimated_and_a_few_tagged_ones_are_known() {
+    let cache = cache(64 << 20, WhenFull::Evict);
+    for n in 0..60_000 {
+        let tags: &[&str] = if n < 3 { &["few"] } else { &[] };
+        let name = if n % 3 == 0 { format!("p:{n}") } else { format!("q:{n}") };
+        set(&cache, &name, draft("v", tags)).await.unwrap();
+    }
+    let counted = async |targets: &[Target]| {
+        let targets = targets.iter().map(|target| (target.clone(), Mode::Hard)).collect();
+        let invalidation = Invalidation { targets, cause: Cause::default() };
+        let applied = cache.invalidate_counted(invalidation).await.unwrap();
+        (applied.affected, applied.counted)
+    };
+    let few = Target::Tag(Tag::new("few").unwrap());
+    let none = Target::Prefix(key("no such prefix"));
+    assert_eq!(counted(&[few, none]).await, (3, Counted::Estimated));
+    // Six standard deviations of a sample of a third.
+    let is_near = |affected: u64, truth: u64| affected.abs_diff(truth) < truth / 30;
+    let (affected, how) = counted(&[Target::Prefix(key("p:"))]).await;
+    assert!(is_near(affected, 20_000) && how == Counted::Estimated, "{affected}");
+    let (affected, how) = counted(&[Target::Everything]).await;
+    assert!(is_near(affected, 40_000) && how == Counted::Estimated, "{affected}");
+    cache.sweep().await;
+    assert_eq!(cache.len(), 0);
+}
+
+#[tokio::test]
 async fn a_wide_invalidation_has_a_sweep_begin_at_once_and_a_narrow_one_has_it_wait() {
     let cache = cache(64 << 20, WhenFull::Evict);
     for n in 0..1_000 {

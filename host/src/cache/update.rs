@@ -1,12 +1,10 @@
 //! Items written by clients: one closure decides about the present entry, under the key's stripe.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::bits::Bits;
 use super::entry::{Entry, Making};
-use super::fence::{Cell, Claim, FenceFull, Marks, Verdict, cells_of};
+use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict};
 use super::read::{Life, Sight, is_plain};
 use super::store::Slot;
 use super::tier::{BoxFuture, TierError};
@@ -262,20 +260,20 @@ impl Shared {
             tags: draft.tags,
         };
         let cells = self.fence.intern(Self::targets(&content))?;
-        let all = cells_of(&cells);
         // Before the fence is asked, as in `Fence::judge_claim`.
-        let is_shut = self.fence.is_shut(key.as_bytes(), all);
+        let is_shut = self.fence.is_shut(key.as_bytes(), &cells);
         let (birth, is_admitted) = match (draft.basis, present) {
             (Basis::Now, _) | (Basis::Present, None) => (born.birth, true),
-            (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, all)),
+            (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, &cells)),
             (Basis::Present, Some(present)) => {
                 let is_fresh = self.fence.judge(key.as_bytes(), present.marks()) == Verdict::Fresh;
-                match added(all, present.marks()) {
-                    added if added.is_empty() && is_fresh => (born.birth, true),
+                match added(&cells, present.marks().cells()) {
+                    None if is_fresh => (born.birth, true),
                     added => {
                         let birth = present.birth();
                         let claim = Claim { birth, since: born.since };
-                        (birth, added.is_empty() || self.fence.admits(key, claim, &added))
+                        let admits = |added| self.fence.admits(key, claim, &added);
+                        (birth, added.is_none_or(admits))
                     }
                 }
             }
@@ -299,7 +297,7 @@ impl Shared {
         };
         let stored_ms = if is_new_value { self.clock.now_ms() } else { old.stored_ms() };
         let making = Making {
-            marks: Marks::new(old.birth(), old.marks().cell_set()),
+            marks: Marks::new(old.birth(), old.marks().cells().clone()),
             cas: self.cas_of(revision.cas, Some(old)),
             stored_ms,
             accessed_s: old.accessed_s(),
@@ -336,8 +334,8 @@ impl Shared {
     }
 }
 
-/// The cells that an entry of these marks does not have.
-fn added(cells: &[Arc<Cell>], marks: &Marks) -> Vec<Arc<Cell>> {
-    let is_new = |cell: &&Arc<Cell>| !marks.cells().iter().any(|old| Arc::ptr_eq(old, cell));
-    cells.iter().filter(is_new).cloned().collect()
+/// The cells of one set that the other does not have, if there are any.
+fn added(cells: &CellSet, old: &CellSet) -> Option<CellSet> {
+    let new: Vec<_> = cells.iter().filter(|cell| !old.has(cell)).cloned().collect();
+    (!new.is_empty()).then(|| CellSet::new(&new, CellSet::default()))
 }

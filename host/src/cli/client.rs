@@ -100,6 +100,9 @@ pub struct InvalidateArgs {
     /// A prefix of keys
     #[arg(long = "prefix")]
     prefixes: Vec<String>,
+    /// A configured site: all its pages
+    #[arg(long = "site")]
+    sites: Vec<String>,
     /// Everything there is
     #[arg(long)]
     everything: bool,
@@ -221,6 +224,7 @@ impl InvalidateArgs {
             "keys": self.keys,
             "urls": self.urls,
             "prefixes": self.prefixes,
+            "sites": self.sites,
             "everything": self.everything,
             "mode": if self.soft { "soft" } else { "hard" },
         });

@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
-use crate::cache::{Applied, Basis, Cache, Change, Claim, Draft, InvalidateError};
+use crate::cache::{Applied, Basis, Cache, Change, Claim, Counted, Draft, InvalidateError};
 use crate::fail_points::{Point, reach};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, INTENT_TARGETS_MAX, INTENTS_MAX};
 use crate::model::{Cause, Invalidation, Sequence, Target};
@@ -36,6 +36,8 @@ pub struct Receipt {
     pub sequence: Sequence,
     /// Entries that became invalid; one with several of the tags counts for each.
     pub affected: u64,
+    /// How sure that is.
+    pub counted: Counted,
     /// What became of the intent that it speaks of, if it does.
     pub intent: Option<IntentState>,
 }
@@ -259,7 +261,8 @@ impl Shared {
         cause: Cause,
     ) -> Result<Done, Refused> {
         if plan.targets.is_empty() {
-            let receipt = Receipt { sequence: self.cache.applied(), affected: 0, intent: None };
+            let (sequence, counted) = (self.cache.applied(), Counted::Exactly);
+            let receipt = Receipt { sequence, affected: 0, counted, intent: None };
             return Ok(Done { receipt, puts_refused: 0 });
         }
         let source = cause.source.clone();
@@ -290,8 +293,8 @@ impl Shared {
         for url in plan.refreshes {
             (self.refresh)(url);
         }
-        let Applied { sequence, affected } = applied;
-        let receipt = Receipt { sequence, affected, intent: None };
+        let Applied { sequence, affected, counted } = applied;
+        let receipt = Receipt { sequence, affected, counted, intent: None };
         Ok(Done { receipt, puts_refused })
     }
 }

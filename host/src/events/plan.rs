@@ -111,7 +111,7 @@ fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
         Target::Key(named) => named == key,
         Target::Prefix(prefix) => key.as_bytes().starts_with(prefix.as_bytes()),
         Target::Everything => true,
-        Target::Url(_) => false,
+        Target::Url(_) | Target::Site(_) => false,
     }
 }
 

@@ -223,6 +223,7 @@ fn url(begun: usize) -> String {
 fn head(begun: usize) -> PageHead {
     PageHead {
         url: url(begun).into(),
+        site: "example.org".into(),
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         vary: Vec::new(),

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::apply::{Events, Receipt, Refused, SignatureFields};
 use super::native::BodyError;
+use crate::cache::Counted;
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, REMEMBERED_EVENTS_MAX};
 
 /// Events listed unless a limit is asked for.
@@ -50,12 +51,18 @@ async fn receive(
     if query.dry_run {
         return Ok(Json(events.preview(&source, fields, &body).await?).into_response());
     }
-    let Receipt { sequence, affected, intent } = events.receive(&source, fields, &body).await?;
-    let mut told = json!({ "sequence": sequence.to_string(), "affected": affected });
-    if let (Some(state), Some(told)) = (intent, told.as_object_mut()) {
-        told.insert("intent".to_owned(), state.as_str().into());
+    let receipt = events.receive(&source, fields, &body).await?;
+    let Receipt { sequence, affected, counted, intent } = receipt;
+    let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
+    if let Some(fields) = answer.as_object_mut() {
+        if counted == Counted::Estimated {
+            fields.insert("estimated".into(), true.into());
+        }
+        if let Some(state) = intent {
+            fields.insert("intent".into(), state.as_str().into());
+        }
     }
-    Ok(Json(told).into_response())
+    Ok(Json(answer).into_response())
 }
 
 /// Senders may add parameters of their own to an address.

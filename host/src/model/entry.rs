@@ -72,6 +72,8 @@ pub enum Staleness {
 pub struct PageHead {
     /// `http://host/path?query`: what purges by URL name.
     pub url: Box<str>,
+    /// The configured site that it was filled for: what purges by site name.
+    pub site: Box<str>,
     /// The response's status.
     pub status: StatusCode,
     /// The response's fields, without hop-by-hop fields (RFC 9111 §3.1).

@@ -11,6 +11,8 @@ pub enum Target {
     Key(Key),
     /// Every page of this URL, with all its variants and whatever its key.
     Url(Box<str>),
+    /// Every page of this configured site, whatever its key.
+    Site(Box<str>),
     /// Every entry whose key begins with these bytes.
     Prefix(Key),
     /// Every entry there is.
@@ -24,6 +26,7 @@ impl Target {
             Self::Tag(_) => "tag",
             Self::Key(_) => "key",
             Self::Url(_) => "url",
+            Self::Site(_) => "site",
             Self::Prefix(_) => "prefix",
             Self::Everything => "everything",
         }
@@ -34,7 +37,7 @@ impl Target {
         match self {
             Self::Tag(tag) => tag.as_str().to_owned(),
             Self::Key(key) | Self::Prefix(key) => key.to_text(),
-            Self::Url(url) => url.to_string(),
+            Self::Url(name) | Self::Site(name) => name.to_string(),
             Self::Everything => String::new(),
         }
     }

@@ -174,7 +174,7 @@ impl Fill {
         // What can't be judged is not handed over.
         let Ok(tags) = self.tags(plan, &stored.headers) else { return };
         let cache = &self.pages.shared.cache;
-        if let Ok(pending) = cache.pending(&self.key, self.claim, &stored.url, &tags) {
+        if let Ok(pending) = cache.pending(&self.key, self.claim, &stored, &tags) {
             lease.offer(Offer::Page(Arc::new(Arriving { pending, head: stored, body })));
         }
     }

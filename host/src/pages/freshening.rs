@@ -140,6 +140,7 @@ mod tests {
     fn head_says_whether_the_stored_page_is_still_the_same() {
         let stored = PageHead {
             url: "http://a/".into(),
+            site: "a".into(),
             status: StatusCode::OK,
             headers: headers(&[("etag", r#""a""#), ("content-length", "5")]),
             vary: Vec::new(),

@@ -94,6 +94,7 @@ fn head_of(
     }
     Some(PageHead {
         url: ask.address.url().into(),
+        site: ask.site.name.as_str().into(),
         status: StatusCode::OK,
         headers,
         vary: Vec::new(),

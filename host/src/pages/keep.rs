@@ -16,7 +16,7 @@ use super::fill::{Fill, Head};
 use super::freshness::Timing;
 use super::outcome::Reason;
 use super::purge::KeyUnknown;
-use super::storable::{self, Framing, Plan, Terms};
+use super::storable::{self, Framing, Place, Plan, Terms};
 use super::{http1, tags};
 use crate::cache::{Entry, Landing, Refusal};
 use crate::model::{Content, Kind, PageHead, ResponseView, Tag};
@@ -70,7 +70,8 @@ impl Fill {
         let received_ms = head.timing.received_ms;
         let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
         let url = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed)?;
-        Ok(plan.head(&url, head.status, &head.headers, received_ms, plugin))
+        let place = Place { url: &url, site: &self.ask.site.name, plugin };
+        Ok(plan.head(place, head.status, &head.headers, received_ms))
     }
 
     /// Stores a whole answer and releases those who wait for it.

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub origin_requests: Counter,
     /// Pages that a background request was begun for: stale ones, and those that events name.
     pub refreshes: Counter,
+    /// Refreshes by events that were not carried out, because too many were waiting.
+    pub refreshes_refused: Counter,
     /// Connections refused because there were as many as there may be.
     pub refused_connections: Counter,
     /// Connections refused because their client had as many as it may.
@@ -46,6 +48,7 @@ impl Default for Metrics {
             not_stored: ByOutcome::default(),
             origin_requests: Counter::default(),
             refreshes: Counter::default(),
+            refreshes_refused: Counter::default(),
             refused_connections: Counter::default(),
             refused_connections_of_client: Counter::default(),
             invalidations_not_durable: Counter::default(),
@@ -72,6 +75,11 @@ impl Metrics {
         registry.register("not_stored", "Answers that were not stored", self.not_stored.clone());
         registry.register("origin_requests", "Requests to origins", self.origin_requests.clone());
         registry.register("refreshes", "Pages refreshed in the background", self.refreshes.clone());
+        registry.register(
+            "refreshes_refused",
+            "Refreshes by events that too many others were waiting for",
+            self.refreshes_refused.clone(),
+        );
         registry.register(
             "refused_connections",
             "Connections over the limit",

@@ -75,6 +75,7 @@ use crate::tasks::Tasks;
 use clients::Clients;
 use offer::Offer;
 use origins::{OriginBody, OriginError, Origins, Question};
+use refresh::Refreshes;
 use request::{Ask, Sites};
 use uncacheable::Uncacheable;
 
@@ -85,9 +86,6 @@ pub use policy_hook::PagePolicy;
 pub use request::ExplainError;
 pub use server::serve;
 pub use settings::{Check, Settings, Site, SiteError};
-
-/// Refreshes by events that run at a time; clients come first.
-const REFRESHES_MAX: usize = 4;
 
 /// The page cache; clones share everything.
 #[derive(Clone)]
@@ -109,8 +107,8 @@ struct Shared {
     /// Makes what tells variants apart nothing that a visitor can foresee.
     variant_seed: RandomState,
     uncacheable: Uncacheable,
-    /// Bounds the refreshes that run at a time.
-    refreshes: Arc<Semaphore>,
+    /// Pages that events have fetched anew.
+    refreshes: Refreshes,
     /// Bounds the tunnels.
     tunnels: Arc<Semaphore>,
     /// Bounds the connections of all listeners.
@@ -142,7 +140,7 @@ impl Pages {
         let tunnels = Arc::new(Semaphore::new(settings.tunnels_max));
         let connections = Arc::new(Semaphore::new(settings.connections_max));
         let clients = Clients::new(settings.client_connections_max);
-        let refreshes = Arc::new(Semaphore::new(REFRESHES_MAX));
+        let refreshes = Refreshes::new(&sites);
         let shared = Shared {
             cache,
             tasks,

@@ -4,20 +4,95 @@
 //! # Invariants
 //! - What is stale costs one request: who would refresh what has been refreshed meanwhile does not.
 //! - Clients come first: a page whose refresh is waiting for its turn is not waited for.
+//! - Of one site so many are fetched at a time, whatever other origins do; and many that are asked
+//!   for at once begin spread over time.
+//! - A page waits for one refresh at most, and the data of that is at least as new as its last
+//!   event: the claim is taken after the page has left the queue.
+//!
+//! # Not here
+//! Refreshing a stale page because a client asked for it: `phase`.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Request};
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Pages;
 use super::cache_status::Forward;
 use super::fill::Fill;
 use super::key::Address;
 use super::phase::Found;
-use super::request::{Ask, Lookup};
+use super::request::{Ask, Lookup, Sites};
 use crate::cache::Role;
+use crate::limits::REFRESHES_WAITING_MAX;
+use crate::model::Key;
+
+/// Refreshes by events that run at a time for one site; clients come first.
+pub(super) const REFRESHES_PER_SITE_MAX: usize = 4;
+
+/// For each page that waits already, the start of another one is put off by up to so much. One
+/// alone begins at once.
+const SPREAD_PER_WAITING_MS: u64 = 10;
+
+/// No start is put off for longer by that.
+const SPREAD_MS_MAX: u64 = 10_000;
+
+/// The refreshes that wait and that run.
+pub(super) struct Refreshes {
+    waiting: Mutex<HashSet<Key>>,
+    /// Bounds those that run at a time, by the site's name.
+    permits: HashMap<String, Arc<Semaphore>>,
+    /// Makes the spread nothing that many servers of one origin have in common.
+    seed: RandomState,
+}
+
+/// What becomes of a refresh.
+#[derive(Debug, PartialEq, Eq)]
+enum Queued {
+    /// It begins after so long, and then when it is its turn.
+    After(Duration),
+    /// One of the page is waiting, and will be new enough.
+    Already,
+    /// Too many wait.
+    Full,
+}
+
+impl Refreshes {
+    pub(super) fn new(sites: &Sites) -> Self {
+        let permits = || Arc::new(Semaphore::new(REFRESHES_PER_SITE_MAX));
+        Self {
+            waiting: Mutex::default(),
+            permits: sites.iter().map(|site| (site.name.clone(), permits())).collect(),
+            seed: RandomState::default(),
+        }
+    }
+
+    fn queue(&self, key: &Key) -> Queued {
+        let mut waiting = self.waiting.lock();
+        let before = waiting.len();
+        if waiting.contains(key) {
+            return Queued::Already;
+        }
+        if before >= REFRESHES_WAITING_MAX {
+            return Queued::Full;
+        }
+        waiting.insert(key.clone());
+        let spread_ms = (before as u64 * SPREAD_PER_WAITING_MS).min(SPREAD_MS_MAX);
+        let chance = self.seed.hash_one((key, before));
+        Queued::After(Duration::from_millis(chance % (spread_ms + 1)))
+    }
+
+    /// Takes a page whose turn has come out of the queue.
+    fn leave(&self, key: &Key) {
+        self.waiting.lock().remove(key);
+    }
+}
 
 impl Pages {
     /// Fetches the page of a URL in the background, as a plain GET without the inputs that a policy
@@ -29,20 +104,38 @@ impl Pages {
             return;
         };
         let Lookup::Under(key) = ask.lookup.clone() else { return };
-        let (pages, permits) = (self.clone(), Arc::clone(&self.shared.refreshes));
+        let refreshes = &self.shared.refreshes;
+        let Some(permits) = refreshes.permits.get(&ask.site.name).map(Arc::clone) else { return };
+        let after = match refreshes.queue(&key) {
+            Queued::After(after) => after,
+            Queued::Already => return,
+            Queued::Full => {
+                // What an event asks to refresh is softly purged, too: a visitor has it fetched.
+                self.shared.metrics.refreshes_refused.inc();
+                tracing::warn!(url, limit = REFRESHES_WAITING_MAX, "too many refreshes wait");
+                return;
+            }
+        };
+        let pages = self.clone();
         self.shared.tasks.spawn_until_stop(async move {
+            tokio::time::sleep(after).await;
             // Never closed.
             let Ok(_permit) = permits.acquire_owned().await else { return };
-            // Not before: who misses the page in the meantime fetches it without waiting here.
-            let claim = pages.shared.cache.claim();
-            let Role::Leader(lease) = pages.shared.fills.join(&key) else { return };
-            pages.shared.metrics.refreshes.inc();
-            let (ask, lease) = (Arc::new(ask), Some(lease));
-            // Nobody waits for the answer.
-            let (reply, _) = oneshot::channel();
-            let missed = Forward::Miss;
-            Fill { pages, ask, key, claim, lease, base: None, missed }.run(reply).await;
+            pages.refresh_now(ask, key).await;
         });
+    }
+
+    async fn refresh_now(self, ask: Ask, key: Key) {
+        self.shared.refreshes.leave(&key);
+        // Not before: who misses the page in the meantime fetches it without waiting here.
+        let claim = self.shared.cache.claim();
+        let Role::Leader(lease) = self.shared.fills.join(&key) else { return };
+        self.shared.metrics.refreshes.inc();
+        let (ask, lease) = (Arc::new(ask), Some(lease));
+        // Nobody waits for the answer.
+        let (reply, _) = oneshot::channel();
+        let missed = Forward::Miss;
+        Fill { pages: self, ask, key, claim, lease, base: None, missed }.run(reply).await;
     }
 
     /// A GET of a URL by this server itself, with these fields.
@@ -76,5 +169,54 @@ impl Fill {
         // Nobody waits for the answer.
         let (reply, _) = oneshot::channel();
         self.run(reply).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refreshes() -> Refreshes {
+        Refreshes {
+            waiting: Mutex::default(),
+            permits: HashMap::new(),
+            seed: RandomState::default(),
+        }
+    }
+
+    fn key(n: usize) -> Key {
+        Key::new(format!("http://a/{n}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn many_pages_begin_spread_over_time_and_a_single_one_at_once() {
+        let refreshes = refreshes();
+        let starts: Vec<Duration> = (0..1_000)
+            .map(|n| match refreshes.queue(&key(n)) {
+                Queued::After(after) => after,
+                other => panic!("{n}: {other:?}"),
+            })
+            .collect();
+        assert_eq!(starts[0], Duration::ZERO);
+        assert!(starts.iter().all(|after| *after <= Duration::from_millis(SPREAD_MS_MAX)));
+        // In no second of the ten begin as many as half of them.
+        for second in 0..10 {
+            let within = starts.iter().filter(|after| after.as_secs() == second).count();
+            assert!(within < 500, "{within} begin within second {second}");
+        }
+    }
+
+    #[test]
+    fn a_page_waits_once_until_it_has_left_and_no_more_wait_than_may() {
+        let refreshes = refreshes();
+        for n in 0..REFRESHES_WAITING_MAX {
+            assert!(matches!(refreshes.queue(&key(n)), Queued::After(_)), "{n}");
+        }
+        assert_eq!(refreshes.queue(&key(7)), Queued::Already);
+        let surplus = key(REFRESHES_WAITING_MAX);
+        assert_eq!(refreshes.queue(&surplus), Queued::Full);
+        refreshes.leave(&key(7));
+        assert!(matches!(refreshes.queue(&surplus), Queued::After(_)));
+        assert_eq!(refreshes.queue(&key(7)), Queued::Full);
     }
 }

@@ -241,10 +241,11 @@ impl Sites {
         self.of(address.authority()).ok_or_else(|| ExplainError::NoSite { host: host() })
     }
 
-    /// Whether a page was stored for this site, as its policy decides now: a key that two sites or
-    /// two plugins make is not one page.
+    /// Whether a page was stored for this site, by its present name and as its policy decides now:
+    /// a key that two sites or two plugins make is not one page.
     pub(crate) fn owns(&self, site: &Arc<Site>, head: &PageHead) -> bool {
-        head.plugin.as_deref() == site.policy.as_ref().map(|policy| policy.name())
+        *head.site == *site.name
+            && head.plugin.as_deref() == site.policy.as_ref().map(|policy| policy.name())
             && self.of(key::authority_of(&head.url)).is_some_and(|of| Arc::ptr_eq(of, site))
     }
 

@@ -106,6 +106,7 @@ mod tests {
     fn head(staleness: Staleness) -> PageHead {
         PageHead {
             url: "http://a.example/".into(),
+            site: "a".into(),
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             vary: Vec::new(),

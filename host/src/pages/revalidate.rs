@@ -19,7 +19,7 @@ use super::freshness::{self, Timing};
 use super::outcome::{Outcome, Reason};
 use super::respond::{self, Answer, Page};
 use super::reuse::{self, Failure};
-use super::storable::{self, Plan};
+use super::storable::{self, Place, Plan};
 use super::{body, forward, freshening, policy_hook, tags};
 use crate::cache::{Entry, Landing};
 use crate::model::{PageHead, Target};
@@ -133,7 +133,8 @@ impl Fill {
         let (now_ms, plugin) = (timing.received_ms, old.plugin.as_deref());
         let (head, reason) = match plan {
             Ok(plan) => {
-                let head = plan.head(&old.url, old.status, &headers, now_ms, plugin);
+                let place = Place { url: &old.url, site: &old.site, plugin };
+                let head = plan.head(place, old.status, &headers, now_ms);
                 let is_kept_long_enough = plan.is_to_be_asked_about()
                     && now_ms
                         < old.received_ms.saturating_add(storable::KEPT_FOR_VALIDATION_MS / 2);

@@ -44,6 +44,8 @@ pub(super) const TARGET_URL: i64 = 1;
 pub(super) const TARGET_PREFIX: i64 = 2;
 /// `fence.kind` of everything.
 pub(super) const TARGET_EVERYTHING: i64 = 3;
+/// `fence.kind` of a site.
+pub(super) const TARGET_SITE: i64 = 5;
 /// A key: in the journal only, the fence has no rows of keys.
 pub(super) const TARGET_KEY: i64 = 4;
 
@@ -52,6 +54,7 @@ pub(super) fn name_of(target: &Target) -> Named<'_> {
     let (kind, name) = match target {
         Target::Tag(tag) => (TARGET_TAG, tag.as_str().as_bytes()),
         Target::Url(url) => (TARGET_URL, url.as_bytes()),
+        Target::Site(site) => (TARGET_SITE, site.as_bytes()),
         Target::Prefix(prefix) => (TARGET_PREFIX, prefix.as_bytes()),
         Target::Everything => (TARGET_EVERYTHING, &[][..]),
         Target::Key(key) => (TARGET_KEY, key.as_bytes()),
@@ -64,6 +67,7 @@ pub(super) fn target_of(kind: i64, name: &[u8]) -> Option<Target> {
     match kind {
         TARGET_TAG => Some(Target::Tag(Tag::new(std::str::from_utf8(name).ok()?).ok()?)),
         TARGET_URL => Some(Target::Url(std::str::from_utf8(name).ok()?.into())),
+        TARGET_SITE => Some(Target::Site(std::str::from_utf8(name).ok()?.into())),
         TARGET_PREFIX => Some(Target::Prefix(Key::new(name).ok()?)),
         TARGET_EVERYTHING => Some(Target::Everything),
         TARGET_KEY => Some(Target::Key(Key::new(name).ok()?)),
@@ -269,6 +273,8 @@ fn decode_head(row: &SqliteRow) -> Option<PageHead> {
     let url = row.try_get::<String, _>("url").ok().filter(|url| !url.is_empty())?;
     Some(PageHead {
         url: url.into(),
+        // Pages from before the column could not be invalidated by their site.
+        site: row.try_get::<Option<String>, _>("site").ok().flatten()?.into(),
         status: StatusCode::from_u16(status).ok()?,
         headers: decode_headers(&row.try_get::<Vec<u8>, _>("headers").ok()?)?,
         vary: decode_vary(&row.try_get::<Vec<u8>, _>("vary").ok()?)?,

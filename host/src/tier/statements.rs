@@ -93,8 +93,8 @@ async fn insert_row(
     sqlx::query(
         "INSERT INTO entries (key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, \
          url, status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, plugin, \
-         vary, headers, body, stale_if_error_ms, staleness) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         vary, headers, body, stale_if_error_ms, staleness, site) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(key.as_bytes())
     .bind(variant as i64)
@@ -117,6 +117,7 @@ async fn insert_row(
     .bind(&*row.content.body)
     .bind(head.map(|head| head.stale_if_error_ms.cast_signed()))
     .bind(head.map(|head| codec::encode_staleness(head.staleness)))
+    .bind(head.map(|head| &*head.site))
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -276,9 +277,11 @@ pub(super) async fn cull(connection: &mut SqliteConnection, now_ms: u64) -> Resu
     let ended = sqlx::query(
         "DELETE FROM entries WHERE id IN (\
            SELECT e.id FROM \
-           (SELECT id, key, url, tags, birth FROM entries ORDER BY birth LIMIT ?1) e WHERE \
+           (SELECT id, key, url, site, tags, birth FROM entries ORDER BY birth LIMIT ?1) e WHERE \
            EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?2 AND f.hard > e.birth) OR \
            EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?3 AND f.name = CAST(e.url AS BLOB) \
+                   AND f.hard > e.birth) OR \
+           EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?6 AND f.name = CAST(e.site AS BLOB) \
                    AND f.hard > e.birth) OR \
            EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(e.tags) THEN e.tags END) t \
                    JOIN fence f ON f.kind = ?4 AND f.name = CAST(t.value AS BLOB) \
@@ -291,6 +294,7 @@ pub(super) async fn cull(connection: &mut SqliteConnection, now_ms: u64) -> Resu
     .bind(codec::TARGET_URL)
     .bind(codec::TARGET_TAG)
     .bind(codec::TARGET_PREFIX)
+    .bind(codec::TARGET_SITE)
     .execute(&mut *connection)
     .await?;
     Ok(expired.rows_affected() + ended.rows_affected())

@@ -110,6 +110,7 @@ fn tag(name: &str) -> Target {
 fn page_at(url: &str, body: &str) -> Content {
     let head = PageHead {
         url: url.into(),
+        site: "shop".into(),
         status: http::StatusCode::OK,
         headers: http::HeaderMap::new(),
         vary: Vec::new(),

@@ -18,6 +18,7 @@ mod memcached;
 mod pages;
 mod process;
 mod results;
+mod sweep;
 
 use std::net::SocketAddr;
 

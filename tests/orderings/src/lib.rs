@@ -35,7 +35,9 @@ pub fn a_raise_is_seen_with_its_watermark(target: fn() -> Target) {
         let fence = Arc::new(Fence::new(start()));
         let cells = fence.intern(vec![tag()]).expect("room");
         let marks = Arc::new(Marks::new(Claim::at(fence.applied()).birth, cells));
-        let sequence = start().next();
+        // A watermark ahead of the birth, so that readers have to look.
+        let sequence = start().next().next();
+        fence.publish(start().next());
         let writer = {
             let fence = Arc::clone(&fence);
             loom::thread::spawn(move || {
@@ -58,6 +60,44 @@ pub fn a_raise_is_seen_with_its_watermark(target: fn() -> Target) {
     });
 }
 
+/// Entries that share a set, and with it what was noted of its levels, are dead for their own
+/// readers alike, whichever of them looked first.
+pub fn entries_that_share_their_tags_die_together() {
+    loom::model(|| {
+        let fence = Arc::new(Fence::new(start()));
+        // A watermark ahead, so that the first look at the set is part of the race.
+        let (noise, sequence) = (start().next(), start().next().next());
+        let entry = || {
+            let cells = fence.intern(vec![tag()]).expect("room");
+            Arc::new(Marks::new(Claim::at(fence.applied()).birth, cells))
+        };
+        let entries = [entry(), entry()];
+        fence.publish(noise);
+        let writer = {
+            let fence = Arc::clone(&fence);
+            loom::thread::spawn(move || {
+                fence.raise(&tag(), Mode::Hard, sequence);
+                fence.publish(sequence);
+            })
+        };
+        let judge = move |fence: &Fence, marks: &Marks| {
+            let applied = fence.applied();
+            let verdict = fence.judge(b"p/k", marks);
+            assert!(applied < sequence || verdict == Verdict::Dead, "seen, but not dead");
+        };
+        let reader = {
+            let (fence, marks) = (Arc::clone(&fence), Arc::clone(&entries[0]));
+            loom::thread::spawn(move || judge(&fence, &marks))
+        };
+        judge(&fence, &entries[1]);
+        writer.join().expect("the writer ends");
+        reader.join().expect("the reader ends");
+        for marks in entries {
+            assert_eq!(fence.judge(b"p/k", &marks), Verdict::Dead, "acknowledged, but not dead");
+        }
+    });
+}
+
 /// A fill that began before the acknowledgement is refused after it.
 pub fn a_fill_is_refused_after_the_acknowledgement() {
     loom::model(|| {
@@ -73,7 +113,7 @@ pub fn a_fill_is_refused_after_the_acknowledgement() {
         };
         let claim = Claim::at(fence.applied());
         let cells = fence.intern(vec![tag()]).expect("room");
-        let was_admitted = fence.admits(&key, claim, fence::cells_of(&cells));
+        let was_admitted = fence.admits(&key, claim, &cells);
         let marks = Marks::new(claim.birth, cells);
         writer.join().expect("the writer ends");
         let includes = claim.birth.includes(sequence);
@@ -83,7 +123,7 @@ pub fn a_fill_is_refused_after_the_acknowledgement() {
             "stored before: {was_admitted}, and not dead"
         );
         let late = fence.intern(vec![tag()]).expect("room");
-        assert_eq!(fence.admits(&key, claim, fence::cells_of(&late)), includes);
+        assert_eq!(fence.admits(&key, claim, &late), includes);
     });
 }
 
@@ -108,11 +148,11 @@ pub fn a_fill_begun_while_its_tag_is_shut_is_never_valid() {
         };
         let claim = Claim::at(fence.applied());
         let cells = fence.intern(vec![tag()]).expect("room");
-        let is_admitted = fence.admits(&key, claim, fence::cells_of(&cells));
+        let is_admitted = fence.admits(&key, claim, &cells);
         let is_between = !claim.birth.includes(open);
         assert!(!(is_admitted && is_between), "kept, though the tag was shut when it was read");
         writer.join().expect("the writer ends");
-        assert_eq!(fence.admits(&key, claim, fence::cells_of(&cells)), !is_between);
+        assert_eq!(fence.admits(&key, claim, &cells), !is_between);
     });
 }
 
@@ -133,7 +173,7 @@ pub fn an_announcement_is_seen_with_its_watermark() {
         };
         let claim = Claim::at(fence.applied());
         let cells = fence.intern(vec![tag()]).expect("room");
-        let is_admitted = fence.admits(&key, claim, fence::cells_of(&cells));
+        let is_admitted = fence.admits(&key, claim, &cells);
         assert!(!(is_admitted && claim.birth.includes(shut)), "kept after the announcement");
         let marks = Marks::new(claim.birth, cells);
         writer.join().expect("the writer ends");

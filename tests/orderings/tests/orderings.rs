@@ -3,7 +3,7 @@
 use wasmcached_orderings::{
     TARGETS, a_fill_begun_while_its_tag_is_shut_is_never_valid,
     a_fill_is_refused_after_the_acknowledgement, a_raise_is_seen_with_its_watermark,
-    an_announcement_is_seen_with_its_watermark,
+    an_announcement_is_seen_with_its_watermark, entries_that_share_their_tags_die_together,
 };
 
 #[test]
@@ -22,4 +22,9 @@ fn a_fill_begun_before_an_invalidation_is_refused_after_it() {
 fn nothing_is_kept_between_an_announcement_and_its_end() {
     a_fill_begun_while_its_tag_is_shut_is_never_valid();
     an_announcement_is_seen_with_its_watermark();
+}
+
+#[test]
+fn entries_that_share_their_tags_are_dead_together_whoever_looks_first() {
+    entries_that_share_their_tags_die_together();
 }

@@ -1,4 +1,4 @@
-//! Tags and URLs, interned: an entry holds its cells, so that a hit hashes no string.
+//! Tags, URLs and sites, interned: an entry holds its cells, so that a hit hashes no string.
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::HashMap;
@@ -7,30 +7,27 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
-use triomphe::ThinArc;
 
 use super::level::Level;
+use super::set::CellSet;
 use crate::limits::FENCE_CELLS_MAX;
 use crate::model::{Birth, Mode, Sequence, Target};
 
 /// Locks over the table; a store of different tags seldom meets another.
 const SHARDS: usize = 64;
 
-/// One tag or URL: its level, and how many live entries carry it.
+/// One tag, URL or site: its level, and how many live entries carry it.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
     pub(super) level: Level,
     live: AtomicU64,
 }
 
-/// The cells of an entry, shared by what is derived from it.
-pub(crate) type CellSet = Option<ThinArc<(), Arc<Cell>>>;
-
 /// What an entry keeps for the rule.
 #[derive(Debug)]
 pub(crate) struct Marks {
     pub(super) birth: Birth,
-    /// The watermark at which it was last found fresh.
+    /// The watermark at which it was last found fresh; at first its birth, of which that is true.
     pub(super) checked_at: AtomicU64,
     cells: CellSet,
 }
@@ -38,11 +35,10 @@ pub(crate) struct Marks {
 impl Marks {
     /// Counts the entry as live in each of its cells until the marks are dropped.
     pub(crate) fn new(birth: Birth, cells: CellSet) -> Self {
-        let marks = Self { birth, checked_at: AtomicU64::new(u64::MAX), cells };
-        for cell in marks.cells() {
+        for cell in cells.iter() {
             cell.live.fetch_add(1, Ordering::Relaxed);
         }
-        marks
+        Self { birth, checked_at: AtomicU64::new(birth.sequence().as_u64()), cells }
     }
 
     /// The birth of the entry's data.
@@ -51,29 +47,19 @@ impl Marks {
     }
 
     /// What the entry depends on.
-    pub(crate) fn cells(&self) -> &[Arc<Cell>] {
-        cells_of(&self.cells)
-    }
-
-    /// The same dependencies for an entry that is derived from this one.
-    pub(crate) fn cell_set(&self) -> CellSet {
-        self.cells.clone()
+    pub(crate) fn cells(&self) -> &CellSet {
+        &self.cells
     }
 
     /// Resident bytes of the list of cells; the cells themselves are the fence's.
     pub(crate) fn allocated_bytes(&self) -> usize {
-        self.cells.as_ref().map_or(0, |cells| 32 + size_of_val(&cells.slice))
+        self.cells.allocated_bytes()
     }
-}
-
-/// The cells in a set.
-pub(crate) fn cells_of(set: &CellSet) -> &[Arc<Cell>] {
-    set.as_ref().map_or(&[], |cells| &cells.slice)
 }
 
 impl Drop for Marks {
     fn drop(&mut self) {
-        for cell in cells_of(&self.cells) {
+        for cell in self.cells.iter() {
             // An invalidation has already taken the entries born before it out of the count.
             if self.birth.includes(cell.level.hard()) {
                 let _ = cell
@@ -84,9 +70,9 @@ impl Drop for Marks {
     }
 }
 
-/// There is no room for another tag or URL.
+/// There is no room for another tag, URL or site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("fence holds {FENCE_CELLS_MAX} tags and URLs, its limit")]
+#[error("fence holds {FENCE_CELLS_MAX} tags, URLs and sites, its limit")]
 pub struct FenceFull;
 
 /// What became of a raise.

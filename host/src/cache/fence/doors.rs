@@ -22,6 +22,7 @@ use crate::sync::RwLock;
 use foldhash::fast::RandomState;
 
 use super::cell::Cell;
+use super::set::CellSet;
 use crate::model::{Intent, Key, Target};
 
 type Counts<T> = HashMap<T, usize, RandomState>;
@@ -65,8 +66,10 @@ impl Door {
         match (target, cell) {
             (Target::Key(key), _) => Self::Key(key.clone()),
             (Target::Prefix(prefix), _) => Self::Prefix(prefix.clone()),
-            (Target::Tag(_) | Target::Url(_), Some(cell)) => Self::Cell(cell),
-            (Target::Tag(_) | Target::Url(_), None) | (Target::Everything, _) => Self::Everything,
+            (Target::Tag(_) | Target::Url(_) | Target::Site(_), Some(cell)) => Self::Cell(cell),
+            (Target::Tag(_) | Target::Url(_) | Target::Site(_), None) | (Target::Everything, _) => {
+                Self::Everything
+            }
         }
     }
 }
@@ -104,7 +107,7 @@ impl Doors {
     }
 
     /// Whether something that an entry would depend on is shut.
-    pub(super) fn is_shut(&self, key: &[u8], cells: &[Arc<Cell>]) -> bool {
+    pub(super) fn is_shut(&self, key: &[u8], cells: &CellSet) -> bool {
         if self.len.load(Ordering::Acquire) == 0 {
             return false;
         }
@@ -206,6 +209,11 @@ mod tests {
         Intent { name: name.into(), until_ms }
     }
 
+    fn set(cells: &[&Arc<Cell>]) -> CellSet {
+        let cells: Vec<_> = cells.iter().copied().cloned().collect();
+        CellSet::new(&cells, CellSet::default())
+    }
+
     fn named(name: &str) -> Key {
         Key::new(name.as_bytes()).unwrap()
     }
@@ -221,13 +229,13 @@ mod tests {
         for name in ["one", "two", "two"] {
             shut(&doors, name, tag(), Some(&cell));
         }
-        assert!(doors.is_shut(b"k", &[Arc::clone(&other), Arc::clone(&cell)]));
-        assert!(!doors.is_shut(b"k", &[other]));
+        assert!(doors.is_shut(b"k", &set(&[&other, &cell])));
+        assert!(!doors.is_shut(b"k", &set(&[&other])));
         doors.open("one");
         doors.open("one");
-        assert!(doors.is_shut(b"k", &[Arc::clone(&cell)]));
+        assert!(doors.is_shut(b"k", &set(&[&cell])));
         doors.open("two");
-        assert!(!doors.is_shut(b"k", &[cell]));
+        assert!(!doors.is_shut(b"k", &set(&[&cell])));
         assert_eq!(doors.counts(), (0, 0));
     }
 
@@ -235,7 +243,9 @@ mod tests {
     fn keys_prefixes_and_everything_are_shut_by_their_bytes() {
         let doors = Doors::default();
         shut(&doors, "key", Target::Key(named("ab")), None);
-        let is_shut = |doors: &Doors| [&b"a"[..], b"ab", b"abc"].map(|k| doors.is_shut(k, &[]));
+        let is_shut = |doors: &Doors| {
+            [&b"a"[..], b"ab", b"abc"].map(|k| doors.is_shut(k, &CellSet::default()))
+        };
         assert_eq!(is_shut(&doors), [false, true, false]);
         shut(&doors, "prefix", Target::Prefix(named("ab")), None);
         assert_eq!(is_shut(&doors), [false, true, true]);
@@ -252,7 +262,7 @@ mod tests {
     fn a_tag_without_a_cell_shuts_everything() {
         let doors = Doors::default();
         shut(&doors, "full", Target::Tag(Tag::new("t").unwrap()), None);
-        assert!(doors.is_shut(b"other", &[]));
+        assert!(doors.is_shut(b"other", &CellSet::default()));
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //!   harmless.
 //! - Whatever is dropped for want of room leaves a floor behind: more is invalid, never less.
 //! - Entries in memory hold their cells; a cell that an entry holds is never dropped.
+//! - A hit after another invalidation is one look-up for each set of tags, not for each tag of each
+//!   entry: sets are shared (`set`), and prefixes are asked only if one was invalidated meanwhile.
 //!
 //! # Not here
 //! Sequences are given out and made durable by `cache::invalidate`; entries are dropped by
@@ -23,21 +25,22 @@ mod doors;
 mod keys;
 mod level;
 mod prefixes;
+mod set;
 
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use triomphe::ThinArc;
-
 use crate::model::{Birth, Intent, Key, Mode, Sequence, Target};
 
 pub use cell::FenceFull;
-pub(crate) use cell::{Cell, CellSet, Marks, cells_of};
+pub(crate) use cell::{Cell, Marks};
 use cell::{Cells, Raised};
 use doors::Doors;
 use keys::KeyRows;
-use level::Level;
+use level::{Level, Levels};
 use prefixes::Prefixes;
+pub(crate) use set::CellSet;
+use set::Sets;
 
 /// What the rule says about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,7 @@ pub(crate) struct Fence {
     /// Invalidates everything born before it.
     floor: Level,
     cells: Cells,
+    sets: Sets,
     prefixes: Prefixes,
     keys: KeyRows,
     doors: Doors,
@@ -88,6 +92,7 @@ impl Fence {
             applied: AtomicU64::new(start.as_u64()),
             floor: Level::default(),
             cells: Cells::default(),
+            sets: Sets::default(),
             prefixes: Prefixes::default(),
             keys: KeyRows::default(),
             doors: Doors::default(),
@@ -102,12 +107,15 @@ impl Fence {
 
     /// Cells for the targets that an entry is to be stored with.
     pub(crate) fn intern(&self, targets: Vec<Target>) -> Result<CellSet, FenceFull> {
-        if targets.is_empty() {
-            return Ok(None);
-        }
-        let cells: Result<Vec<_>, _> =
-            targets.into_iter().map(|target| self.cells.intern(target)).collect();
-        Ok(Some(ThinArc::from_header_and_iter((), cells?.into_iter())))
+        // Few entries have the same URL, many the same tags and site.
+        let (own, shared): (Vec<_>, Vec<_>) =
+            targets.into_iter().partition(|target| matches!(target, Target::Url(_)));
+        let shared = self.sets.of(&self.cells_of(shared)?);
+        Ok(CellSet::new(&self.cells_of(own)?, shared))
+    }
+
+    fn cells_of(&self, targets: Vec<Target>) -> Result<Vec<Arc<Cell>>, FenceFull> {
+        targets.into_iter().map(|target| self.cells.intern(target)).collect()
     }
 
     /// Raises one target to `sequence`; takes effect for readers with [`Fence::publish`].
@@ -115,13 +123,15 @@ impl Fence {
     /// Returns how many live entries are known to depend on it, where that is known without a scan.
     pub(crate) fn raise(&self, target: &Target, mode: Mode, sequence: Sequence) -> Option<u64> {
         match target {
-            Target::Tag(_) | Target::Url(_) => match self.cells.raise(target, mode, sequence) {
-                Raised::Row { live } => Some(live),
-                Raised::NoRoom => {
-                    self.floor.raise(mode, sequence);
-                    Some(0)
+            Target::Tag(_) | Target::Url(_) | Target::Site(_) => {
+                match self.cells.raise(target, mode, sequence) {
+                    Raised::Row { live } => Some(live),
+                    Raised::NoRoom => {
+                        self.floor.raise(mode, sequence);
+                        Some(0)
+                    }
                 }
-            },
+            }
             Target::Key(key) => {
                 self.keys.raise(key, sequence);
                 None
@@ -143,7 +153,7 @@ impl Fence {
     /// are raised.
     pub(crate) fn shut<'t>(&self, intent: &Intent, targets: impl Iterator<Item = &'t Target>) {
         let with_cell = |target: &Target| match target {
-            Target::Tag(_) | Target::Url(_) => {
+            Target::Tag(_) | Target::Url(_) | Target::Site(_) => {
                 (target.clone(), self.cells.intern(target.clone()).ok())
             }
             Target::Key(_) | Target::Prefix(_) | Target::Everything => (target.clone(), None),
@@ -157,7 +167,7 @@ impl Fence {
     }
 
     /// Whether something that an entry would depend on is shut.
-    pub(crate) fn is_shut(&self, key: &[u8], cells: &[Arc<Cell>]) -> bool {
+    pub(crate) fn is_shut(&self, key: &[u8], cells: &CellSet) -> bool {
         self.doors.is_shut(key, cells)
     }
 
@@ -184,13 +194,15 @@ impl Fence {
 
     /// The rule, at a read.
     pub(crate) fn judge(&self, key: &[u8], marks: &Marks) -> Verdict {
-        let applied = self.applied.load(Ordering::Acquire);
-        if marks.checked_at.load(Ordering::Relaxed) == applied {
+        let applied = self.applied();
+        let checked_at = Sequence::from_u64(marks.checked_at.load(Ordering::Relaxed));
+        if checked_at == applied {
             return Verdict::Fresh;
         }
-        let verdict = self.examine(key, marks.birth, marks.cells());
+        let levels = self.levels(applied, checked_at, key, marks.cells());
+        let verdict = verdict(marks.birth, levels);
         if verdict == Verdict::Fresh {
-            marks.checked_at.store(applied, Ordering::Relaxed);
+            marks.checked_at.store(applied.as_u64(), Ordering::Relaxed);
         }
         verdict
     }
@@ -199,59 +211,43 @@ impl Fence {
     ///
     /// The caller holds the key's stripe, under which keys are also removed; so a removal is either
     /// seen here or finds what is stored.
-    pub(crate) fn admits(&self, key: &Key, claim: Claim, cells: &[Arc<Cell>]) -> bool {
+    pub(crate) fn admits(&self, key: &Key, claim: Claim, cells: &CellSet) -> bool {
         self.judge_claim(key, claim, cells) != Verdict::Dead
     }
 
     /// What data of this claim is at the hand-over of a fill that is under way.
-    pub(crate) fn judge_claim(&self, key: &Key, claim: Claim, cells: &[Arc<Cell>]) -> Verdict {
+    pub(crate) fn judge_claim(&self, key: &Key, claim: Claim, cells: &CellSet) -> Verdict {
         // Asked first: who finds a target open finds what it was raised to before that.
         if self.doors.is_shut(key.as_bytes(), cells) {
             return Verdict::Dead;
         }
-        let verdict = match Birth::at(claim.since).includes(self.keys.last(key)) {
-            true => self.examine(key.as_bytes(), claim.birth, cells),
+        let born = claim.birth.sequence();
+        let judged = match Birth::at(claim.since).includes(self.keys.last(key)) {
+            true => {
+                let levels = self.levels(self.applied(), born, key.as_bytes(), cells);
+                verdict(claim.birth, levels)
+            }
             false => Verdict::Dead,
         };
         // `forgotten` is raised before rows are dropped, and so must be asked after them.
         match claim.birth.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire))) {
-            true => verdict,
+            true => judged,
             false => Verdict::Dead,
         }
     }
 
     /// The latest sequence that makes data of this birth wrong, for `explain`.
     pub(crate) fn killer(&self, key: &[u8], marks: &Marks) -> Option<Sequence> {
-        let mut last = Sequence::ZERO;
-        self.each_level(key, marks.cells(), |hard, soft| last = last.max(hard).max(soft));
+        let born = marks.birth.sequence();
+        let last = self.levels(self.applied(), born, key, marks.cells()).last();
         (!marks.birth.includes(last)).then_some(last)
     }
 
-    fn examine(&self, key: &[u8], birth: Birth, cells: &[Arc<Cell>]) -> Verdict {
-        let (mut hard_max, mut soft_max) = (Sequence::ZERO, Sequence::ZERO);
-        self.each_level(key, cells, |hard, soft| {
-            hard_max = hard_max.max(hard);
-            soft_max = soft_max.max(soft);
-        });
-        if !birth.includes(hard_max) {
-            Verdict::Dead
-        } else if !birth.includes(soft_max) {
-            Verdict::Stale
-        } else {
-            Verdict::Fresh
-        }
-    }
-
-    fn each_level(
-        &self,
-        key: &[u8],
-        cells: &[Arc<Cell>],
-        mut visit: impl FnMut(Sequence, Sequence),
-    ) {
-        for level in cells.iter().map(|cell| &cell.level).chain([&self.floor]) {
-            visit(level.hard(), level.soft());
-        }
-        self.prefixes.each_matching(key, visit);
+    /// The highest levels of all that names an entry, as of `applied` or later. What is not above
+    /// `since` may be left out: the entry is fresh as of then.
+    fn levels(&self, applied: Sequence, since: Sequence, key: &[u8], cells: &CellSet) -> Levels {
+        let levels = cells.levels_at(applied).max(self.floor.both());
+        levels.max(self.prefixes.levels_above(since, key))
     }
 
     /// Drops rows that nothing can depend on any more.
@@ -261,6 +257,7 @@ impl Fence {
     /// rows.
     pub(crate) fn collect(&self, horizon: Sequence) {
         self.forgotten.fetch_max(horizon.as_u64(), Ordering::AcqRel);
+        self.sets.collect();
         self.cells.collect(horizon);
         self.prefixes.collect(horizon);
         self.keys.rotate();
@@ -269,6 +266,17 @@ impl Fence {
     /// Rows of tags, URLs and prefixes, for metrics.
     pub(crate) fn rows(&self) -> usize {
         self.cells.len() + self.prefixes.len()
+    }
+}
+
+/// The rule: whether data of this birth includes what was invalidated up to these levels.
+fn verdict(birth: Birth, levels: Levels) -> Verdict {
+    if !birth.includes(levels.hard) {
+        Verdict::Dead
+    } else if !birth.includes(levels.soft) {
+        Verdict::Stale
+    } else {
+        Verdict::Fresh
     }
 }
 

@@ -1,15 +1,16 @@
 //! Invalidated key prefixes.
 //!
 //! A read asks one hash table per distinct *length* of prefix, so its cost does not grow with the
-//! number of prefixes; with none, it is one load.
+//! number of prefixes; where none was invalidated since the entry was last found fresh, it is one
+//! load.
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use std::collections::{BTreeMap, HashMap};
 
 use crate::sync::RwLock;
 use foldhash::fast::RandomState;
 
-use super::level::Level;
+use super::level::{Level, Levels};
 use crate::limits::FENCE_PREFIXES_MAX;
 use crate::model::{Mode, Sequence};
 
@@ -21,6 +22,8 @@ pub(super) struct Prefixes {
     /// By length, then by bytes.
     by_length: RwLock<BTreeMap<usize, Rows>>,
     len: AtomicUsize,
+    /// The highest sequence of any prefix there ever was; raised after its row.
+    last: AtomicU64,
 }
 
 impl Prefixes {
@@ -34,22 +37,25 @@ impl Prefixes {
         let rows = by_length.entry(prefix.len()).or_default();
         rows.entry(prefix.into()).or_default().raise(mode, sequence);
         if !known {
-            self.len.fetch_add(1, Ordering::Release);
+            self.len.fetch_add(1, Ordering::Relaxed);
         }
+        self.last.fetch_max(sequence.as_u64(), Ordering::Release);
         true
     }
 
-    /// Visits the hard and soft sequence of each prefix that `key` begins with.
-    pub(super) fn each_matching(&self, key: &[u8], mut visit: impl FnMut(Sequence, Sequence)) {
-        if self.len.load(Ordering::Acquire) == 0 {
-            return;
+    /// The highest levels of the prefixes that `key` begins with, as far as they are above `since`:
+    /// what is not is of no interest to who was found fresh then.
+    pub(super) fn levels_above(&self, since: Sequence, key: &[u8]) -> Levels {
+        let mut levels = Levels::default();
+        if self.last.load(Ordering::Acquire) <= since.as_u64() {
+            return levels;
         }
         for (length, rows) in self.by_length.read().range(..=key.len()) {
-            let level = key.get(..*length).and_then(|prefix| rows.get(prefix));
-            if let Some(level) = level {
-                visit(level.hard(), level.soft());
+            if let Some(level) = key.get(..*length).and_then(|prefix| rows.get(prefix)) {
+                levels = levels.max(level.both());
             }
         }
+        levels
     }
 
     /// Drops rows at or below `horizon`.
@@ -59,7 +65,7 @@ impl Prefixes {
             rows.retain(|_, level| level.last() > horizon);
         }
         by_length.retain(|_, rows| !rows.is_empty());
-        self.len.store(by_length.values().map(HashMap::len).sum(), Ordering::Release);
+        self.len.store(by_length.values().map(HashMap::len).sum(), Ordering::Relaxed);
     }
 
     pub(super) fn len(&self) -> usize {

@@ -60,8 +60,8 @@ fn tags_learnt_after_the_invalidation_refuse_the_fill_that_began_before_it() {
     let before = Claim::at(fence.applied());
     raise(&fence, &tag("a"), Mode::Hard);
     let cells = fence.intern(vec![tag("a")]).unwrap();
-    assert!(!fence.admits(&key("k"), before, cells_of(&cells)));
-    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), cells_of(&cells)));
+    assert!(!fence.admits(&key("k"), before, &cells));
+    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), &cells));
 }
 
 #[test]
@@ -69,12 +69,12 @@ fn a_fill_of_a_removed_key_is_refused_also_when_its_row_was_dropped() {
     let fence = Fence::new(Sequence::ZERO);
     let before = Claim::at(fence.applied());
     raise(&fence, &Target::Key(key("k")), Mode::Hard);
-    assert!(!fence.admits(&key("k"), before, &[]));
-    assert!(fence.admits(&key("other"), before, &[]));
+    assert!(!fence.admits(&key("k"), before, &CellSet::default()));
+    assert!(fence.admits(&key("other"), before, &CellSet::default()));
     fence.collect(fence.applied());
     fence.collect(fence.applied());
-    assert!(!fence.admits(&key("k"), before, &[]));
-    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), &[]));
+    assert!(!fence.admits(&key("k"), before, &CellSet::default()));
+    assert!(fence.admits(&key("k"), Claim::at(fence.applied()), &CellSet::default()));
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn dropped_rows_of_tags_and_prefixes_leave_a_floor_for_older_fills() {
     fence.collect(fence.applied());
     assert_eq!(fence.rows(), 0);
     let cells = fence.intern(vec![tag("a")]).unwrap();
-    assert!(!fence.admits(&key("x"), before, cells_of(&cells)));
-    assert!(!fence.admits(&key("p/x"), before, &[]));
-    assert!(fence.admits(&key("p/x"), Claim::at(fence.applied()), cells_of(&cells)));
+    assert!(!fence.admits(&key("x"), before, &cells));
+    assert!(!fence.admits(&key("p/x"), before, &CellSet::default()));
+    assert!(fence.admits(&key("p/x"), Claim::at(fence.applied()), &cells));
 }
 
 #[test]
@@ -140,4 +140,67 @@ fn live_entries_of_a_tag_are_counted_once() {
     let after = marks(&fence, Claim::at(fence.applied()), vec![tag("a")]);
     assert_eq!(fence.raise(&tag("a"), Mode::Hard, next.next()), Some(1));
     drop(after);
+}
+
+/// Pointers of the cells, in the order in which they are judged.
+fn cells(set: &CellSet) -> Vec<*const Cell> {
+    set.iter().map(Arc::as_ptr).collect()
+}
+
+#[test]
+fn entries_of_the_same_tags_are_judged_by_one_look_and_die_together() {
+    let fence = Fence::new(Sequence::ZERO);
+    let page = |n: u32| vec![tag("a"), tag("b"), Target::Url(format!("http://h/{n}").into())];
+    let one = marks(&fence, Claim::at(fence.applied()), page(1));
+    let other = marks(&fence, Claim::at(fence.applied()), page(2));
+    assert_eq!(one.cells().shared_address(), other.cells().shared_address());
+    assert_ne!(cells(one.cells()), cells(other.cells()));
+    raise(&fence, &tag("nobody"), Mode::Hard);
+    assert_eq!(fence.judge(b"1", &one), Verdict::Fresh);
+    raise(&fence, &tag("b"), Mode::Soft);
+    assert_eq!(fence.judge(b"1", &one), Verdict::Stale);
+    assert_eq!(fence.judge(b"2", &other), Verdict::Stale);
+    raise(&fence, &Target::Url("http://h/1".into()), Mode::Hard);
+    assert_eq!(fence.judge(b"1", &one), Verdict::Dead);
+    assert_eq!(fence.judge(b"2", &other), Verdict::Stale);
+    let young = marks(&fence, Claim::at(fence.applied()), page(2));
+    assert_eq!(young.cells().shared_address(), other.cells().shared_address());
+    assert_eq!(fence.judge(b"2", &young), Verdict::Fresh, "what is shared has no birth");
+}
+
+#[test]
+fn sets_of_other_tags_or_another_order_are_sets_of_their_own() {
+    let fence = Fence::new(Sequence::ZERO);
+    let lists = [vec![tag("a")], vec![tag("a"), tag("b")], vec![tag("b"), tag("a")], vec![]];
+    for list in lists {
+        let wanted: Vec<_> = list.iter().map(|t| fence.cells.intern(t.clone()).unwrap()).collect();
+        let wanted: Vec<_> = wanted.iter().map(Arc::as_ptr).collect();
+        // Twice: made, and found.
+        assert_eq!(cells(&fence.intern(list.clone()).unwrap()), wanted);
+        assert_eq!(cells(&fence.intern(list).unwrap()), wanted);
+    }
+}
+
+#[test]
+fn a_remembered_set_keeps_no_cell_from_going() {
+    let fence = Fence::new(Sequence::ZERO);
+    drop(marks(&fence, Claim::at(fence.applied()), vec![tag("a"), tag("b")]));
+    assert_eq!(fence.rows(), 2);
+    fence.collect(fence.applied());
+    assert_eq!(fence.rows(), 0);
+}
+
+#[test]
+fn a_prefix_that_was_invalidated_before_other_things_still_counts() {
+    let fence = Fence::new(Sequence::ZERO);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![]);
+    raise(&fence, &tag("nobody"), Mode::Hard);
+    assert_eq!(fence.judge(b"p/1", &entry), Verdict::Fresh);
+    raise(&fence, &Target::Prefix(key("p/")), Mode::Hard);
+    raise(&fence, &Target::Prefix(key("q/")), Mode::Hard);
+    raise(&fence, &tag("nobody"), Mode::Hard);
+    assert_eq!(fence.judge(b"p/1", &entry), Verdict::Dead);
+    let late = marks(&fence, Claim::at(fence.applied()), vec![]);
+    raise(&fence, &tag("nobody"), Mode::Hard);
+    assert_eq!(fence.judge(b"p/1", &late), Verdict::Fresh);
 }

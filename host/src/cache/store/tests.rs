@@ -1,6 +1,6 @@
 use super::*;
 use crate::cache::entry::Making;
-use crate::cache::fence::Marks;
+use crate::cache::fence::{CellSet, Marks};
 use crate::model::{Birth, Content, Expiry, Kind, Sequence};
 
 fn slot(key: &str, body_bytes: usize) -> Slot {
@@ -10,7 +10,7 @@ fn slot(key: &str, body_bytes: usize) -> Slot {
         expires: Expiry::NEVER,
         tags: Vec::new(),
     };
-    let marks = Marks::new(Birth::at(Sequence::ZERO), None);
+    let marks = Marks::new(Birth::at(Sequence::ZERO), CellSet::default());
     Slot::Item(Entry::new(key.as_bytes(), content, Making::new(marks, 1, 1)))
 }
 

@@ -201,14 +201,14 @@ impl Plan {
     /// The head to store. `headers` are those that clients get, whole and clean.
     pub(crate) fn head(
         &self,
-        url: &str,
+        place: Place<'_>,
         status: StatusCode,
         headers: &HeaderMap,
         received_ms: u64,
-        plugin: Option<&str>,
     ) -> PageHead {
         PageHead {
-            url: url.into(),
+            url: place.url.into(),
+            site: place.site.into(),
             status,
             headers: compact(headers),
             vary: self.selection.clone(),
@@ -218,10 +218,21 @@ impl Plan {
             stale_while_revalidate_ms: self.stale_while_revalidate_ms,
             stale_if_error_ms: self.stale_if_error_ms,
             staleness: self.staleness,
-            plugin: plugin.map(Into::into),
+            plugin: place.plugin.map(Into::into),
             block: std::sync::OnceLock::new(),
         }
     }
+}
+
+/// Where a page belongs.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'name> {
+    /// Its canonical URL.
+    pub(crate) url: &'name str,
+    /// The name of its site.
+    pub(crate) site: &'name str,
+    /// The plugin that decides about it, if one does.
+    pub(crate) plugin: Option<&'name str>,
 }
 
 /// When memory may forget a page: when it can be neither served nor asked about.

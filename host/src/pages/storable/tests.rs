@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Where the pages belong.
+const AT: Place<'static> = Place { url: "http://a/", site: "a", plugin: None };
+
 const NOW: u64 = 784_111_777_000;
 const TIMING: Timing = Timing { requested_ms: NOW, received_ms: NOW };
 
@@ -69,7 +72,7 @@ fn what_must_be_asked_about_each_time_is_stored_if_it_can_be_asked_about() {
     for response in rows {
         let plan = plan(200, &[], response).unwrap();
         assert!(plan.is_to_be_asked_about(), "{response:?}");
-        let head = plan.head("http://a/", StatusCode::OK, &headers(response), NOW, None);
+        let head = plan.head(AT, StatusCode::OK, &headers(response), NOW);
         assert!(!head.is_fresh(NOW), "{response:?}");
         assert_eq!(expiry(&head), Expiry::at_ms(NOW + 60_000), "{response:?}");
     }
@@ -129,7 +132,7 @@ fn what_sets_a_cookie_is_stored_whole_or_not_at_all() {
     let response = [("cache-control", "max-age=60"), ("set-cookie", "a=b")];
     let rules = Rules { stores_set_cookie: true, ..Rules::default() };
     let plan = plan_by(&rules, 200, &[], &response).unwrap();
-    let head = plan.head("http://a/", StatusCode::OK, &headers(&response), NOW, None);
+    let head = plan.head(AT, StatusCode::OK, &headers(&response), NOW);
     assert_eq!(head.headers.get("set-cookie").unwrap(), "a=b");
 }
 
@@ -193,7 +196,7 @@ fn a_page_is_kept_for_as_long_as_it_is_good_for_something() {
     ];
     for (response, wanted_ms) in rows {
         let plan = plan(200, &[], response).unwrap();
-        let head = plan.head("http://a/", StatusCode::OK, &headers(response), NOW, None);
+        let head = plan.head(AT, StatusCode::OK, &headers(response), NOW);
         assert_eq!(expiry(&head), Expiry::at_ms(NOW + wanted_ms), "{response:?}");
     }
 }
@@ -230,7 +233,7 @@ fn a_policy_sets_time_and_tags_within_what_http_allows() {
         judge(&HeaderMap::new(), StatusCode::OK, &response, TIMING, &Rules::default()).unwrap();
     let plan = terms.clone().settle(Some(decision)).unwrap();
     assert_eq!(plan.tags, [Tag::new("a").unwrap(), Tag::new("b").unwrap()]);
-    let head = plan.head("http://a/", StatusCode::OK, &response, NOW, Some("p"));
+    let head = plan.head(Place { plugin: Some("p"), ..AT }, StatusCode::OK, &response, NOW);
     assert!(head.is_fresh(NOW + 29_999) && !head.is_fresh(NOW + 30_000));
     assert_eq!(head.stale_while_revalidate_ms, 5_000);
     let refused = terms.settle(Some(StoreDecision::default()));
@@ -278,7 +281,7 @@ proptest! {
         let rules = Rules { default_ttl_ms: Some(1_000), ..Rules::default() };
         let terms = judge(&HeaderMap::new(), status, &response, TIMING, &rules);
         if let Ok(plan) = terms.and_then(|terms| terms.settle(None)) {
-            let head = plan.head("http://a/", status, &response, NOW, None);
+            let head = plan.head(AT, status, &response, NOW);
             // A page is fresh for no longer than the largest number of seconds.
             prop_assert!(!head.is_fresh(NOW + (1 << 31) * 1000));
             prop_assert!(expiry(&head).as_ms().is_some_and(|ms| ms >= NOW));

@@ -156,6 +156,35 @@ async fn sites_whose_plugins_make_the_same_key_do_not_serve_each_others_pages() 
 }
 
 #[tokio::test]
+async fn a_purge_of_a_site_reaches_its_pages_whatever_their_keys_and_no_others() {
+    let (a, b) = (("a.example", by_path("plugin", "v1:")), ("b.example", None));
+    let sites = [a, b].map(|(host, policy)| (Some(host), policy));
+    let mut stage = Stage::of_sites(Settings::default(), sites.into()).await;
+    let of_b = get("/p", "").replace("a.example", "b.example");
+    stage.fetch(&get("/p", "X-Lang: de\r\n"), &ok(FRESH, "old de")).await.is(200, "old de");
+    stage.fetch(&get("/q", ""), &ok(FRESH, "old q")).await.is(200, "old q");
+    stage.fetch(&of_b, &ok(FRESH, "of b")).await.is(200, "of b");
+    stage.purge(Target::Site("a.example".into()), Mode::Hard).await;
+    stage.fetch(&get("/p", "X-Lang: de\r\n"), &ok(FRESH, "new de")).await.is(200, "new de");
+    stage.fetch(&get("/q", ""), &ok(FRESH, "new q")).await.is(200, "new q");
+    stage.cached(&of_b).await.is(200, "of b");
+}
+
+#[tokio::test]
+async fn a_fill_of_a_site_that_is_purged_meanwhile_is_not_stored() {
+    let mut stage = Stage::of_sites(Settings::default(), vec![(Some("a.example"), None)]).await;
+    let client = stage.client();
+    let (reply, ()) = tokio::join!(client.send(get("/p", "")), async {
+        let exchange = stage.asked().await;
+        stage.purge(Target::Site("a.example".into()), Mode::Soft).await;
+        stage.purge(Target::Site("a.example".into()), Mode::Hard).await;
+        exchange.reply(&ok(FRESH, "old")).await;
+    });
+    reply.is(200, "old");
+    stage.fetch(&get("/p", ""), &ok(FRESH, "new")).await.is(200, "new");
+}
+
+#[tokio::test]
 async fn a_page_that_another_plugin_decided_about_is_not_served() {
     let mut stage = stage("").await;
     stage.fetch(&get("/p", ""), &ok(FRESH, "old")).await.is(200, "old");

@@ -2,7 +2,8 @@
 
 use super::stage::{Stage, get, ok};
 use crate::model::{Mode, Target};
-use crate::pages::REFRESHES_MAX;
+use crate::pages::Settings;
+use crate::pages::refresh::REFRESHES_PER_SITE_MAX;
 
 const FRESH: &str = "Cache-Control: max-age=60\r\n";
 
@@ -38,12 +39,12 @@ async fn a_refresh_replaces_what_an_event_made_stale() {
 #[tokio::test]
 async fn who_misses_a_page_does_not_wait_for_the_turn_of_its_refresh() {
     let mut stage = Stage::new().await;
-    let paths: Vec<String> = (0..=REFRESHES_MAX).map(|n| format!("/{n}")).collect();
+    let paths: Vec<String> = (0..=REFRESHES_PER_SITE_MAX).map(|n| format!("/{n}")).collect();
     for path in &paths {
         stage.pages.refresh(&format!("http://a.example{path}"));
     }
     let mut held = Vec::new();
-    for _ in 0..REFRESHES_MAX {
+    for _ in 0..REFRESHES_PER_SITE_MAX {
         held.push(stage.asked().await);
     }
     let is_held = |path: &str| held.iter().any(|exchange| exchange.line().contains(path));
@@ -53,6 +54,58 @@ async fn who_misses_a_page_does_not_wait_for_the_turn_of_its_refresh() {
         exchange.reply(&ok(FRESH, "x")).await;
     }
     stage.asked().await.reply(&ok(FRESH, "two")).await;
-    stage.until_stored(REFRESHES_MAX as u64 + 2).await;
+    stage.until_stored(REFRESHES_PER_SITE_MAX as u64 + 2).await;
     stage.cached(&get(queued, "")).await.is(200, "two");
+}
+
+#[tokio::test]
+async fn a_site_whose_origin_is_slow_holds_up_no_refresh_of_another() {
+    let sites = vec![(Some("a.example"), None), (Some("b.example"), None)];
+    let mut stage = Stage::of_sites(Settings::default(), sites).await;
+    for n in 0..3 * REFRESHES_PER_SITE_MAX {
+        stage.pages.refresh(&format!("http://a.example/{n}"));
+    }
+    let mut held = Vec::new();
+    for _ in 0..REFRESHES_PER_SITE_MAX {
+        held.push(stage.asked().await);
+    }
+    stage.pages.refresh("http://b.example/");
+    // None of the first site while so many of it are under way.
+    let exchange = stage.asked().await;
+    assert_eq!(exchange.field("host"), Some("b.example"));
+    exchange.reply(&ok(FRESH, "of b")).await;
+    stage.until_stored(1).await;
+    for exchange in held {
+        assert_eq!(exchange.field("host"), Some("a.example"));
+        exchange.reply(&ok(FRESH, "of a")).await;
+    }
+    for _ in 0..2 * REFRESHES_PER_SITE_MAX {
+        stage.asked().await.reply(&ok(FRESH, "of a")).await;
+    }
+    stage.until_stored(3 * REFRESHES_PER_SITE_MAX as u64 + 1).await;
+}
+
+#[tokio::test]
+async fn a_page_that_several_events_name_while_it_waits_is_fetched_once_and_after_the_last() {
+    let mut stage = Stage::new().await;
+    for n in 0..REFRESHES_PER_SITE_MAX {
+        stage.pages.refresh(&format!("http://a.example/{n}"));
+    }
+    let mut held = Vec::new();
+    for _ in 0..REFRESHES_PER_SITE_MAX {
+        held.push(stage.asked().await);
+    }
+    for _ in 0..3 {
+        stage.purge(Target::Url("http://a.example/p".into()), Mode::Soft).await;
+        stage.pages.refresh("http://a.example/p");
+    }
+    for exchange in held {
+        exchange.reply(&ok(FRESH, "x")).await;
+    }
+    let exchange = stage.asked().await;
+    assert_eq!(exchange.line(), "GET /p HTTP/1.1");
+    exchange.reply(&ok(FRESH, "new")).await;
+    stage.until_stored(REFRESHES_PER_SITE_MAX as u64 + 1).await;
+    stage.cached(&get("/p", "")).await.is(200, "new");
+    assert_eq!(stage.pages.metrics().refreshes.get(), REFRESHES_PER_SITE_MAX as u64 + 1);
 }

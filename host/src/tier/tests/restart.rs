@@ -58,10 +58,47 @@ async fn page_invalidated_by_url_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn page_invalidated_by_site_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.store_page("p", page_at("http://h/p", "one"));
+    server.set("item", "stays", &[]).await.unwrap();
+    server.stop().await;
+
+    // The page is not in memory when its site is invalidated.
+    let server = start(dir.path()).await;
+    server.invalidate(Target::Site("blog".into()), Mode::Hard).await.unwrap();
+    assert_eq!(server.page("p").await, Some(Verdict::Fresh));
+    server.invalidate(Target::Site("shop".into()), Mode::Hard).await.unwrap();
+    server.stop().await;
+
+    let server = start(dir.path()).await;
+    assert_eq!(server.page("p").await, None);
+    assert_eq!(server.get("item").await.as_deref(), Some("stays"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn page_from_before_sites_were_kept_is_not_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.store_page("p", page_at("http://h/p", "one"));
+    server.stop().await;
+    let mut connection = intruder(dir.path()).await;
+    execute(&mut connection, "UPDATE entries SET site = NULL").await;
+    drop(connection);
+
+    let server = start(dir.path()).await;
+    assert_eq!(server.page("p").await, None, "no purge of its site would name it");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn softly_purged_page_is_not_fresh_after_a_restart() {
     let targets = [
         tag("pages"),
         Target::Url("http://h/p".into()),
+        Target::Site("shop".into()),
         Target::Prefix(named("p")),
         Target::Everything,
         Target::Key(named("p")),
@@ -163,6 +200,7 @@ async fn page_comes_back_with_its_fields_and_variants() {
         content.expires = Expiry::at_ms(1_800_000_000_000);
         content.kind = Kind::Page(Arc::new(PageHead {
             url: "http://h/p".into(),
+            site: "shop".into(),
             status: StatusCode::NOT_FOUND,
             headers,
             vary: vec![(language.clone(), value.map(HeaderValue::from_static))],
