@@ -12,14 +12,11 @@ use super::{Cache, Shared};
 use crate::limits::FILL_MS_MAX;
 use crate::model::Sequence;
 
-/// Slots judged before other tasks get a turn.
-const SLOTS_PER_STEP: usize = 512;
+/// Slots judged before other threads get a turn: some 0.3 ms of work where all are to go.
+const SLOTS_PER_STEP: usize = 256;
 
-/// Slots judged before a thread that waits for the same processor gets it: less work than a reader
-/// notices.
-const SLOTS_PER_TURN: usize = 32;
-
-/// After a step that removed something, so that a sweep is no load: some 5 s for a million entries.
+/// After a step that removed something, so that readers on the same processor notice little: some
+/// 8 s for a million entries.
 const STEP_PAUSE_MS: u64 = 1;
 
 /// Between two sweeps, unless much was invalidated meanwhile.
@@ -74,10 +71,7 @@ impl Cache {
         for number in 0..self.shared.store.shards() {
             for step in self.shared.store.shard_slots(number).chunks(SLOTS_PER_STEP) {
                 let buried_before = swept.buried;
-                for turn in step.chunks(SLOTS_PER_TURN) {
-                    self.shared.sweep_slots(turn, &mut swept);
-                    std::thread::yield_now();
-                }
+                self.shared.sweep_step(step, &mut swept);
                 match pace {
                     Pace::Gentle if swept.buried > buried_before => {
                         tokio::time::sleep(Duration::from_millis(STEP_PAUSE_MS)).await;
@@ -122,7 +116,7 @@ impl Shared {
         }
     }
 
-    fn sweep_slots(&self, slots: &[Slot], swept: &mut Swept) {
+    fn sweep_step(&self, slots: &[Slot], swept: &mut Swept) {
         for slot in slots {
             let mut is_any_over = false;
             self.stats.swept.inc_by(slot.entries().len() as u64);
