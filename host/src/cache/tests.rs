@@ -139,7 +139,9 @@ async fn of_many_keys_a_prefix_is_estimated_and_a_few_tagged_ones_are_known() {
     };
     let few = Target::Tag(Tag::new("few").unwrap());
     let none = Target::Prefix(key("no such prefix"));
-    assert_eq!(counted(&[few, none]).await, (3, Counted::Estimated));
+    let (affected, how) = counted(&[few, none]).await;
+    // All of them may lie in the third that is looked at.
+    assert!((3..=10).contains(&affected) && how == Counted::Estimated, "{affected}");
     // Six standard deviations of a sample of a third.
     let is_near = |affected: u64, truth: u64| affected.abs_diff(truth) < truth / 30;
     let (affected, how) = counted(&[Target::Prefix(key("p:"))]).await;
