@@ -2,7 +2,7 @@
 //! feature `failpoints` has them; in the binary that people get they are nothing.
 //!
 //! # Invariants
-//! - [`Point::ALL`] names every point; a build that has them prints the list at start, so that no
+//! - `Point::ALL` names every point; a build that has them prints the list at start, so that no
 //!   test can overlook one.
 //! - Dying is SIGKILL: nothing is flushed, dropped or unwound.
 //!
