@@ -20,8 +20,10 @@ export function text(what, value) {
   if (typeof value !== 'string') {
     throw new TypeError(`${what} is ${shown(value)}; a text is wanted`);
   }
-  // With `u`, pairs of surrogates are one character and don't match.
-  if (/\p{Surrogate}/u.test(value)) throw new TypeError(`${what} has half a surrogate pair`);
+  // With `u`, pairs are one character and don't match. Without, the look is much faster.
+  if (/[\ud800-\udfff]/.test(value) && /\p{Surrogate}/u.test(value)) {
+    throw new TypeError(`${what} has half a surrogate pair`);
+  }
   return value;
 }
 

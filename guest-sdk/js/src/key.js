@@ -120,5 +120,5 @@ const nameOf = (param) => param.split('=', 1)[0];
 
 /** Percent-encodes what separates values, and what no key of a line protocol may hold. */
 function escape(value) {
-  return value.replace(/[|=% \p{Cc}]/gu, encodeURIComponent);
+  return value.replace(/[|=% \x00-\x1f\x7f-\x9f]/g, encodeURIComponent);
 }

@@ -5,12 +5,15 @@ Different requests under one recipe never get one key: values can't forge separa
 limit is the server's.
 """
 
+import re
 from typing import Any, Callable, List, Optional
 from urllib.parse import quote
 
 from ._checks import text as checked
 from .pattern import matches
 from .request import Request
+
+_SPECIAL = re.compile(r"[|=% \x00-\x1f\x7f-\x9f]")
 
 
 class Key:
@@ -141,12 +144,6 @@ def _name_of(param: str) -> str:
     return param.partition("=")[0]
 
 
-def _is_special(c: str) -> bool:
-    return c in "|=% " or c < " " or "\x7f" <= c <= "\x9f"
-
-
 def _escape(value: str) -> str:
     """Percent-encodes what separates values, and what no key of a line protocol may hold."""
-    if not any(map(_is_special, value)):
-        return value
-    return "".join(quote(c, safe="") if _is_special(c) else c for c in value)
+    return _SPECIAL.sub(lambda found: quote(found[0], safe=""), value)
