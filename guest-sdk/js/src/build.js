@@ -50,7 +50,8 @@ export async function build(folder, { module = 'plugin.js', output } = {}) {
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, component);
   } catch (error) {
-    throw new BuildError(`componentize-qjs made no component: ${error.message}`);
+    const said = error.message.replace(/^[:\s]+/, '').trim();
+    throw new BuildError(`componentize-qjs made no component: ${said}`);
   } finally {
     await rm(temporary, { recursive: true });
     await rm(cache, { recursive: true });

@@ -65,6 +65,15 @@ def test_imports_inside_functions_are_named_with_their_lines(tmp_path):
     assert "  helper.py:2: from re import match\n  plugin.py:9: import json\n" in said
 
 
+def test_of_what_componentize_py_prints_the_plugins_own_part_is_shown():
+    printed = (
+        'Traceback (most recent call last):\n  File "<string>", line 1\nAssertionError: Traceback:\n'
+        "  import mmap\nNo module named 'mmap'\n\n\nCaused by:\n  No module\n\nStack backtrace:\n 0: x"
+    )
+    assert build.reason(printed) == "Traceback:\n  import mmap\nNo module named 'mmap'"
+    assert build.reason("error: no space\n") == "error: no space"
+
+
 def test_the_world_has_the_interfaces_of_the_hooks_and_no_others():
     class Both:
         def on_item(self):

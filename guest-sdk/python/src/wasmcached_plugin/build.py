@@ -8,6 +8,7 @@ no others. Everything in between is written into a temporary folder.
 import ast
 import importlib
 import importlib.util
+import re
 import subprocess
 import sys
 import sysconfig
@@ -153,4 +154,10 @@ def _componentize(folder: Path, written: Path, made: Path) -> None:
         check=False,
     )
     if done.returncode != 0 or not made.is_file():
-        raise BuildError(f"componentize-py made no component:\n{done.stdout.strip()}")
+        raise BuildError(f"componentize-py made no component:\n{reason(done.stdout)}")
+
+
+def reason(printed: str) -> str:
+    """What componentize-py says about the plugin, without what it says about itself."""
+    about_plugin = printed.partition("AssertionError: ")[2] or printed
+    return re.split(r"\n\s*(?:Caused by:|Stack backtrace:)", about_plugin)[0].strip()
