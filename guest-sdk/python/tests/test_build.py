@@ -67,8 +67,9 @@ def test_imports_inside_functions_are_named_with_their_lines(tmp_path):
 
 def test_of_what_componentize_py_prints_the_plugins_own_part_is_shown():
     printed = (
-        'Traceback (most recent call last):\n  File "<string>", line 1\nAssertionError: Traceback:\n'
-        "  import mmap\nNo module named 'mmap'\n\n\nCaused by:\n  No module\n\nStack backtrace:\n 0: x"
+        'Traceback (most recent call last):\n  File "<string>", line 1\n'
+        "AssertionError: Traceback:\n  import mmap\nNo module named 'mmap'\n\n\n"
+        "Caused by:\n  No module\n\nStack backtrace:\n 0: x"
     )
     assert build.reason(printed) == "Traceback:\n  import mmap\nNo module named 'mmap'"
     assert build.reason("error: no space\n") == "error: no space"
