@@ -14,6 +14,7 @@ mod demo;
 mod differential;
 mod events;
 mod freshness;
+mod guests;
 mod holds;
 mod intents;
 mod limits;

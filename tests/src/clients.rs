@@ -16,6 +16,16 @@ fn made_by_run(variable: &str, name: &str) -> PathBuf {
     path
 }
 
+/// The interpreter with the packages of `tests/clients/python`.
+pub fn python_interpreter() -> PathBuf {
+    made_by_run("WASMCACHED_VENV", "venv").join("bin/python")
+}
+
+/// The folder with the packages of `tests/clients/node`.
+pub fn node_modules() -> PathBuf {
+    made_by_run("WASMCACHED_NODE", "node").join("node_modules")
+}
+
 fn script(language: &str, name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients");
     folder.join(language).join(name)
@@ -32,8 +42,7 @@ fn sasl_path() -> PathBuf {
 /// Runs a script of `tests/clients/python` to its end; panics unless it exits with code 0.
 #[track_caller]
 pub fn python(name: &str, arguments: &[&str]) {
-    let interpreter = made_by_run("WASMCACHED_VENV", "venv").join("bin/python");
-    let mut command = Command::new(interpreter);
+    let mut command = Command::new(python_interpreter());
     command.arg("-B").arg(script("python", name)).args(arguments).env("SASL_PATH", sasl_path());
     succeed(command);
 }
@@ -41,9 +50,8 @@ pub fn python(name: &str, arguments: &[&str]) {
 /// Runs a script of `tests/clients/node` to its end; panics unless it exits with code 0.
 #[track_caller]
 pub fn node(name: &str, arguments: &[&str]) {
-    let modules = made_by_run("WASMCACHED_NODE", "node").join("node_modules");
     let mut command = Command::new("node");
-    command.arg(script("node", name)).args(arguments).env("NODE_PATH", modules);
+    command.arg(script("node", name)).args(arguments).env("NODE_PATH", node_modules());
     succeed(command);
 }
 
@@ -84,8 +92,7 @@ impl PythonOrigin {
     /// Starts the script, which prints `port N` when it listens.
     #[track_caller]
     pub fn start(name: &str, arguments: &[&str]) -> Self {
-        let interpreter = made_by_run("WASMCACHED_VENV", "venv").join("bin/python");
-        let mut command = Command::new(interpreter);
+        let mut command = Command::new(python_interpreter());
         command.arg("-B").arg(script("python", name)).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("start the origin");

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -90,6 +91,8 @@ pub struct Server {
     settings: String,
     /// A program that runs the binary, which follows with its arguments; may be empty.
     by: Vec<String>,
+    /// For each line that it prints at its start.
+    start_limit: Duration,
     dir: TempDir,
 }
 
@@ -98,6 +101,15 @@ impl Server {
     #[track_caller]
     pub fn start(settings: &str) -> Self {
         Self::start_by(&[], settings)
+    }
+
+    /// The same for a server that has more to do before it is ready.
+    #[track_caller]
+    pub fn start_within(start_limit: Duration, settings: &str) -> Self {
+        let mut server = Self::prepare(settings);
+        server.start_limit = start_limit;
+        server.launch();
+        server
     }
 
     /// The same by a program that is given the binary and its arguments, and becomes it.
@@ -116,6 +128,7 @@ impl Server {
             printed: Vec::new(),
             settings: settings.to_owned(),
             by: Vec::new(),
+            start_limit: LIMIT,
             dir: tempfile::tempdir().expect("temporary folder"),
         }
     }
@@ -158,7 +171,7 @@ impl Server {
         reader.spawn(read).expect("start a thread");
         self.printed.clear();
         loop {
-            match lines.recv_timeout(LIMIT) {
+            match lines.recv_timeout(self.start_limit) {
                 Ok(line) if line == "ready" => return Ok(()),
                 Ok(line) => self.printed.push(line),
                 Err(RecvTimeoutError::Timeout) => panic!("not ready in time:\n{}", self.log()),

@@ -178,7 +178,7 @@ impl fmt::Debug for RawSource {
 pub struct RawPlugin {
     /// The component; without it, the shipped plugin of this name.
     pub file: Option<PathBuf>,
-    /// Memory of one instance: `16MiB`.
+    /// Memory of one instance: `64MiB`.
     pub memory: Option<String>,
     /// Whether an event may invalidate everything.
     pub allow_everything: Option<bool>,

@@ -1,0 +1,77 @@
+/**
+ * What a plugin wants done about an event, as the contract has it.
+ *
+ * Values only; the server does them all at once, or none of them if one is not allowed. Hard: gone
+ * at once. Soft: pages may be served stale while one request refreshes them; items are gone.
+ *
+ * @typedef {{ tag: 'invalidate' | 'put' | 'refresh', val: any }} Action
+ */
+
+import { number, shown, text, texts } from './checks.js';
+
+const invalidate = (mode, target) => ({ tag: 'invalidate', val: { target, mode } });
+
+/** Everything that carries the tag is gone. @returns {Action} */
+export const hardTag = (tag) => invalidate('hard', { tag: 'tag', val: text('tag', tag) });
+
+/** Everything that carries the tag is stale. @returns {Action} */
+export const softTag = (tag) => invalidate('soft', { tag: 'tag', val: text('tag', tag) });
+
+/** The entry of this key is gone, with all its variants. @returns {Action} */
+export const hardKey = (key) => invalidate('hard', { tag: 'key', val: text('key', key) });
+
+/** The entry of this key is stale. @returns {Action} */
+export const softKey = (key) => invalidate('soft', { tag: 'key', val: text('key', key) });
+
+/**
+ * The pages of this URL are gone, whatever their keys: `http://host/path?query`.
+ * @returns {Action}
+ */
+export const hardUrl = (url) => invalidate('hard', { tag: 'url', val: text('url', url) });
+
+/** The pages of this URL are stale. @returns {Action} */
+export const softUrl = (url) => invalidate('soft', { tag: 'url', val: text('url', url) });
+
+/** Every entry whose key begins so is gone. @returns {Action} */
+export const hardPrefix = (prefix) =>
+  invalidate('hard', { tag: 'key-prefix', val: text('prefix', prefix) });
+
+/** Every entry whose key begins so is stale. @returns {Action} */
+export const softPrefix = (prefix) =>
+  invalidate('soft', { tag: 'key-prefix', val: text('prefix', prefix) });
+
+/** Everything is gone; the operator must have allowed it. @returns {Action} */
+export const hardEverything = () => invalidate('hard', { tag: 'everything' });
+
+/** Everything is stale; the operator must have allowed it. @returns {Action} */
+export const softEverything = () => invalidate('soft', { tag: 'everything' });
+
+/**
+ * The value is written under this key, for so many seconds or for ever. A text is written as UTF-8.
+ *
+ * @param {string} key
+ * @param {string | Uint8Array} value
+ * @param {{ ttlS?: number, tags?: Iterable<string> }} [options]
+ * @returns {Action}
+ */
+export function put(key, value, { ttlS, tags = [] } = {}) {
+  const bytes = typeof value === 'string' ? utf8(text('value', value)) : value;
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(`value is ${shown(value)}; bytes or a text are wanted`);
+  }
+  const ttl = ttlS === undefined ? null : number('ttlS', ttlS);
+  const val = { key: text('key', key), value: bytes, ttlS: ttl, tags: texts('tags', tags) };
+  return { tag: 'put', val };
+}
+
+/** The page of this URL is fetched anew. @returns {Action} */
+export const refresh = (url) => ({ tag: 'refresh', val: text('url', url) });
+
+/** QuickJS has no `TextEncoder`. */
+function utf8(string) {
+  const bytes = [];
+  for (const [escaped, code] of encodeURIComponent(string).matchAll(/%(..)|./g)) {
+    bytes.push(code === undefined ? escaped.charCodeAt(0) : Number.parseInt(code, 16));
+  }
+  return Uint8Array.from(bytes);
+}

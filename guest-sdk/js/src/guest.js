@@ -1,0 +1,82 @@
+/**
+ * The component's side: what the contract calls, answered by the plugin.
+ *
+ * Only the module that the builder writes imports this, inside the component. Whatever a hook
+ * throws becomes an error of the contract, `Type: message`.
+ */
+
+import contractLog from 'wasmcached:plugin/log@0.1.0';
+
+import { Event } from './event.js';
+import { runtime } from './log.js';
+import { Configured } from './plugin.js';
+import { Request, Response } from './request.js';
+
+runtime.isGuest = true;
+runtime.write = (level, message) => contractLog.log(level, message.replace(/\p{Surrogate}/gu, '?'));
+
+// QuickJS has none, and authors expect one.
+const join = (level) => (...values) => runtime.write(level, values.map(String).join(' '));
+globalThis.console = {
+  debug: join('debug'),
+  log: join('info'),
+  info: join('info'),
+  warn: join('warn'),
+  error: join('error'),
+};
+
+let served = null;
+let configured = null;
+
+/** Takes the plugin that the exports answer for. */
+export function serve(plugin) {
+  served = plugin;
+}
+
+/** What a result's error is made of is a thrown text. */
+function asked(ask) {
+  try {
+    return ask();
+  } catch (error) {
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const place = error?.stack?.match(/\(?([^\s()]+\.m?js:\d+)/)?.[1] ?? '?';
+    runtime.write('error', `${place}: ${text}`);
+    throw text.replace(/\p{Surrogate}/gu, '?');
+  }
+}
+
+function answered(ask) {
+  if (configured === null) throw 'the plugin was not configured before its first call';
+  return asked(() => ask(configured));
+}
+
+const requestOf = (req) => new Request(req, served.manifest.inputs, req.inputs);
+
+const contractStorage = ({ allTags, ...times }) => ({ ...times, tags: allTags });
+
+/** Exports `lifecycle`. */
+export const lifecycle = {
+  configure(config) {
+    if (configured !== null) throw 'the plugin is configured already';
+    configured = asked(() => new Configured(served, Object.fromEntries(config)));
+  },
+  describe: () => served.manifest,
+};
+
+/** Exports `keyer`. */
+export const keyer = {
+  cacheKey: (req) => answered((plugin) => plugin.cacheKey(requestOf(req)).toContract()),
+};
+
+/** Exports `tagger`. */
+export const tagger = {
+  onStore: (key, req, resp) =>
+    answered((plugin) => contractStorage(plugin.onStore(key, requestOf(req), new Response(resp)))),
+  onItem: (key, flags, bodySize) =>
+    answered((plugin) => contractStorage(plugin.onItem(key, flags, bodySize))),
+};
+
+/** Exports `invalidator`. */
+export const invalidator = {
+  onEvent: (ev) => answered((plugin) => plugin.onEvent(new Event(ev))),
+};

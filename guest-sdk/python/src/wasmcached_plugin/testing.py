@@ -1,0 +1,189 @@
+"""Requests and events for the tests of a plugin, and its answers to them. No server is needed.
+
+    from wasmcached_plugin.testing import actions, event, get, key
+
+    def test_languages_are_told_apart():
+        assert key(Shop, get("https://s/a").header("accept-language", "de")) == "http://s/a|lang=de"
+
+A plugin under test gets what the server would give it: only the inputs that it declared. It is
+given as its class, or as what `configured` returns. The server's limits are not here; `wasmcached
+plugin check` knows them.
+"""
+
+import copy
+import json
+from typing import Any, Dict, List, Optional, Tuple
+from urllib.parse import urlsplit
+
+from . import hooks
+from .action import Action
+from .event import Event
+from .key import Key
+from .request import Input, Request, Response
+from .storage import Storage
+
+
+class TestRequest:
+    """A request with everything that a client sent. Each method returns a changed copy."""
+
+    __test__ = False
+
+    def __init__(self, method: str, url: str) -> None:
+        """`https://host/path?query`; `get` is shorter."""
+        parts = urlsplit(url)
+        if not parts.scheme or not parts.netloc:
+            raise ValueError(f"{url!r} is no URL with a host")
+        self._method = method
+        self._host = parts.netloc
+        self._path = parts.path or "/"
+        self._query: Optional[str] = parts.query if "?" in url else None
+        self._headers: Tuple[Tuple[str, str], ...] = ()
+        self._cookies: Tuple[Tuple[str, str], ...] = ()
+
+    def method(self, method: str) -> "TestRequest":
+        """With another method."""
+        changed = copy.copy(self)
+        changed._method = method
+        return changed
+
+    def header(self, name: str, value: str) -> "TestRequest":
+        """With a request field."""
+        changed = copy.copy(self)
+        changed._headers = (*self._headers, (name.lower(), value))
+        return changed
+
+    def cookie(self, name: str, value: str) -> "TestRequest":
+        """With a cookie."""
+        changed = copy.copy(self)
+        changed._cookies = (*self._cookies, (name, value))
+        return changed
+
+    def to_request(self, inputs: Tuple[Input, ...]) -> Request:
+        """What a plugin with these inputs sees of it."""
+        params = [param.partition("=")[::2] for param in (self._query or "").split("&")]
+        sent = {"header": self._headers, "cookie": self._cookies, "query_param": params}
+        values = [
+            next((value for name, value in sent[wanted.kind] if name == wanted.name), None)
+            for wanted in inputs
+        ]
+        return Request(self._method, self._host, self._path, self._query, inputs, values)
+
+
+def get(url: str) -> TestRequest:
+    """A GET of this URL: `https://host/path?query`."""
+    return TestRequest("GET", url)
+
+
+class TestResponse:
+    """A response that is about to be stored. Each method returns a changed copy."""
+
+    __test__ = False
+
+    def __init__(self, response: Response) -> None:
+        """`response` is shorter."""
+        self._response = response
+
+    def header(self, name: str, value: str) -> "TestResponse":
+        """With a response field."""
+        seen = self._response
+        headers = (*seen.headers, (name.lower(), value))
+        return TestResponse(Response(seen.status, headers, seen.body_size))
+
+    def to_response(self) -> Response:
+        """What the plugin sees."""
+        return self._response
+
+
+def response(status: int = 200) -> TestResponse:
+    """A response with this status."""
+    return TestResponse(Response(status))
+
+
+class TestEvent:
+    """A change of an object. Each method returns a changed copy."""
+
+    __test__ = False
+
+    def __init__(self, model: str) -> None:
+        """An update; `event` is shorter."""
+        self._parts: Dict[str, Any] = {
+            "id": "test-1",
+            "source": "test",
+            "model": model,
+            "operation": "updated",
+            "object_id": None,
+            "changed_fields": (),
+            "occurred_at": "",
+        }
+        self._payload: Dict[str, Any] = {}
+
+    def id(self, id: Any) -> "TestEvent":
+        """With the object's primary key."""
+        return self._with("object_id", str(id))
+
+    def operation(self, operation: str) -> "TestEvent":
+        """With another operation: `created`, `updated`, `deleted` or `other`."""
+        return self._with("operation", operation)
+
+    def changed(self, field: str) -> "TestEvent":
+        """With the name of a changed field."""
+        return self._with("changed_fields", (*self._parts["changed_fields"], field))
+
+    def field(self, path: str, value: Any) -> "TestEvent":
+        """With a value in the payload: `.field("after.trek", "everest")`."""
+        changed = copy.deepcopy(self)
+        place = changed._payload
+        *names, last = path.split(".")
+        for name in names:
+            if not isinstance(place.get(name), dict):
+                place[name] = {}
+            place = place[name]
+        place[last] = value
+        return changed
+
+    def to_event(self) -> Event:
+        """What the plugin sees."""
+        return Event(**self._parts, payload=json.dumps(self._payload))
+
+    def _with(self, part: str, value: Any) -> "TestEvent":
+        changed = copy.deepcopy(self)
+        changed._parts[part] = value
+        return changed
+
+
+def event(model: str) -> TestEvent:
+    """An update of this model."""
+    return TestEvent(model)
+
+
+def configured(plugin: Any, config: Dict[str, str]) -> Any:
+    """The plugin with these settings; raises what it refuses them with."""
+    return hooks.configured(plugin, config)
+
+
+def key(plugin: Any, request: TestRequest) -> Key:
+    """The plugin's key of the request, which may be compared with a text."""
+    plugin = _made(plugin)
+    return hooks.cache_key(plugin, request.to_request(hooks.info_of(plugin).inputs))
+
+
+def storage(plugin: Any, request: TestRequest, response: TestResponse = response(200)) -> Storage:
+    """What the plugin says about storing the response under its own key of the request."""
+    plugin = _made(plugin)
+    seen = request.to_request(hooks.info_of(plugin).inputs)
+    text = str(hooks.cache_key(plugin, seen))
+    return hooks.on_store(plugin, text, seen, response.to_response())
+
+
+def item_storage(plugin: Any, key: str, flags: int = 0, body_size: int = 0) -> Storage:
+    """What the plugin says about storing a memcached item."""
+    return hooks.on_item(_made(plugin), key, flags, body_size)
+
+
+def actions(plugin: Any, event: TestEvent) -> List[Action]:
+    """What the plugin does about the event."""
+    return hooks.on_event(_made(plugin), event.to_event())
+
+
+def _made(plugin: Any) -> Any:
+    return hooks.configured(plugin, {}) if isinstance(plugin, type) else plugin

@@ -1,0 +1,72 @@
+//! What is added to the templates, so that every part of the contract is crossed: settings, items,
+//! new values, a key that fails, and an input that was not declared.
+
+/// Pairs of a text that the template has once, and what stands there instead.
+pub(super) const PYTHON: [(&str, &str); 4] = [
+    (
+        "import Key, Storage, hard_tag, header, plugin\n",
+        "import Key, Storage, hard_prefix, hard_tag, header, log, plugin, put, refresh\n",
+    ),
+    ("@plugin(name=\"shop\", ", "@plugin(name=\"shop\", item_prefixes=[\"frag:\"], "),
+    (
+        "        # One page per language, whatever the campaign.\n",
+        r#"        if request.path == "/fails/":
+            raise RuntimeError("no key")
+        if request.path == "/undeclared/":
+            return Key.exactly(f"saw:{request.cookie('session')}")
+        if request.path == "/bypass/":
+            return Key.bypass()
+"#,
+    ),
+    (
+        "    def on_event(self, event):\n",
+        r#"    def configure(self, config):
+        self.ttl_s = int(config["ttl_s"])
+
+    def on_item(self, key, flags, body_size):
+        return Storage.keep().ttl(self.ttl_s).tag(f"item:{flags}:{body_size}")
+
+    def on_event(self, event):
+        if event.model == "shop.banner":
+            log.info(f"banner {event.operation} {event.text('after.text')}")
+            text = event.text("after.text")
+            banner = put("banner", text, ttl_s=self.ttl_s, tags=["banners"])
+            return [banner, hard_prefix("frag:"), refresh(event.text("after.url"))]
+"#,
+    ),
+];
+
+/// The same for JavaScript.
+pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
+    (
+        "import { Key, Storage, hardTag, header, plugin } from",
+        "import { Key, Storage, hardPrefix, hardTag, header, log, plugin, put, refresh } from",
+    ),
+    ("  name: 'shop',\n", "  name: 'shop',\n  itemPrefixes: ['frag:'],\n"),
+    (
+        "    // One page per language, whatever the campaign.\n",
+        r"    if (request.path === '/fails/') throw new RangeError('no key');
+    if (request.path === '/undeclared/') return Key.exactly(`saw:${request.cookie('session')}`);
+    if (request.path === '/bypass/') return Key.bypass();
+",
+    ),
+    (
+        "  onEvent(event) {\n",
+        r"  configure(config) {
+    this.ttlS = Number(config.ttl_s);
+  },
+
+  onItem(key, flags, bodySize) {
+    return Storage.keep().ttl(this.ttlS).tag(`item:${flags}:${bodySize}`);
+  },
+
+  onEvent(event) {
+    if (event.model === 'shop.banner') {
+      log.info(`banner ${event.operation} ${event.text('after.text')}`);
+      const text = event.text('after.text');
+      const banner = put('banner', text, { ttlS: this.ttlS, tags: ['banners'] });
+      return [banner, hardPrefix('frag:'), refresh(event.text('after.url'))];
+    }
+",
+    ),
+];
