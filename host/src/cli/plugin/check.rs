@@ -272,7 +272,8 @@ mod tests {
     #[test]
     fn keys_that_depend_on_earlier_calls_are_found() {
         let found = hostile("count").unwrap_err();
-        assert!(matches!(found, PluginFailure::Findings { count } if count > 900), "{found}");
+        // A third of the requests has no field that says something else.
+        assert!(matches!(found, PluginFailure::Findings { count } if count > 300), "{found}");
     }
 
     #[test]
