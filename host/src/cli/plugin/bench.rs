@@ -1,7 +1,7 @@
 //! `plugin bench`: what a plugin costs on this machine, beside what it may cost.
 //!
 //! # Invariants
-//! - Every call is timed by itself, so that the slowest are seen; the clock adds some 30 ns to each.
+//! - Every call is timed by itself, so that the slowest are seen; the clock adds 30 ns to each.
 //! - Fuel is counted on an engine of its own: counting slows the calls down.
 //!
 //! # Not here

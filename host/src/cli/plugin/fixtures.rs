@@ -5,7 +5,8 @@
 //!   "config": { "setting": "value" },
 //!   "keys": [
 //!     { "request": { "url": "https://shop/a", "headers": {}, "cookies": { "tier": "gold" } },
-//!       "key": "http://shop/a|tier=gold", "same_as": ["https://…"], "differs_from": ["https://…"] },
+//!       "key": "http://shop/a|tier=gold",
+//!       "same_as": ["https://…"], "differs_from": ["https://…"] },
 //!     { "request": "https://shop/cart", "bypass": true }
 //!   ],
 //!   "pages": [{ "request": "https://…", "response": { "status": 200, "headers": {} },

@@ -1,4 +1,4 @@
-//! Requests, responses and events to try a plugin with: ordinary ones and odd ones, always the same.
+//! Requests, responses and events to try a plugin with: ordinary and odd ones, always the same.
 //!
 //! # Invariants
 //! - Numbers come from a fixed seed: a finding is found again.
