@@ -341,6 +341,55 @@ fn difference<E: Into<String>, F: Into<String>>(
 mod tests {
     use super::*;
     use crate::model::Target;
+    use crate::plugins::{PluginLimits, PluginOrigin, PluginSource, Workbench};
+
+    /// What the shipped plugin `rules` makes of the fixtures.
+    fn report(fixtures: serde_json::Value) -> Report {
+        let rules = r#"{"keys":{"bypass_cookies":["sessionid"]},
+            "items":[{"prefix":"frag:","ttl_s":60,"tags":["fragments"]}]}"#;
+        let limits =
+            PluginLimits { key_ms_max: 20_000, store_ms_max: 20_000, ..Default::default() };
+        let bench = Workbench::open(&PluginSource {
+            name: "rules".to_owned(),
+            origin: PluginOrigin::Shipped,
+            config: vec![("rules".to_owned(), rules.to_owned())],
+            limits,
+        });
+        let bench = bench.unwrap();
+        let fixtures: Fixtures = serde_json::from_value(fixtures).unwrap();
+        fixtures.run(&mut bench.subject().unwrap(), bench.inputs())
+    }
+
+    #[test]
+    fn bypasses_items_and_default_keys_are_compared() {
+        let user = serde_json::json!({"url": "https://s/a", "cookies": {"sessionid": "x"}});
+        let right = report(serde_json::json!({
+            "keys": [
+                {"request": user, "bypass": true, "differs_from": ["https://s/a"]},
+                {"request": "https://s:443/a?b=1#c", "key": "http://s/a?b=1"},
+            ],
+            "items": [{"key": "frag:1", "ttl_s": 60, "tags": ["fragments"], "store": true}],
+        }));
+        assert_eq!((right.passed, right.failed), (3, Vec::new()));
+        let wrong = report(serde_json::json!({
+            "keys": [
+                {"request": user, "key": "http://s/a"},
+                {"request": "https://s/a", "same_as": [user]},
+                {"request": "/a"},
+            ],
+            "items": [{"key": "frag:1", "tags": []}],
+        }));
+        assert_eq!(wrong.passed, 0);
+        for (failed, part) in wrong.failed.iter().zip([
+            "keys[0]: expected -, found +\n    - (a key)\n    + (bypass)",
+            "same_as https://s/a: expected -, found +\n    - http://s/a\n    + (bypass)",
+            "keys[2]: target \"/a\" is not",
+            "items[0]: expected -, found +\n    + tag fragments",
+        ]) {
+            assert!(failed.contains(part), "{failed}");
+        }
+        assert_eq!(wrong.failed.len(), 4);
+    }
 
     #[test]
     fn a_difference_shows_what_is_missing_and_what_is_too_much() {
