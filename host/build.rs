@@ -1,4 +1,5 @@
-//! Compiles the plugins that ship inside the binary, and those that tests load.
+//! Compiles the plugins that ship inside the binary, and those that tests load; lists the files of
+//! which `plugin new` makes a project.
 //!
 //! A nested cargo does it, because cargo can't yet build a dependency for another target
 //! (`-Z bindeps` is unstable). It has a target directory of its own, or it would wait for ever for
@@ -6,6 +7,8 @@
 #![allow(clippy::print_stdout, reason = "a build script talks to cargo by its standard output")]
 
 use std::env;
+use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +21,34 @@ const GUESTS: [(&str, &str, &str); 4] = [
     ("wasmcached-guest-hostile", "wasmcached_guest_hostile.wasm", "WASMCACHED_GUEST_HOSTILE"),
     ("wasmcached-guest-partial", "wasmcached_guest_partial.wasm", "WASMCACHED_GUEST_PARTIAL"),
 ];
+
+/// What `plugin new` writes, by its place in the repository and the name it is embedded by.
+const PROJECT_FILES: [(&str, &str); 10] = [
+    ("Cargo.toml", "workspace.toml"),
+    ("guest-sdk/Cargo.toml", "sdk/rust/Cargo.toml"),
+    ("guest-sdk/macros", "sdk/rust/macros"),
+    ("guest-sdk/src", "sdk/rust/src"),
+    ("guest-sdk/wit", "sdk/rust/wit"),
+    ("guest-sdk/python", "sdk/python"),
+    ("guest-sdk/js", "sdk/js"),
+    ("guest-sdk/templates/rust", "template/rust"),
+    ("guest-sdk/templates/python", "template/python"),
+    ("guest-sdk/templates/js", "template/js"),
+];
+
+/// What tools leave in a project.
+const LEFT_BEHIND: [&str; 7] = [
+    ".pytest_cache",
+    ".venv",
+    "__pycache__",
+    "dist",
+    "node_modules",
+    "package-lock.json",
+    "target",
+];
+
+/// The libraries' own tests, which a project has no use for.
+const OWN_TESTS: [&str; 3] = ["sdk/python/tests", "sdk/js/test", "sdk/js/tests"];
 
 /// What an outer cargo, clippy or coverage tool sets and a build for Wasm must not inherit.
 const FOREIGN: [&str; 13] = [
@@ -52,6 +83,7 @@ fn build() -> Result<(), String> {
         println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rerun-if-changed=build.rs");
+    embed(root)?;
     have_target()?;
     let target_dir = Path::new(&variable("OUT_DIR")?).join("guests");
     compile(root, &target_dir)?;
@@ -64,6 +96,45 @@ fn build() -> Result<(), String> {
 
 fn variable(name: &str) -> Result<String, String> {
     env::var(name).map_err(|_| format!("cargo did not set {name}"))
+}
+
+/// Writes the list of embedded files, which `cli/plugin/template.rs` includes.
+fn embed(root: &Path) -> Result<(), String> {
+    let mut files = Vec::new();
+    for (place, name) in PROJECT_FILES {
+        let path = root.join(place);
+        if path.exists() {
+            collect(&path, name, &mut files)?;
+        }
+    }
+    files.sort();
+    let mut list = String::from("&[\n");
+    for (name, path) in files {
+        // Writing to a string can't fail.
+        let _ = writeln!(list, "    ({name:?}, include_bytes!({:?})),", path.display().to_string());
+    }
+    list.push_str("]\n");
+    let path = Path::new(&variable("OUT_DIR")?).join("project_files.rs");
+    fs::write(&path, list).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn collect(path: &Path, name: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), String> {
+    if path.is_file() {
+        files.push((name.to_owned(), path.to_owned()));
+        return Ok(());
+    }
+    let unreadable = |error| format!("{}: {error}", path.display());
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let is_left = LEFT_BEHIND.contains(&file.as_str())
+            || [".egg-info", ".pyc", ".wasm"].iter().any(|ending| file.ends_with(ending));
+        let name = format!("{name}/{file}");
+        if !is_left && !OWN_TESTS.contains(&name.as_str()) {
+            collect(&entry.path(), &name, files)?;
+        }
+    }
+    Ok(())
 }
 
 fn have_target() -> Result<(), String> {

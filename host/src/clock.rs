@@ -43,13 +43,18 @@ impl Clock {
 
     /// Microseconds since some moment in the past, to measure what something costs.
     pub fn monotonic_us(&self) -> u64 {
+        self.monotonic_ns() / 1_000
+    }
+
+    /// Nanoseconds since some moment in the past.
+    pub fn monotonic_ns(&self) -> u64 {
         match self {
             Self::System { .. } => {
                 let now = clock_gettime(ClockId::Monotonic);
                 let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
-                seconds * 1_000_000 + nanos / 1_000
+                seconds * 1_000_000_000 + nanos
             }
-            Self::Manual(now) => now.load(Ordering::Acquire) * 1_000,
+            Self::Manual(now) => now.load(Ordering::Acquire) * 1_000_000,
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use clap::error::ErrorKind;
 use wasmcached::app::App;
-use wasmcached::cli::{Cli, ClientFailure, Command, DemoArgs, EXIT_USAGE, ServeArgs, ServeError};
+use wasmcached::cli::{Cli, Command, DemoArgs, EXIT_USAGE, ServeArgs, ServeError};
 use wasmcached::demo::{self, DemoMode, DemoOptions};
 use wasmcached::telemetry::{self, FilterError};
 
@@ -29,9 +29,7 @@ fn main() -> ExitCode {
                 &mut std::io::stderr(),
                 format_args!("wasmcached: {}\n", told(&error)),
             );
-            let is_usage = error.is::<ServeError>()
-                || error.is::<FilterError>()
-                || matches!(error.downcast_ref(), Some(ClientFailure::NotAvailable { .. }));
+            let is_usage = error.is::<ServeError>() || error.is::<FilterError>();
             ExitCode::from(if is_usage { EXIT_USAGE } else { 1 })
         }
     }

@@ -26,6 +26,7 @@ mod operator;
 mod origins;
 mod page_items;
 mod pages;
+mod plugin_cli;
 mod purges;
 mod restart;
 mod rfc;

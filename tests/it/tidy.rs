@@ -53,7 +53,18 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("demo", &["client", "clock", "limits", "tasks", "events"]),
     (
         "cli",
-        &["app", "demo", "client", "events", "plugins", "model", "config", "telemetry", "clock"],
+        &[
+            "app",
+            "demo",
+            "client",
+            "pages",
+            "events",
+            "plugins",
+            "model",
+            "config",
+            "telemetry",
+            "clock",
+        ],
     ),
 ];
 

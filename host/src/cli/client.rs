@@ -170,12 +170,6 @@ pub enum ClientFailure {
     /// Reading the value or writing the answer.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A command of a later version.
-    #[error("`wasmcached {command}` is not available yet")]
-    NotAvailable {
-        /// Which.
-        command: String,
-    },
 }
 
 impl ClientCommand {
@@ -280,7 +274,7 @@ impl ClientArgs {
         show(&self.send(method, path, &fields, body).await?)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -316,7 +310,7 @@ fn item_path(key: &str) -> String {
 }
 
 /// JSON is laid out for people; anything else goes out as it came.
-fn show(answer: &Answer) -> Result<(), ClientFailure> {
+pub(super) fn show(answer: &Answer) -> Result<(), ClientFailure> {
     let mut out = std::io::stdout().lock();
     match serde_json::from_slice::<serde_json::Value>(&answer.body) {
         Ok(value) => writeln!(out, "{value:#}")?,

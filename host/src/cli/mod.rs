@@ -2,7 +2,6 @@
 //!
 //! # Invariants
 //! - Exit codes: 0 done, 1 not done, 64 bad usage or configuration (EX_USAGE of sysexits.h).
-//! - A flag that does nothing yet says so; none is silently ignored.
 //!
 //! # Not here
 //! What the commands do, beyond talking to a server's API.
@@ -14,7 +13,7 @@ mod serve;
 use clap::{Parser, Subcommand};
 
 pub use client::{ClientArgs, ClientCommand, ClientFailure};
-pub use plugin::PluginCommand;
+pub use plugin::{PluginCommand, PluginFailure};
 pub use serve::{ServeArgs, ServeError};
 
 /// Exit code for bad usage and bad configuration.

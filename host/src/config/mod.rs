@@ -33,6 +33,7 @@ pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
 pub use rules::{RawRules, Rules};
+pub use units::parse_size;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `512`, `64k`, `64KiB`, `64m`, `64MB`, `1g`: bytes, in powers of 1024 as memcached takes them.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,

@@ -45,5 +45,6 @@ pub use audit::{AuditPages, Auditor};
 pub use holds::Earlier;
 pub use intents::IntentState;
 pub use metrics::Metrics;
+pub use native::{BodyError, event_of_change};
 pub use router::router;
 pub use sources::{Source, Sources};

@@ -169,6 +169,19 @@ fn phase_of(phase: Option<String>, intent: Option<String>) -> Result<Phase, Body
     }
 }
 
+/// One change as a delivery has it in `data.events`, as the event that a plugin gets of it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn event_of_change(change: &serde_json::Value) -> Result<Event, BodyError> {
+    let body = serde_json::json!({
+        "timestamp": "2030-01-01T00:00:00Z",
+        "data": { "events": [change] },
+    });
+    let delivery = parse("fixture", "fixture", body.to_string().as_bytes())?;
+    delivery.events.into_iter().next().ok_or(BodyError::Empty)
+}
+
 fn operation(op: &str) -> Operation {
     match op {
         "create" | "created" | "insert" => Operation::Created,

@@ -82,7 +82,7 @@ use uncacheable::Uncacheable;
 pub use announce::Scheme;
 pub use key::AddressError;
 pub use metrics::Metrics;
-pub use policy_hook::PagePolicy;
+pub use policy_hook::{PagePolicy, view_of_url};
 pub use request::ExplainError;
 pub use server::serve;
 pub use settings::{Check, Settings, Site, SiteError};

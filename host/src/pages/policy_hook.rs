@@ -83,6 +83,20 @@ pub(crate) fn view(
     })
 }
 
+/// The request for a URL as people write it, as a policy with these inputs sees it.
+///
+/// # Errors
+/// The URL names no page, or an input can't be read for certain.
+pub fn view_of_url(
+    method: &str,
+    url: &str,
+    headers: &HeaderMap,
+    inputs: &[Input],
+) -> Result<RequestView, String> {
+    let address = Address::of_text(url).map_err(|error| error.to_string())?;
+    view(method, &address, headers, inputs).map_err(|error| error.to_string())
+}
+
 /// The request fields that the answers of a site depend on because its policy looks at them.
 pub(crate) fn vary_names(inputs: &[Input]) -> Vec<HeaderName> {
     let mut names = Vec::new();

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::exports::wasmcached::plugin::{invalidator, keyer, lifecycle, tagger};
-use super::engine::Machine;
+use super::engine::{Fuel, Machine};
 use super::error::PluginError;
 use super::instance::State;
 use super::{INTERFACE_LIFECYCLE, PluginOrigin, PluginSource, shipped, wasi};
@@ -35,6 +35,7 @@ pub(super) struct Exports {
 pub(super) struct Linked {
     pub(super) pre: InstancePre<State>,
     pub(super) exports: Exports,
+    pub(super) fuel: Fuel,
     /// Lower-case hexadecimal of the file.
     pub(super) sha256: String,
 }
@@ -68,7 +69,7 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
     }
     let pre = machine.linker.instantiate_pre(&component).map_err(contract)?;
     let exports = find_exports(&component, &pre).map_err(contract)?;
-    Ok(Linked { pre, exports, sha256: hex_sha256(bytes) })
+    Ok(Linked { pre, exports, fuel: machine.fuel, sha256: hex_sha256(bytes) })
 }
 
 fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {

@@ -26,14 +26,30 @@ const STACK_BYTES: usize = 512 * 1024;
 pub(super) struct Machine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
+    pub(super) fuel: Fuel,
+}
+
+/// Whether the guests' instructions are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fuel {
+    /// As on an author's workbench.
+    Counted,
+    /// As in a server, where it would cost.
+    NotCounted,
 }
 
 impl Machine {
     /// Starts the engine and its ticker.
     pub(super) fn start() -> Result<Self, PluginError> {
+        Self::start_with(Fuel::NotCounted)
+    }
+
+    /// The same, with fuel or without.
+    pub(super) fn start_with(fuel: Fuel) -> Result<Self, PluginError> {
         let mut config = Config::new();
         config
             .concurrency_support(false)
+            .consume_fuel(fuel == Fuel::Counted)
             .epoch_interruption(true)
             .max_wasm_stack(STACK_BYTES)
             .wasm_component_model(true);
@@ -42,7 +58,7 @@ impl Machine {
         wasi::add_to_linker(&mut linker).map_err(broken)?;
         log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(broken)?;
         tick(&engine)?;
-        Ok(Self { engine, linker })
+        Ok(Self { engine, linker, fuel })
     }
 }
 

@@ -11,14 +11,16 @@
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Error, Result, Store, StoreLimits, StoreLimitsBuilder, Trap};
+use wasmtime::{Error, Result, Store, StoreLimitsBuilder, Trap};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::exports::wasmcached::plugin::{invalidator, keyer, lifecycle, tagger};
 use super::bindings::wasmcached::plugin::{log, types};
 use super::component::Linked;
+use super::engine::Fuel;
 use super::error::CallError;
 use super::log::{Level, LogOutput, PluginLog, clip};
+use super::usage::Limits;
 
 /// Time for `configure` and for `describe`.
 const LIFECYCLE_MS_MAX: u64 = 5_000;
@@ -45,7 +47,7 @@ const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// What the host keeps for one instance.
 pub(super) struct State {
-    limits: StoreLimits,
+    limits: Limits,
     log: Arc<PluginLog>,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -98,6 +100,9 @@ impl Instance {
         store.set_hostcall_fuel(ANSWER_BYTES_MAX);
         store.set_epoch_deadline(LIFECYCLE_MS_MAX);
         let failed = |error| classify(&error, LIFECYCLE_MS_MAX);
+        if recipe.linked.fuel == Fuel::Counted {
+            store.set_fuel(u64::MAX).map_err(failed)?;
+        }
         let mut instance = Self::load(recipe, store).map_err(failed)?;
         let config: Vec<(&str, &str)> =
             recipe.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -120,6 +125,16 @@ impl Instance {
     /// How many hooks it has answered.
     pub(super) fn calls(&self) -> u32 {
         self.calls
+    }
+
+    /// All its memories together.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().limits.memory_bytes()
+    }
+
+    /// What is left of the fuel, where it is counted.
+    pub(super) fn fuel_left(&self) -> Option<u64> {
+        self.store.get_fuel().ok()
     }
 
     /// Gives the next call this many milliseconds.
@@ -186,7 +201,7 @@ impl Recipe {
             .instances(CORE_INSTANCES_MAX)
             .trap_on_grow_failure(true)
             .build();
-        State { limits, log: Arc::clone(&self.log), table, wasi }
+        State { limits: Limits::new(limits), log: Arc::clone(&self.log), table, wasi }
     }
 }
 

@@ -26,7 +26,9 @@ mod pool;
 mod shipped;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wasi;
+mod workbench;
 mod workers;
 
 use std::path::PathBuf;
@@ -42,6 +44,7 @@ use workers::Workers;
 pub use counters::{Hook, Outcome};
 pub use error::{CallError, PluginError};
 pub use plugin::Plugin;
+pub use workbench::{Subject, Workbench};
 
 /// The interface that makes a component a plugin.
 const INTERFACE_LIFECYCLE: &str = "wasmcached:plugin/lifecycle@0.1.0";

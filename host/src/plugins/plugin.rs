@@ -304,13 +304,13 @@ impl Core {
     }
 }
 
-fn describe(name: &str, instance: &mut Instance) -> Result<Description, PluginError> {
+pub(super) fn describe(name: &str, instance: &mut Instance) -> Result<Description, PluginError> {
     let wrong = |reason| PluginError::Describe { name: name.to_owned(), reason };
     let manifest = instance.describe().map_err(|error| wrong(error.to_string()))?;
     convert::description(manifest).map_err(wrong)
 }
 
-fn configure_error(name: &str, error: CallError) -> PluginError {
+pub(super) fn configure_error(name: &str, error: CallError) -> PluginError {
     let reason = match error {
         CallError::Guest(text) => text,
         other => other.to_string(),
