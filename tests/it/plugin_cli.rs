@@ -3,7 +3,8 @@
 //! What cargo compiles for the projects is kept beside the tests' own artifacts, and its crates are
 //! those that the workspace was built with, so no network is needed.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -11,7 +12,7 @@ use std::sync::LazyLock;
 use tempfile::TempDir;
 use wasmcached_tests::origin::{Origin, Response};
 use wasmcached_tests::server::{self, Server};
-use wasmcached_tests::{http, settings};
+use wasmcached_tests::{clients, http, settings};
 
 /// A project as `plugin new` writes it, and its component.
 struct Shop {
@@ -258,4 +259,61 @@ fn a_server_with_the_component_keys_and_tags_as_its_tests_say() {
     assert!(!page("/products/5").is_hit());
     let listed = told(&plugin(&["list", "--server", &server.api("")], Path::new("/")));
     assert!(listed.contains("\"name\": \"shop\""), "{listed}");
+}
+
+/// What `python -m venv` and `pip install --requirement requirements.txt` would make, of packages
+/// that are here already.
+fn have_packages_of_python(project: &Path) {
+    let interpreter = clients::python_interpreter();
+    let python = |arguments: &[&str]| {
+        let run = Command::new(&interpreter).args(arguments).current_dir(project).output();
+        told(&run.unwrap())
+    };
+    python(&["-m", "venv", "--without-pip", ".venv"]);
+    let shared = python(&["-c", "import site; print(site.getsitepackages()[0])"]);
+    let libraries = fs::read_dir(project.join(".venv/lib")).unwrap();
+    let library = libraries.map(|entry| entry.unwrap().path()).next().unwrap();
+    let paths = format!("{}\n{}\n", shared.trim(), project.join("sdk/src").display());
+    fs::write(library.join("site-packages/shared.pth"), paths).unwrap();
+}
+
+/// What `npm install` would make, of packages that are here already.
+fn have_packages_of_node(project: &Path) {
+    let modules = project.join("node_modules");
+    fs::create_dir_all(modules.join(".bin")).unwrap();
+    for entry in fs::read_dir(clients::node_modules()).unwrap() {
+        let entry = entry.unwrap();
+        let is_package = !entry.file_name().to_string_lossy().starts_with('.');
+        if is_package {
+            symlink(entry.path(), modules.join(entry.file_name())).unwrap();
+        }
+    }
+    symlink(project.join("sdk"), modules.join("wasmcached-plugin")).unwrap();
+    let command = project.join("sdk/src/cli.js");
+    fs::set_permissions(&command, Permissions::from_mode(0o755)).unwrap();
+    symlink(command, modules.join(".bin/wasmcached-plugin")).unwrap();
+}
+
+/// From an empty folder to a component that answers its fixtures. It is compiled once: that takes
+/// the most of an interpreter's time.
+#[track_caller]
+fn passes_at_once(language: &str, have_packages: fn(&Path), tests: &str) {
+    let folder = here();
+    let project = folder.path().join("shop-2");
+    told(&plugin(&["new", text(&project), "--lang", language], folder.path()));
+    have_packages(&project);
+    let tested = told(&plugin(&["test"], &project));
+    assert!(tested.contains(tests), "`{tests}` is not in\n{tested}");
+    assert!(tested.ends_with("fixtures: 4 passed, 0 failed\n"), "{tested}");
+    assert!(project.join("shop.wasm").is_file());
+}
+
+#[test]
+fn a_new_project_in_python_passes_its_tests_and_fixtures_at_once() {
+    passes_at_once("python", have_packages_of_python, "4 passed");
+}
+
+#[test]
+fn a_new_project_in_javascript_passes_its_tests_and_fixtures_at_once() {
+    passes_at_once("js", have_packages_of_node, "# pass 4");
 }
