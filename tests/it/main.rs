@@ -25,6 +25,7 @@ mod operator;
 mod origins;
 mod page_items;
 mod pages;
+mod plugins;
 mod purges;
 mod restart;
 mod rfc;
