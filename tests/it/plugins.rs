@@ -83,9 +83,11 @@ fn endless_loops_on_one_core_cost_their_own_requests_the_cache_and_nobody_else_a
     // What had no key was not stored under any.
     assert_eq!(origin.count("/a"), 4);
     assert!(!ask(&server, "/a", "behave").is_hit());
+    // A store asks for the key of the bare URL too, so that a purge of it finds the page.
+    let before = calls(&server, "cache-key", "ok").as_u64().expect("a number");
     assert!(ask(&server, "/a", "behave").is_hit());
+    assert_eq!(calls(&server, "cache-key", "ok"), before + 1);
     assert_eq!(calls(&server, "cache-key", "timeout"), 4);
-    assert_eq!(calls(&server, "cache-key", "ok"), 2);
     assert_eq!(described(&server)["status"], "ok");
 }
 
