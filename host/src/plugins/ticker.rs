@@ -39,7 +39,8 @@ pub(super) fn start(engine: &Engine) -> io::Result<()> {
     let (engine, beat) = (engine.weak(), Arc::new(Beat::default()));
     tick(&engine, &beat)?;
     let watch = move || {
-        let mut seen = 0;
+        // The first look finds no number to compare with.
+        let mut seen = u64::MAX;
         while engine.upgrade().is_some() {
             seen = look(&engine, &beat, seen);
             thread::sleep(WATCH);
@@ -52,8 +53,7 @@ pub(super) fn start(engine: &Engine) -> io::Result<()> {
 /// Returns the ticks so far.
 fn look(engine: &EngineWeak, beat: &Arc<Beat>, seen: u64) -> u64 {
     let ticks = beat.ticks.load(Ordering::Relaxed);
-    // The first thread may not have begun when the first look is taken.
-    if ticks == seen && seen > 0 {
+    if ticks == seen {
         tracing::error!(ticks, "the clock of plugins' deadlines stood still; starting another");
         beat.generation.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = tick(engine, beat) {
