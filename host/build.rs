@@ -4,6 +4,9 @@
 //! A nested cargo does it, because cargo can't yet build a dependency for another target
 //! (`-Z bindeps` is unstable). It has a target directory of its own, or it would wait for ever for
 //! the lock that the outer cargo holds.
+//!
+//! Of the plugins for tests it writes an enum, `guests.rs`, over which the host's tests match: a
+//! folder in `tests/guests` without a test does not compile.
 #![allow(clippy::print_stdout, reason = "a build script talks to cargo by its standard output")]
 
 use std::env;
@@ -14,13 +17,11 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// Package, its file, and the variable that tells the crate where the file is.
-const GUESTS: [(&str, &str, &str); 4] = [
-    ("wasmcached-plugin-rules", "wasmcached_plugin_rules.wasm", "WASMCACHED_GUEST_RULES"),
-    ("wasmcached-plugin-trekking", "wasmcached_plugin_trekking.wasm", "WASMCACHED_GUEST_TREKKING"),
-    ("wasmcached-guest-hostile", "wasmcached_guest_hostile.wasm", "WASMCACHED_GUEST_HOSTILE"),
-    ("wasmcached-guest-partial", "wasmcached_guest_partial.wasm", "WASMCACHED_GUEST_PARTIAL"),
-];
+/// The plugins inside the binary: folders of `plugins/`.
+const SHIPPED: [&str; 2] = ["rules", "trekking"];
+
+/// Every folder in here is a plugin for tests.
+const TEST_GUESTS: &str = "tests/guests";
 
 /// What `plugin new` writes, by its place in the repository and the name it is embedded by.
 const PROJECT_FILES: [(&str, &str); 10] = [
@@ -85,13 +86,70 @@ fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     embed(root)?;
     have_target()?;
-    let target_dir = Path::new(&variable("OUT_DIR")?).join("guests");
-    compile(root, &target_dir)?;
-    for (_, file, name) in GUESTS {
+    let out_dir = PathBuf::from(variable("OUT_DIR")?);
+    let target_dir = out_dir.join("guests");
+    let guests = test_guests(root)?;
+    let shipped = SHIPPED.map(|folder| (folder, format!("wasmcached-plugin-{folder}")));
+    let tested = guests.iter().map(|name| (name.as_str(), format!("wasmcached-guest-{name}")));
+    let all: Vec<(&str, String)> = shipped.into_iter().chain(tested).collect();
+    compile(root, &target_dir, all.iter().map(|(_, package)| package.as_str()))?;
+    for (folder, package) in &all {
+        let file = format!("{}.wasm", package.replace('-', "_"));
         let path = target_dir.join(TARGET).join("release").join(file);
+        let name = format!("WASMCACHED_GUEST_{}", folder.to_uppercase().replace('-', "_"));
         println!("cargo::rustc-env={name}={}", path.display());
     }
-    Ok(())
+    let written = fs::write(out_dir.join("guests.rs"), enum_of(&guests));
+    written.map_err(|error| format!("guests.rs: {error}"))
+}
+
+/// The folders of the plugins for tests, in the order of their names.
+fn test_guests(root: &Path) -> Result<Vec<String>, String> {
+    let unreadable = |error| format!("{TEST_GUESTS}: {error}");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root.join(TEST_GUESTS)).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.join("Cargo.toml").is_file()
+            && let Some(name) = path.file_name().and_then(|name| name.to_str())
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// `enum Guest` with a variant and a file for each.
+fn enum_of(guests: &[String]) -> String {
+    let variants: Vec<String> = guests.iter().map(|name| variant(name)).collect();
+    let arms = guests.iter().zip(&variants).map(|(name, variant)| {
+        let file = format!("WASMCACHED_GUEST_{}", name.to_uppercase().replace('-', "_"));
+        format!("            Self::{variant} => env!(\"{file}\"),\n")
+    });
+    let arms: String = arms.collect();
+    let all: Vec<String> = variants.iter().map(|variant| format!("Self::{variant}")).collect();
+    format!(
+        "/// A plugin for tests: a folder of `{TEST_GUESTS}`.\n\
+         #[derive(Debug, Clone, Copy, PartialEq, Eq)]\n\
+         pub(super) enum Guest {{\n    {},\n}}\n\n\
+         impl Guest {{\n    /// All of them.\n    \
+         pub(super) const ALL: &[Self] = &[{}];\n\n    \
+         /// Its component.\n    \
+         pub(super) fn file(self) -> &'static str {{\n        match self {{\n{arms}        \
+         }}\n    }}\n}}\n",
+        variants.join(",\n    "),
+        all.join(", "),
+    )
+}
+
+/// `two-words` as `TwoWords`.
+fn variant(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    words.collect()
 }
 
 fn variable(name: &str) -> Result<String, String> {
@@ -161,7 +219,11 @@ fn has_target() -> Result<bool, String> {
     Ok(output.status.success() && Path::new(lib_dir.trim()).is_dir())
 }
 
-fn compile(root: &Path, target_dir: &Path) -> Result<(), String> {
+fn compile<'a>(
+    root: &Path,
+    target_dir: &Path,
+    packages: impl Iterator<Item = &'a str>,
+) -> Result<(), String> {
     let mut cargo = Command::new(variable("CARGO")?);
     for name in FOREIGN {
         cargo.env_remove(name);
@@ -180,7 +242,7 @@ fn compile(root: &Path, target_dir: &Path) -> Result<(), String> {
     if root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
-    for (package, _, _) in GUESTS {
+    for package in packages {
         cargo.args(["--package", package]);
     }
     let output = cargo.output().map_err(|error| format!("cargo: {error}"))?;

@@ -27,6 +27,7 @@ mod origins;
 mod page_items;
 mod pages;
 mod plugin_cli;
+mod plugins;
 mod purges;
 mod restart;
 mod rfc;

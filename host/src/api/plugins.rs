@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Api, ApiError};
 use crate::plugins::Plugin;
@@ -39,9 +39,15 @@ fn show(plugin: &Plugin) -> Value {
             json!({ "hook": hook.as_str(), "outcome": outcome.as_str(), "count": count })
         })
         .collect();
+    let incidents: Map<String, Value> = plugin
+        .incidents()
+        .into_iter()
+        .map(|(incident, count)| (incident.as_str().to_owned(), count.into()))
+        .collect();
     json!({
         "name": plugin.name(),
         "version": plugin.version(),
+        "status": super::status::of_plugin(plugin),
         "sha256": plugin.sha256(),
         "key_epoch": plugin.key_epoch(),
         "hooks": {
@@ -50,5 +56,6 @@ fn show(plugin: &Plugin) -> Value {
             "on_event": plugin.has_invalidator(),
         },
         "calls": calls,
+        "incidents": incidents,
     })
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
+use crate::plugins::Plugin;
 
 /// The description of every route of this listener.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -71,9 +72,18 @@ pub(super) async fn ready(State(api): State<Api>) -> Json<Value> {
             Some(why) => json!({ "status": "degraded", "why": why, "queued": status.queued }),
         },
     };
-    let plugins: Vec<Value> =
-        api.plugins.list().iter().map(|p| json!({ "name": p.name(), "status": "ok" })).collect();
+    let plugins = api.plugins.list();
+    let plugins = plugins.iter().map(|p| json!({ "name": p.name(), "status": of_plugin(p) }));
+    let plugins: Vec<Value> = plugins.collect();
     Json(json!({ "status": "ready", "parts": { "tier": tier, "plugins": plugins } }))
+}
+
+/// Whether the plugin is asked.
+pub(super) fn of_plugin(plugin: &Plugin) -> &'static str {
+    match plugin.is_degraded() {
+        true => "degraded",
+        false => "ok",
+    }
 }
 
 pub(super) async fn openapi() -> Response {

@@ -92,9 +92,25 @@ impl std::fmt::Debug for PluginCalls {
 impl Collector for PluginCalls {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let kind = ConstCounter::new(0u64).metric_type();
+        let plugins = self.0.list();
+        let help = "1 while a plugin fails too often to be asked";
+        let gauge = ConstGauge::new(0i64).metric_type();
+        let mut family = encoder.encode_descriptor("plugin_degraded", help, None, gauge)?;
+        for plugin in &plugins {
+            let value = ConstGauge::new(i64::from(plugin.is_degraded()));
+            value.encode(family.encode_family(&[("plugin", plugin.name())])?)?;
+        }
+        let help = "What else happened to plugins";
+        let mut family = encoder.encode_descriptor("plugin_incidents", help, None, kind)?;
+        for plugin in &plugins {
+            for (incident, count) in plugin.incidents() {
+                let labels = [("plugin", plugin.name()), ("incident", incident.as_str())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
         let help = "Calls of plugins by hook and outcome";
         let mut family = encoder.encode_descriptor("plugin_calls", help, None, kind)?;
-        for plugin in self.0.list() {
+        for plugin in &plugins {
             for (hook, outcome, count) in plugin.calls() {
                 let labels = [
                     ("plugin", plugin.name()),

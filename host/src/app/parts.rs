@@ -122,21 +122,33 @@ pub enum StartError {
 }
 
 fn source_of(settings: &PluginSettings) -> PluginSource {
-    let default = PluginLimits::default();
     PluginSource {
         name: settings.name.clone(),
         origin: match &settings.file {
             PluginFile::Shipped => PluginOrigin::Shipped,
             PluginFile::File(path) => PluginOrigin::File(path.clone()),
         },
+        sha256: settings.sha256.clone(),
         config: settings.config.clone(),
-        limits: PluginLimits {
-            memory_bytes_max: settings.memory_bytes.unwrap_or(default.memory_bytes_max),
-            allow_everything: match settings.everything {
-                Permission::Allowed => AllowEverything::Yes,
-                Permission::Forbidden => AllowEverything::No,
-            },
-            ..default
+        limits: limits_of(settings),
+    }
+}
+
+fn limits_of(settings: &PluginSettings) -> PluginLimits {
+    let (default, given) = (PluginLimits::default(), &settings.limits);
+    PluginLimits {
+        memory_bytes_max: settings.memory_bytes.unwrap_or(default.memory_bytes_max),
+        key_ms_max: given.key_timeout_ms.unwrap_or(default.key_ms_max),
+        store_ms_max: given.store_timeout_ms.unwrap_or(default.store_ms_max),
+        event_ms_max: given.event_timeout_ms.unwrap_or(default.event_ms_max),
+        start_ms_max: given.start_timeout_ms.unwrap_or(default.start_ms_max),
+        key_bytes_max: given.key_bytes_max.unwrap_or(default.key_bytes_max),
+        tags_max: given.tags_max.unwrap_or(default.tags_max),
+        actions_max: given.actions_max.unwrap_or(default.actions_max),
+        log_lines_max: given.log_lines_max.unwrap_or(default.log_lines_max),
+        allow_everything: match settings.everything {
+            Permission::Allowed => AllowEverything::Yes,
+            Permission::Forbidden => AllowEverything::No,
         },
     }
 }

@@ -11,6 +11,7 @@ use super::checked::{
 };
 use super::memcached::check_memcached;
 use super::pages::check_pages;
+use super::plugin_limits::{PluginLimitSettings, check_sha256};
 use super::raw::{RawConfig, RawPlugin, RawSource};
 use super::sites::check_sites;
 use super::units::parse_size;
@@ -117,8 +118,10 @@ fn check_plugin(m: &mut Mistakes, name: String, raw: RawPlugin) -> PluginSetting
     });
     PluginSettings {
         file: raw.file.map_or(PluginFile::Shipped, PluginFile::File),
+        sha256: check_sha256(m, &key, raw.sha256),
         memory_bytes,
         everything: raw.allow_everything.unwrap_or(false).into(),
+        limits: PluginLimitSettings::check(m, &key, raw.limits),
         config: config.collect(),
         name,
     }

@@ -10,6 +10,7 @@ use http::Uri;
 use super::audit::Audit;
 use super::items::SiteItems;
 use super::page_limits::{OriginCheck, PageLimits};
+use super::plugin_limits::PluginLimitSettings;
 use super::rules::Rules;
 use crate::net::{TlsFiles, UnixAccess};
 
@@ -192,10 +193,14 @@ pub struct PluginSettings {
     pub name: String,
     /// Its component.
     pub file: PluginFile,
+    /// The SHA-256 that it must have, lower-case hexadecimal.
+    pub sha256: Option<String>,
     /// Memory of one instance.
     pub memory_bytes: Option<usize>,
     /// Whether an event may invalidate everything.
     pub everything: Permission,
+    /// What else it may use.
+    pub limits: PluginLimitSettings,
     /// What it is configured with: text, or JSON text.
     pub config: Vec<(String, String)>,
 }

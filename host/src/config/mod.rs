@@ -17,6 +17,7 @@ mod items;
 mod memcached;
 mod page_limits;
 mod pages;
+mod plugin_limits;
 mod raw;
 mod rules;
 mod sites;
@@ -29,6 +30,7 @@ pub use checked::{
 };
 pub use items::{KeyPart, RawSiteItems, SiteItems};
 pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
+pub use plugin_limits::{PluginLimitSettings, RawPluginLimits};
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };

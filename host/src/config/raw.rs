@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::audit::RawAudit;
 use super::items::RawSiteItems;
 use super::page_limits::{RawOriginCheck, RawPageLimits};
+use super::plugin_limits::RawPluginLimits;
 use super::rules::RawRules;
 
 /// The TOML file, or what flags and environment say in its shape.
@@ -178,10 +179,14 @@ impl fmt::Debug for RawSource {
 pub struct RawPlugin {
     /// The component; without it, the shipped plugin of this name.
     pub file: Option<PathBuf>,
+    /// SHA-256 of the component, hexadecimal: another one is not loaded.
+    pub sha256: Option<String>,
     /// Memory of one instance: `64MiB`.
     pub memory: Option<String>,
     /// Whether an event may invalidate everything.
     pub allow_everything: Option<bool>,
+    /// What else it may use.
+    pub limits: RawPluginLimits,
     /// Handed to the plugin; values that are not text go as JSON.
     pub config: toml::Table,
 }
@@ -359,8 +364,11 @@ impl RawPlugin {
     fn overlaid_with(self, over: Self) -> Self {
         Self {
             file: over.file.or(self.file),
+            sha256: over.sha256.or(self.sha256),
             memory: over.memory.or(self.memory),
             allow_everything: over.allow_everything.or(self.allow_everything),
+            // Of the file alone.
+            limits: self.limits,
             config: if over.config.is_empty() { self.config } else { over.config },
         }
     }

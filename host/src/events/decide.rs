@@ -4,6 +4,7 @@ use super::apply::Shared;
 use super::plan::Plan;
 use super::sources::Source;
 use crate::model::{Action, Event};
+use crate::plugins::CallError;
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
 const PLUGIN_TRIES: usize = 3;
@@ -34,14 +35,18 @@ impl Shared {
 
     async fn ask_plugin<'a>(&self, source: &'a Source, event: &Event) -> Asked<'a> {
         let Some(name) = source.plugin.as_deref() else { return Asked::Nobody };
-        let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
-        let Some(plugin) = plugin else { return Asked::Nobody };
         for _ in 0..PLUGIN_TRIES {
+            // Another version may take over meanwhile.
+            let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
+            let Some(plugin) = plugin else { return Asked::Nobody };
             let error = match plugin.on_event(event).await {
                 Ok(actions) => return Asked::Said { plugin: name, actions },
                 Err(error) => error,
             };
             tracing::warn!(plugin = name, model = event.model, %error, "event not understood");
+            if error == CallError::Degraded {
+                break;
+            }
         }
         Asked::Failed
     }

@@ -242,6 +242,7 @@ fn plugins() -> Plugins {
     let source = PluginSource {
         name: "hostile".to_owned(),
         origin: PluginOrigin::File(env!("WASMCACHED_GUEST_HOSTILE").into()),
+        sha256: None,
         config: Vec::new(),
         // Not reached by accident on a busy machine.
         limits: PluginLimits { event_ms_max: 20_000, ..PluginLimits::default() },

@@ -1,7 +1,8 @@
 //! From bytes to a component that may be instantiated: read, checked, compiled, linked.
 //!
 //! # Invariants
-//! - What is not granted is refused by name before anything is compiled into an instance.
+//! - What is not granted is refused by name, and what is not the pinned file by its hash, before
+//!   anything is compiled.
 //! - The exports of a component decide which hooks a plugin has; nothing else does.
 //!
 //! # Not here
@@ -18,7 +19,7 @@ use super::bindings::exports::wasmcached::plugin::{invalidator, keyer, lifecycle
 use super::engine::{Fuel, Machine};
 use super::error::PluginError;
 use super::instance::State;
-use super::{INTERFACE_LIFECYCLE, PluginOrigin, PluginSource, shipped, wasi};
+use super::{PluginOrigin, PluginSource, names, shipped};
 
 /// Largest component: an interpreter with its standard library takes 18 MB.
 const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -53,23 +54,25 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
             read.as_slice()
         }
     };
+    let sha256 = hex_sha256(bytes);
+    if let Some(pinned) = source.sha256.as_ref().filter(|pinned| **pinned != sha256) {
+        let (name, pinned) = (name.clone(), pinned.clone());
+        return Err(PluginError::Pin { name, pinned, found: sha256 });
+    }
     check_preamble(name, bytes)?;
+    names::check(name, bytes)?;
     let not_component = |error: wasmtime::Error| PluginError::NotComponent {
         name: name.clone(),
         reason: format!("{error:#}"),
     };
     let component = Component::from_binary(&machine.engine, bytes).map_err(not_component)?;
-    check_imports(machine, name, &component)?;
     let contract = |error: wasmtime::Error| PluginError::Contract {
         name: name.clone(),
         reason: format!("{error:#}"),
     };
-    if !has_interface(&component, INTERFACE_LIFECYCLE) {
-        return Err(PluginError::NoLifecycle { name: name.clone() });
-    }
     let pre = machine.linker.instantiate_pre(&component).map_err(contract)?;
     let exports = find_exports(&component, &pre).map_err(contract)?;
-    Ok(Linked { pre, exports, fuel: machine.fuel, sha256: hex_sha256(bytes) })
+    Ok(Linked { pre, exports, fuel: machine.fuel, sha256 })
 }
 
 fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
@@ -96,19 +99,6 @@ fn check_preamble(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
         _ => "it does not begin like a Wasm file",
     };
     Err(PluginError::NotComponent { name: name.to_owned(), reason: reason.to_owned() })
-}
-
-fn check_imports(machine: &Machine, name: &str, component: &Component) -> Result<(), PluginError> {
-    let ty = component.component_type();
-    let refused: Vec<&str> = ty
-        .imports(&machine.engine)
-        .map(|(import, _)| import)
-        .filter(|import| !wasi::is_granted(import))
-        .collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    Err(PluginError::Imports { name: name.to_owned(), imports: refused.join(", ") })
 }
 
 fn has_interface(component: &Component, interface: &str) -> bool {

@@ -11,8 +11,8 @@
 use http::HeaderName;
 
 use super::bindings::wasmcached::plugin::types;
-use super::{AllowEverything, CallError};
-use crate::limits::{KEY_BYTES_MAX, TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
+use super::{AllowEverything, CallError, PluginLimits};
+use crate::limits::KEY_BYTES_MAX;
 use crate::model::{
     Action, Event, Input, Key, KeyDecision, Mode, Operation, RequestView, ResponseView,
     StoreDecision, Tag, Target,
@@ -143,16 +143,22 @@ fn check_count(what: &str, count: usize, limit: usize) -> Result<(), String> {
 }
 
 /// What the guest says about a key.
-pub(super) fn key_decision(key: types::Key) -> Result<KeyDecision, CallError> {
+pub(super) fn key_decision(
+    key: types::Key,
+    limits: &PluginLimits,
+) -> Result<KeyDecision, CallError> {
     match key {
         types::Key::Default => Ok(KeyDecision::Default),
         types::Key::Bypass => Ok(KeyDecision::Bypass),
-        types::Key::Custom(text) => Ok(KeyDecision::Custom(own_key(&text)?)),
+        types::Key::Custom(text) => Ok(KeyDecision::Custom(own_key(&text, limits)?)),
     }
 }
 
 /// What the guest says about storing.
-pub(super) fn store_decision(storage: types::Storage) -> Result<StoreDecision, CallError> {
+pub(super) fn store_decision(
+    storage: types::Storage,
+    limits: &PluginLimits,
+) -> Result<StoreDecision, CallError> {
     Ok(StoreDecision {
         store: storage.store,
         ttl_s: seconds("ttl", storage.ttl_s)?,
@@ -161,45 +167,44 @@ pub(super) fn store_decision(storage: types::Storage) -> Result<StoreDecision, C
             storage.stale_while_revalidate_s,
         )?,
         stale_if_error_s: seconds("stale-if-error", storage.stale_if_error_s)?,
-        tags: tags(&storage.tags)?,
+        tags: tags(&storage.tags, limits)?,
     })
 }
 
 /// What the guest wants done about an event.
 pub(super) fn actions(
     actions: Vec<types::Action>,
-    allow: AllowEverything,
+    limits: &PluginLimits,
 ) -> Result<Vec<Action>, CallError> {
-    check_count("actions", actions.len(), TARGETS_PER_INVALIDATION_MAX)
-        .map_err(CallError::Refused)?;
-    actions.into_iter().map(|one| action(one, allow)).collect()
+    check_count("actions", actions.len(), limits.actions_max).map_err(CallError::Refused)?;
+    actions.into_iter().map(|one| action(one, limits)).collect()
 }
 
-fn action(action: types::Action, allow: AllowEverything) -> Result<Action, CallError> {
+fn action(action: types::Action, limits: &PluginLimits) -> Result<Action, CallError> {
     match action {
         types::Action::Invalidate(types::Invalidation { target, mode }) => {
             let mode = match mode {
                 types::PurgeMode::Hard => Mode::Hard,
                 types::PurgeMode::Soft => Mode::Soft,
             };
-            Ok(Action::Invalidate(own_target(target, allow)?, mode))
+            Ok(Action::Invalidate(own_target(target, limits)?, mode))
         }
         types::Action::Put(types::NewValue { key, value, ttl_s, tags: names }) => Ok(Action::Put {
-            key: own_key(&key)?,
+            key: own_key(&key, limits)?,
             value,
             ttl_s: seconds("ttl", ttl_s)?,
-            tags: tags(&names)?,
+            tags: tags(&names, limits)?,
         }),
         types::Action::Refresh(url) => Ok(Action::Refresh { url: own_url(url)? }),
     }
 }
 
-fn own_target(target: types::Target, allow: AllowEverything) -> Result<Target, CallError> {
-    match (target, allow) {
+fn own_target(target: types::Target, limits: &PluginLimits) -> Result<Target, CallError> {
+    match (target, limits.allow_everything) {
         (types::Target::Tag(text), _) => Ok(Target::Tag(own_tag(&text)?)),
-        (types::Target::Key(text), _) => Ok(Target::Key(own_key(&text)?)),
+        (types::Target::Key(text), _) => Ok(Target::Key(own_key(&text, limits)?)),
         (types::Target::Url(url), _) => Ok(Target::Url(own_url(url)?.into())),
-        (types::Target::KeyPrefix(text), _) => Ok(Target::Prefix(own_key(&text)?)),
+        (types::Target::KeyPrefix(text), _) => Ok(Target::Prefix(own_key(&text, limits)?)),
         (types::Target::Everything, AllowEverything::Yes) => Ok(Target::Everything),
         (types::Target::Everything, AllowEverything::No) => {
             Err(refused("everything may not be invalidated by this plugin"))
@@ -207,8 +212,8 @@ fn own_target(target: types::Target, allow: AllowEverything) -> Result<Target, C
     }
 }
 
-fn tags(texts: &[String]) -> Result<Vec<Tag>, CallError> {
-    check_count("tags", texts.len(), TAGS_PER_ENTRY_MAX).map_err(CallError::Refused)?;
+fn tags(texts: &[String], limits: &PluginLimits) -> Result<Vec<Tag>, CallError> {
+    check_count("tags", texts.len(), limits.tags_max).map_err(CallError::Refused)?;
     texts.iter().map(|text| own_tag(text)).collect()
 }
 
@@ -216,7 +221,11 @@ fn own_tag(text: &str) -> Result<Tag, CallError> {
     Tag::new(text).map_err(refused)
 }
 
-fn own_key(text: &str) -> Result<Key, CallError> {
+fn own_key(text: &str, limits: &PluginLimits) -> Result<Key, CallError> {
+    if text.len() > limits.key_bytes_max {
+        let limit = limits.key_bytes_max;
+        return Err(refused(format!("key is {} bytes; limit is {limit}", text.len())));
+    }
     Key::new(text.as_bytes()).map_err(refused)
 }
 

@@ -38,12 +38,37 @@ pub enum Outcome {
     Refused,
     /// No thread had time for it.
     Busy,
+    /// It was not asked, because it failed too often.
+    Degraded,
+}
+
+/// What else happens to a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Incident {
+    /// It failed too often and is not asked for a while.
+    Degraded,
+    /// The version before took over from one that failed too often.
+    RolledBack,
+    /// An instance gave way to a fresh one because of its calls or its memory.
+    Recycled,
+    /// Its keys were not what it had said before; they are not remembered any more.
+    Impure,
 }
 
 const HOOKS: [Hook; 4] = [Hook::Key, Hook::Store, Hook::Item, Hook::Event];
 
-const OUTCOMES: [Outcome; 6] =
-    [Outcome::Ok, Outcome::Error, Outcome::Trap, Outcome::Timeout, Outcome::Refused, Outcome::Busy];
+const OUTCOMES: [Outcome; 7] = [
+    Outcome::Ok,
+    Outcome::Error,
+    Outcome::Trap,
+    Outcome::Timeout,
+    Outcome::Refused,
+    Outcome::Busy,
+    Outcome::Degraded,
+];
+
+const INCIDENTS: [Incident; 4] =
+    [Incident::Degraded, Incident::RolledBack, Incident::Recycled, Incident::Impure];
 
 impl Hook {
     /// The contract's name of the hook.
@@ -58,7 +83,7 @@ impl Hook {
 }
 
 impl Outcome {
-    /// `ok`, `error`, `trap`, `timeout`, `refused` or `busy`.
+    /// `ok`, `error`, `trap`, `timeout`, `refused`, `busy` or `degraded`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -67,6 +92,7 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::Refused => "refused",
             Self::Busy => "busy",
+            Self::Degraded => "degraded",
         }
     }
 
@@ -79,6 +105,7 @@ impl Outcome {
             Err(CallError::Deadline { .. }) => Some(Self::Timeout),
             Err(CallError::Refused(_)) => Some(Self::Refused),
             Err(CallError::Busy) => Some(Self::Busy),
+            Err(CallError::Degraded) => Some(Self::Degraded),
             Err(CallError::NotExported) => None,
         }
     }
@@ -86,25 +113,53 @@ impl Outcome {
 
 /// The counters of one plugin name.
 #[derive(Debug, Default)]
-pub(super) struct Counters([[AtomicU64; OUTCOMES.len()]; HOOKS.len()]);
+pub(super) struct Counters {
+    calls: [[AtomicU64; OUTCOMES.len()]; HOOKS.len()],
+    incidents: [AtomicU64; INCIDENTS.len()],
+}
+
+impl Incident {
+    /// `degraded`, `rolled-back`, `recycled` or `impure`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Degraded => "degraded",
+            Self::RolledBack => "rolled-back",
+            Self::Recycled => "recycled",
+            Self::Impure => "impure",
+        }
+    }
+}
 
 impl Counters {
     /// Counts a call.
     pub(super) fn count<T>(&self, hook: Hook, result: &Result<T, CallError>) {
         let Some(outcome) = Outcome::of(result) else { return };
-        let row = self.0.get(hook as usize);
+        let row = self.calls.get(hook as usize);
         if let Some(counter) = row.and_then(|row| row.get(outcome as usize)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Every hook and outcome with its count.
-    pub(super) fn all(&self) -> Vec<(Hook, Outcome, u64)> {
-        let rows = HOOKS.into_iter().zip(&self.0);
+    pub(super) fn calls(&self) -> Vec<(Hook, Outcome, u64)> {
+        let rows = HOOKS.into_iter().zip(&self.calls);
         rows.flat_map(|(hook, row)| {
             let counts = OUTCOMES.into_iter().zip(row);
             counts.map(move |(outcome, count)| (hook, outcome, count.load(Ordering::Relaxed)))
         })
         .collect()
+    }
+
+    /// Counts what happened.
+    pub(super) fn note(&self, incident: Incident) {
+        if let Some(counter) = self.incidents.get(incident as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Every incident with its count.
+    pub(super) fn incidents(&self) -> Vec<(Incident, u64)> {
+        let counts = INCIDENTS.into_iter().zip(&self.incidents);
+        counts.map(|(incident, count)| (incident, count.load(Ordering::Relaxed))).collect()
     }
 }

@@ -1,15 +1,11 @@
 //! The one Wasm engine with its clock of epochs, and what it gives to guests.
 //!
 //! # Invariants
-//! - The epoch moves about once per millisecond for as long as the engine lives, on a thread that
-//!   nothing else can hold up; deadlines are counted in it.
+//! - Deadlines are counted in epochs of about a millisecond (`ticker`).
 //! - Sync calls stay cheap: component-model concurrency is off.
 //!
 //! # Not here
 //! Instances and their limits: `instance`.
-
-use std::thread;
-use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine};
@@ -17,6 +13,7 @@ use wasmtime::{Config, Engine};
 use super::bindings::wasmcached::plugin::log;
 use super::error::PluginError;
 use super::instance::State;
+use super::ticker;
 use super::wasi;
 
 /// Stack of a guest; two thirds of it are left to the thread that calls.
@@ -57,23 +54,10 @@ impl Machine {
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(broken)?;
         log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(broken)?;
-        tick(&engine)?;
+        let started = ticker::start(&engine);
+        started.map_err(|error| PluginError::Engine { reason: error.to_string() })?;
         Ok(Self { engine, linker, fuel })
     }
-}
-
-fn tick(engine: &Engine) -> Result<(), PluginError> {
-    let weak = engine.weak();
-    let ticker = move || {
-        // Ends by itself once nobody else has the engine.
-        while let Some(engine) = weak.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            thread::sleep(Duration::from_millis(1));
-        }
-    };
-    let spawned = thread::Builder::new().name("plugin-ticker".to_owned()).spawn(ticker);
-    spawned.map(|_| ()).map_err(|error| PluginError::Engine { reason: error.to_string() })
 }
 
 fn broken(error: wasmtime::Error) -> PluginError {

@@ -33,6 +33,27 @@ pub enum PluginError {
         /// The largest size.
         limit: u64,
     },
+    /// It is not the component that the operator wrote down.
+    #[error("plugin {name}: the component has sha256 {found}; pinned is {pinned}")]
+    Pin {
+        /// The operator's name of the plugin.
+        name: String,
+        /// The hash that it should have.
+        pinned: String,
+        /// The one that it has.
+        found: String,
+    },
+    /// It was made for another version of the contract.
+    #[error(
+        "plugin {name}: made for wasmcached:plugin {version}; \
+         this server runs plugins made for 0.1"
+    )]
+    Version {
+        /// The operator's name of the plugin.
+        name: String,
+        /// The version that it was made for.
+        version: String,
+    },
     /// No plugin of this name ships with the server.
     #[error("plugin {name}: not shipped with the server; there are {shipped}, or name a file")]
     NotShipped {
@@ -131,6 +152,9 @@ pub enum CallError {
     /// It returned something outside the limits, which are named.
     #[error("the plugin's answer is refused: {0}")]
     Refused(String),
+    /// It failed too often; for a while it is not asked.
+    #[error("the plugin is degraded: it trapped or ran out of time again and again")]
+    Degraded,
     /// Too many calls are waiting already.
     #[error("too many calls of plugins are waiting")]
     Busy,

@@ -2,28 +2,37 @@
 //!
 //! # Invariants
 //! - An instance that exists is configured.
+//! - It gives way to a fresh one after so many calls, or once its memory has grown far: memory that
+//!   a guest has grown never shrinks.
 //! - Every entry into the guest has a deadline. After an error of wasmtime the instance is poisoned
 //!   for ever (component-model, "cannot enter component instance"), so whoever sees one drops it.
 //!
 //! # Not here
 //! How instances are reused: `pool`. What answers may be: `convert`.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Error, Result, Store, StoreLimitsBuilder, Trap};
+use wasmtime::{Error, Result, Store, Trap};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::PluginSource;
 use super::bindings::exports::wasmcached::plugin::{invalidator, keyer, lifecycle, tagger};
 use super::bindings::wasmcached::plugin::{log, types};
 use super::component::Linked;
 use super::engine::Fuel;
 use super::error::CallError;
+use super::limiter::Limiter;
 use super::log::{Level, LogOutput, PluginLog, clip};
-use super::usage::Limits;
+use crate::clock::Clock;
 
-/// Time for `configure` and for `describe`.
-const LIFECYCLE_MS_MAX: u64 = 5_000;
+/// Fewest calls of an instance, and how many more it may be at most: spread, so that instances made
+/// together are not made anew together.
+const CALLS_MIN: u32 = 80_000;
+const CALLS_SPREAD: u32 = 40_000;
 
 /// Streams, timers and errors that one instance may hold.
 const RESOURCES_MAX: usize = 1_024;
@@ -35,19 +44,9 @@ const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 /// guest's own limit does not bound it.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Parts that a component may be made of; an interpreter is made of three.
-const CORE_INSTANCES_MAX: usize = 64;
-
-/// Memories of one instance, each with the operator's limit; QuickJS needs three.
-const MEMORIES_MAX: usize = 4;
-
-/// Tables of one instance, and entries of each; CPython needs 6 000.
-const TABLES_MAX: usize = 8;
-const TABLE_ELEMENTS_MAX: usize = 100_000;
-
 /// What the host keeps for one instance.
 pub(super) struct State {
-    limits: Limits,
+    limiter: Limiter,
     log: Arc<PluginLog>,
     table: ResourceTable,
     wasi: WasiCtx,
@@ -74,9 +73,43 @@ impl log::Host for State {
 /// What every instance of a plugin is made with.
 pub(super) struct Recipe {
     pub(super) linked: Linked,
-    pub(super) config: Vec<(String, String)>,
-    pub(super) memory_bytes_max: usize,
-    pub(super) log: Arc<PluginLog>,
+    config: Vec<(String, String)>,
+    memory_bytes_max: usize,
+    /// Time for `configure`, and again for `describe`.
+    start_ms_max: u64,
+    log: Arc<PluginLog>,
+    lives: Lives,
+}
+
+impl Recipe {
+    /// For instances of the source's component.
+    pub(super) fn new(linked: Linked, source: &PluginSource, clock: Clock) -> Self {
+        let limits = &source.limits;
+        Self {
+            linked,
+            config: source.config.clone(),
+            memory_bytes_max: limits.memory_bytes_max,
+            start_ms_max: limits.start_ms_max,
+            log: Arc::new(PluginLog::new(&source.name, limits.log_lines_max, clock)),
+            lives: Lives::default(),
+        }
+    }
+}
+
+/// How long each instance of a plugin lives.
+#[derive(Default)]
+pub(super) struct Lives {
+    hasher: RandomState,
+    given: AtomicU64,
+}
+
+impl Lives {
+    /// The calls of the next instance.
+    fn calls(&self) -> u32 {
+        let n = self.given.fetch_add(1, Ordering::Relaxed);
+        let spread = self.hasher.hash_one(n) % u64::from(CALLS_SPREAD + 1);
+        CALLS_MIN + u32::try_from(spread).unwrap_or(CALLS_SPREAD)
+    }
 }
 
 /// A guest's answer: the outer error poisons the instance, the inner one is the guest's own.
@@ -89,17 +122,20 @@ pub(super) struct Instance {
     keyer: Option<keyer::Guest>,
     tagger: Option<tagger::Guest>,
     invalidator: Option<invalidator::Guest>,
-    calls: u32,
+    calls_left: u32,
+    /// The size of its memory at which it gives way to a fresh one.
+    worn_memory_bytes: usize,
 }
 
 impl Instance {
     /// Instantiates and configures.
     pub(super) fn new(recipe: &Recipe) -> Result<Self, CallError> {
         let mut store = Store::new(recipe.linked.pre.engine(), recipe.state());
-        store.limiter(|state| &mut state.limits);
+        store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(ANSWER_BYTES_MAX);
-        store.set_epoch_deadline(LIFECYCLE_MS_MAX);
-        let failed = |error| classify(&error, LIFECYCLE_MS_MAX);
+        let ms = recipe.start_ms_max;
+        store.set_epoch_deadline(ms.max(1));
+        let failed = |error| classify(&error, ms);
         if recipe.linked.fuel == Fuel::Counted {
             store.set_fuel(u64::MAX).map_err(failed)?;
         }
@@ -108,6 +144,10 @@ impl Instance {
             recipe.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let answer = instance.lifecycle.call_configure(&mut instance.store, &config);
         answer.map_err(failed)?.map_err(guest_error)?;
+        let (first, max) = (instance.memory_bytes(), recipe.memory_bytes_max);
+        // An interpreter may take most of its limit from the beginning.
+        let half_way = first + max.saturating_sub(first) / 2;
+        instance.worn_memory_bytes = half_way.max(max / 4 * 3);
         Ok(instance)
     }
 
@@ -119,17 +159,18 @@ impl Instance {
         let tagger = exports.tagger.as_ref().map(|t| t.load(&mut store, &loaded)).transpose()?;
         let invalidator =
             exports.invalidator.as_ref().map(|i| i.load(&mut store, &loaded)).transpose()?;
-        Ok(Self { store, lifecycle, keyer, tagger, invalidator, calls: 0 })
+        let (calls_left, worn_memory_bytes) = (recipe.lives.calls(), usize::MAX);
+        Ok(Self { store, lifecycle, keyer, tagger, invalidator, calls_left, worn_memory_bytes })
     }
 
-    /// How many hooks it has answered.
-    pub(super) fn calls(&self) -> u32 {
-        self.calls
+    /// Whether a fresh one should take its place.
+    pub(super) fn is_worn(&self) -> bool {
+        self.calls_left == 0 || self.memory_bytes() > self.worn_memory_bytes
     }
 
-    /// All its memories together.
+    /// Its largest memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.store.data().limits.memory_bytes()
+        self.store.data().limiter.memory_bytes()
     }
 
     /// What is left of the fuel, where it is counted.
@@ -139,14 +180,14 @@ impl Instance {
 
     /// Gives the next call this many milliseconds.
     pub(super) fn begin_call(&mut self, ms: u64) {
-        self.calls = self.calls.saturating_add(1);
+        self.calls_left = self.calls_left.saturating_sub(1);
         self.store.set_epoch_deadline(ms.max(1));
     }
 
-    pub(super) fn describe(&mut self) -> Result<types::Manifest, CallError> {
-        self.store.set_epoch_deadline(LIFECYCLE_MS_MAX);
+    pub(super) fn describe(&mut self, ms: u64) -> Result<types::Manifest, CallError> {
+        self.store.set_epoch_deadline(ms.max(1));
         let answer = self.lifecycle.call_describe(&mut self.store);
-        answer.map_err(|error| classify(&error, LIFECYCLE_MS_MAX))?.map_err(guest_error)
+        answer.map_err(|error| classify(&error, ms))?.map_err(guest_error)
     }
 
     pub(super) fn cache_key(&mut self, request: types::Request<'_>) -> Answer<types::Key> {
@@ -193,15 +234,8 @@ impl Recipe {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(self.memory_bytes_max)
-            .memories(MEMORIES_MAX)
-            .tables(TABLES_MAX)
-            .table_elements(TABLE_ELEMENTS_MAX)
-            .instances(CORE_INSTANCES_MAX)
-            .trap_on_grow_failure(true)
-            .build();
-        State { limits: Limits::new(limits), log: Arc::clone(&self.log), table, wasi }
+        let limiter = Limiter::new(self.memory_bytes_max);
+        State { limiter, log: Arc::clone(&self.log), table, wasi }
     }
 }
 

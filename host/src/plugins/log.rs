@@ -1,8 +1,8 @@
 //! What plugins say: their log calls and their standard output, as events of `tracing`.
 //!
 //! # Invariants
-//! - A line is at most [`LINE_BYTES_MAX`] long, and a plugin gets [`LINES_PER_SECOND_MAX`] of them;
-//!   what is dropped is counted and told.
+//! - A line is at most [`LINE_BYTES_MAX`] long, and a plugin gets so many of them per
+//!   second; what is dropped is counted and told.
 //! - Writing never blocks and never fails, whatever the guest writes.
 //!
 //! # Not here
@@ -21,9 +21,6 @@ use crate::clock::Clock;
 /// Longest line; the rest of a longer one is cut off.
 pub(super) const LINE_BYTES_MAX: usize = 1024;
 
-/// Most lines of one plugin in one second; more are counted and dropped.
-pub(super) const LINES_PER_SECOND_MAX: u32 = 100;
-
 /// What a guest may write in one call of the host.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
@@ -39,6 +36,7 @@ pub(super) enum Level {
 /// The log of one plugin, shared by its instances.
 pub(super) struct PluginLog {
     plugin: String,
+    lines_max: u32,
     clock: Clock,
     window: Mutex<Window>,
 }
@@ -57,8 +55,9 @@ enum Verdict {
 }
 
 impl PluginLog {
-    pub(super) fn new(plugin: &str, clock: Clock) -> Self {
-        Self { plugin: plugin.to_owned(), clock, window: Mutex::default() }
+    /// The log of this plugin, which may write `lines_max` lines in a second.
+    pub(super) fn new(plugin: &str, lines_max: u32, clock: Clock) -> Self {
+        Self { plugin: plugin.to_owned(), lines_max, clock, window: Mutex::default() }
     }
 
     /// Writes every line of the text.
@@ -85,7 +84,7 @@ impl PluginLog {
             dropped_before = window.dropped;
             *window = Window { second, ..Window::default() };
         }
-        if window.lines == LINES_PER_SECOND_MAX {
+        if window.lines == self.lines_max {
             window.dropped += 1;
             return Verdict::Drop;
         }

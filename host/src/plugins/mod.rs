@@ -13,20 +13,24 @@
 //! What an error leads to (bypass, no store, a larger purge): the front doors' policy. The cache.
 
 mod bindings;
+mod breaker;
 mod component;
 mod convert;
 mod counters;
 mod engine;
 mod error;
 mod instance;
+mod limiter;
+mod limits;
 mod log;
 mod memo;
+mod names;
 mod plugin;
 mod pool;
 mod shipped;
 #[cfg(test)]
 mod tests;
-mod usage;
+mod ticker;
 mod wasi;
 mod workbench;
 mod workers;
@@ -41,8 +45,9 @@ use crate::clock::Clock;
 use engine::Machine;
 use workers::Workers;
 
-pub use counters::{Hook, Outcome};
+pub use counters::{Hook, Incident, Outcome};
 pub use error::{CallError, PluginError};
+pub use limits::{AllowEverything, PluginLimits};
 pub use plugin::Plugin;
 pub use workbench::{Subject, Workbench};
 
@@ -56,6 +61,8 @@ pub struct PluginSource {
     pub name: String,
     /// Where its component comes from.
     pub origin: PluginOrigin,
+    /// The SHA-256 that its component must have, lower-case hexadecimal.
+    pub sha256: Option<String>,
     /// Its settings, as it understands them.
     pub config: Vec<(String, String)>,
     /// What it may use.
@@ -69,44 +76,6 @@ pub enum PluginOrigin {
     Shipped,
     /// The operator's file.
     File(PathBuf),
-}
-
-/// What a plugin may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginLimits {
-    /// Memory of one instance, in bytes. An upper bound: a Rust guest takes 1 MiB of it, CPython
-    /// begins with 12.
-    pub memory_bytes_max: usize,
-    /// Time for a key, in milliseconds; the request's thread waits for it.
-    pub key_ms_max: u64,
-    /// Time for storing a page or an item, in milliseconds.
-    pub store_ms_max: u64,
-    /// Time for an event, in milliseconds.
-    pub event_ms_max: u64,
-    /// Whether an event may invalidate everything.
-    pub allow_everything: AllowEverything,
-}
-
-/// Whether an event may invalidate everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AllowEverything {
-    /// It is refused.
-    #[default]
-    No,
-    /// It is done.
-    Yes,
-}
-
-impl Default for PluginLimits {
-    fn default() -> Self {
-        Self {
-            memory_bytes_max: 64 * 1024 * 1024,
-            key_ms_max: 2,
-            store_ms_max: 50,
-            event_ms_max: 2_000,
-            allow_everything: AllowEverything::No,
-        }
-    }
 }
 
 /// All loaded plugins; clones share them.
@@ -195,14 +164,19 @@ impl Plugins {
         let counters = old.as_ref().map(|plugin| plugin.counters()).unwrap_or_default();
         let Machinery { machine, workers } = running;
         let clock = self.shared.clock.clone();
-        let new = Plugin::load(machine, workers, &source, counters, clock)?;
-        let fresh = Loaded { current: Arc::new(new), previous: old };
-        let mut loaded = self.shared.loaded.load().to_vec();
-        match loaded.iter_mut().find(|loaded| loaded.current.name() == source.name) {
-            Some(place) => *place = fresh,
-            None => loaded.push(fresh),
-        }
-        self.shared.loaded.store(Arc::new(loaded));
+        let owner = Arc::downgrade(&self.shared);
+        let new = Arc::new(Plugin::load(machine, workers, &source, counters, clock, owner)?);
+        // A version that failed may be rolled back at any moment, also now.
+        self.shared.loaded.rcu(|loaded| {
+            let (mut loaded, current) = (loaded.to_vec(), Arc::clone(&new));
+            match loaded.iter_mut().find(|loaded| loaded.current.name() == source.name) {
+                Some(place) => {
+                    place.previous = Some(std::mem::replace(&mut place.current, current))
+                }
+                None => loaded.push(Loaded { current, previous: None }),
+            }
+            loaded
+        });
         Ok(())
     }
 
@@ -212,14 +186,42 @@ impl Plugins {
     /// There is no such plugin, or no version before.
     pub fn rollback(&self, name: &str) -> Result<(), PluginError> {
         let _changing = self.shared.machinery.lock();
-        let mut loaded = self.shared.loaded.load().to_vec();
-        let place = loaded.iter_mut().find(|loaded| loaded.current.name() == name);
-        let place = place.ok_or_else(|| PluginError::NotLoaded { name: name.to_owned() })?;
-        let Some(previous) = place.previous.take() else {
-            return Err(PluginError::NoPrevious { name: name.to_owned() });
-        };
-        place.previous = Some(std::mem::replace(&mut place.current, previous));
-        self.shared.loaded.store(Arc::new(loaded));
-        Ok(())
+        if self.get(name).is_none() {
+            return Err(PluginError::NotLoaded { name: name.to_owned() });
+        }
+        match self.shared.swap(|loaded| loaded.current.name() == name) {
+            Some(_) => Ok(()),
+            None => Err(PluginError::NoPrevious { name: name.to_owned() }),
+        }
+    }
+}
+
+impl Shared {
+    /// Puts the version before in the place of one that failed too often; `None` where it is not
+    /// the current one, or none that works is before it.
+    fn fall_back(&self, failed: &Arc<plugin::Core>) -> Option<Arc<Plugin>> {
+        self.swap(|loaded| {
+            let works = |previous: &Arc<Plugin>| !previous.is_degraded();
+            loaded.current.is(failed) && loaded.previous.as_ref().is_some_and(works)
+        })
+    }
+
+    /// Exchanges the versions of that plugin, if it has two; returns the one that is current then.
+    fn swap(&self, is_wanted: impl Fn(&Loaded) -> bool) -> Option<Arc<Plugin>> {
+        let mut current = None;
+        self.loaded.rcu(|loaded| {
+            let mut loaded = loaded.to_vec();
+            current = loaded.iter_mut().find(|one| is_wanted(one)).and_then(Loaded::swap);
+            loaded
+        });
+        current
+    }
+}
+
+impl Loaded {
+    fn swap(&mut self) -> Option<Arc<Plugin>> {
+        let previous = self.previous.take()?;
+        self.previous = Some(std::mem::replace(&mut self.current, previous));
+        Some(Arc::clone(&self.current))
     }
 }

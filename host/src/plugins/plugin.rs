@@ -8,21 +8,21 @@
 //! # Not here
 //! Which version is current: [`super::Plugins`]. What an error leads to: the callers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
+use super::breaker::{Breaker, Change};
 use super::component::{self, Linked};
 use super::convert::{self, Description};
-use super::counters::{Counters, Hook, Outcome};
+use super::counters::{Counters, Hook, Incident, Outcome};
 use super::engine::Machine;
 use super::error::{CallError, PluginError};
 use super::instance::{Answer, Instance, Recipe};
-use super::log::PluginLog;
-use super::memo::Memo;
+use super::memo::{Agreement, Memo};
 use super::pool::{Pool, Refill};
 use super::workers::{Full, Workers, parallelism};
-use super::{PluginLimits, PluginSource};
+use super::{PluginLimits, PluginSource, Shared};
 use crate::clock::Clock;
 use crate::model::{
     Action, Event, Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision,
@@ -34,7 +34,7 @@ pub struct Plugin {
 }
 
 /// What jobs on other threads share with the plugin.
-struct Core {
+pub(super) struct Core {
     name: String,
     sha256: String,
     description: Description,
@@ -44,6 +44,9 @@ struct Core {
     has_invalidator: bool,
     pool: Pool,
     memo: Option<Memo>,
+    breaker: Breaker,
+    /// Who has the version before.
+    owner: Weak<Shared>,
     counters: Arc<Counters>,
     workers: Arc<Workers>,
 }
@@ -56,21 +59,17 @@ impl Plugin {
         source: &PluginSource,
         counters: Arc<Counters>,
         clock: Clock,
+        owner: Weak<Shared>,
     ) -> Result<Self, PluginError> {
         let linked = component::link(machine, source)?;
         let Linked { sha256, exports, .. } = &linked;
         let (sha256, has_keyer) = (sha256.clone(), exports.keyer.is_some());
         let (has_tagger, has_invalidator) =
             (exports.tagger.is_some(), exports.invalidator.is_some());
-        let recipe = Recipe {
-            linked,
-            config: source.config.clone(),
-            memory_bytes_max: source.limits.memory_bytes_max,
-            log: Arc::new(PluginLog::new(&source.name, clock)),
-        };
+        let recipe = Recipe::new(linked, source, clock.clone());
         let name = source.name.clone();
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(&name, error))?;
-        let description = describe(&name, &mut first)?;
+        let description = describe(&name, &mut first, source.limits.start_ms_max)?;
         let idle_max = 2 * parallelism();
         let pool = Pool::new(recipe, first, idle_max);
         for _ in 1..parallelism() {
@@ -87,6 +86,8 @@ impl Plugin {
             has_invalidator,
             pool,
             memo,
+            breaker: Breaker::new(clock),
+            owner,
             counters,
             workers: Arc::clone(workers),
         };
@@ -188,7 +189,7 @@ impl Plugin {
             let storage = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_store(&key, request, response)
             })?;
-            convert::store_decision(storage)
+            convert::store_decision(storage, &core.limits)
         };
         self.elsewhere(Hook::Store, ask).await
     }
@@ -211,7 +212,7 @@ impl Plugin {
             let storage = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_item(&key, flags, body_bytes)
             })?;
-            convert::store_decision(storage)
+            convert::store_decision(storage, &core.limits)
         };
         self.elsewhere(Hook::Item, ask).await
     }
@@ -231,14 +232,29 @@ impl Plugin {
             let event = convert::event(&event, &fields);
             let ms = core.limits.event_ms_max;
             let actions = core.call(ms, |instance| instance.on_event(event))?;
-            convert::actions(actions, core.limits.allow_everything)
+            convert::actions(actions, &core.limits)
         };
         self.elsewhere(Hook::Event, ask).await
     }
 
     /// Every hook and outcome with its count, since the server's start.
     pub fn calls(&self) -> Vec<(Hook, Outcome, u64)> {
-        self.core.counters.all()
+        self.core.counters.calls()
+    }
+
+    /// What else happened to it, with its count, since the server's start.
+    pub fn incidents(&self) -> Vec<(Incident, u64)> {
+        self.core.counters.incidents()
+    }
+
+    /// Whether it failed so often that it is not asked for a while.
+    pub fn is_degraded(&self) -> bool {
+        self.core.breaker.is_open()
+    }
+
+    /// Whether this is that version.
+    pub(super) fn is(&self, core: &Arc<Core>) -> bool {
+        Arc::ptr_eq(&self.core, core)
     }
 
     pub(super) fn counters(&self) -> Arc<Counters> {
@@ -277,9 +293,15 @@ impl Core {
         let inputs = convert::borrow_inputs(request);
         let view = convert::request(request, &inputs);
         let key = self.call(self.limits.key_ms_max, |instance| instance.cache_key(view))?;
-        let decision = convert::key_decision(key)?;
-        if let Some(memo) = &self.memo {
-            memo.put(request, &decision);
+        let decision = convert::key_decision(key, &self.limits)?;
+        let agreement = self.memo.as_ref().map(|memo| memo.put(request, &decision));
+        if agreement == Some(Agreement::Differs) {
+            self.counters.note(Incident::Impure);
+            tracing::warn!(
+                plugin = self.name,
+                path = request.path,
+                "two keys for one request, though it says it is pure; keys are not remembered"
+            );
         }
         Ok(decision)
     }
@@ -289,8 +311,12 @@ impl Core {
         ms: u64,
         ask: impl FnOnce(&mut Instance) -> Answer<T>,
     ) -> Result<T, CallError> {
+        let Some(pass) = self.breaker.admit() else { return Err(CallError::Degraded) };
         let (result, refill) = self.pool.call(ms, ask);
-        if refill == Refill::Needed {
+        if refill == Refill::Worn {
+            self.counters.note(Incident::Recycled);
+        }
+        if refill != Refill::NotNeeded {
             let core = Arc::clone(self);
             let job = move || {
                 if let Err(error) = core.pool.refill() {
@@ -300,13 +326,34 @@ impl Core {
             // With a full queue the next caller makes its instance itself.
             let _ = self.workers.store(job);
         }
+        match self.breaker.note(pass, &result) {
+            Change::None => {}
+            Change::Opened => self.degrade(),
+            Change::Closed => tracing::info!(plugin = self.name, "the plugin works again"),
+        }
         result
+    }
+
+    fn degrade(self: &Arc<Self>) {
+        self.counters.note(Incident::Degraded);
+        let version = &self.description.version;
+        tracing::error!(plugin = self.name, version, "the plugin fails again and again");
+        let previous = self.owner.upgrade().and_then(|owner| owner.fall_back(self));
+        if let Some(previous) = previous {
+            self.counters.note(Incident::RolledBack);
+            let version = previous.version();
+            tracing::warn!(plugin = self.name, version, "the version before took over");
+        }
     }
 }
 
-pub(super) fn describe(name: &str, instance: &mut Instance) -> Result<Description, PluginError> {
+pub(super) fn describe(
+    name: &str,
+    instance: &mut Instance,
+    ms: u64,
+) -> Result<Description, PluginError> {
     let wrong = |reason| PluginError::Describe { name: name.to_owned(), reason };
-    let manifest = instance.describe().map_err(|error| wrong(error.to_string()))?;
+    let manifest = instance.describe(ms).map_err(|error| wrong(error.to_string()))?;
     convert::description(manifest).map_err(wrong)
 }
 

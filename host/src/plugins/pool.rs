@@ -13,15 +13,15 @@ use parking_lot::Mutex;
 use super::error::CallError;
 use super::instance::{Answer, Instance, Recipe, classify, guest_error};
 
-/// Calls after which an instance gives way to a fresh one: memory that a guest has grown never
-/// shrinks.
-const CALLS_PER_INSTANCE_MAX: u32 = 100_000;
-
 /// Whether the pool lost an instance and should be given a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refill {
-    Needed,
+    /// It did not.
     NotNeeded,
+    /// The instance had done enough.
+    Worn,
+    /// The instance was lost by an error.
+    Lost,
 }
 
 /// The warm instances. Last in, first out: the warmest is used most, the others stay cold.
@@ -62,12 +62,12 @@ impl Pool {
         };
         instance.begin_call(ms);
         match ask(&mut instance) {
-            Ok(answer) if instance.calls() < CALLS_PER_INSTANCE_MAX => {
+            Ok(answer) if !instance.is_worn() => {
                 self.give_back(instance);
                 (answer.map_err(guest_error), Refill::NotNeeded)
             }
-            Ok(answer) => (answer.map_err(guest_error), Refill::Needed),
-            Err(error) => (Err(classify(&error, ms)), Refill::Needed),
+            Ok(answer) => (answer.map_err(guest_error), Refill::Worn),
+            Err(error) => (Err(classify(&error, ms)), Refill::Lost),
         }
     }
 

@@ -6,13 +6,17 @@
 //! # Not here
 //! The plugins' own rules, which are tested natively beside them.
 
+mod breaking;
 mod calls;
+mod hostile;
 mod loading;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{
-    AllowEverything, Hook, Outcome, Plugin, PluginLimits, PluginOrigin, PluginSource, Plugins,
+    AllowEverything, Hook, Incident, Outcome, Plugin, PluginLimits, PluginOrigin, PluginSource,
+    Plugins,
 };
 use crate::clock::Clock;
 use crate::model::{Event, Key, Operation, RequestView, ResponseView};
@@ -24,12 +28,16 @@ fn patient() -> PluginLimits {
 
 /// Limits that an endless loop reaches soon.
 fn impatient() -> PluginLimits {
-    PluginLimits { key_ms_max: 3, store_ms_max: 3, event_ms_max: 3, ..PluginLimits::default() }
+    let (key_ms_max, store_ms_max, event_ms_max) = (3, 3, 3);
+    let default = PluginLimits::default();
+    // A start that behaves is not to reach it by accident.
+    PluginLimits { key_ms_max, store_ms_max, event_ms_max, ..default }
 }
 
 fn source(name: &str, origin: PluginOrigin, config: &[(&str, &str)]) -> PluginSource {
     let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    PluginSource { name: name.to_owned(), origin, config, limits: patient() }
+    let (name, sha256, limits) = (name.to_owned(), None, patient());
+    PluginSource { name, origin, sha256, config, limits }
 }
 
 fn hostile(config: &[(&str, &str)]) -> PluginSource {
@@ -37,8 +45,22 @@ fn hostile(config: &[(&str, &str)]) -> PluginSource {
     source("hostile", PluginOrigin::File(file), config)
 }
 
+fn limited(mut source: PluginSource, limits: PluginLimits) -> PluginSource {
+    source.limits = limits;
+    source
+}
+
 fn load(source: PluginSource) -> Plugins {
-    Plugins::load(vec![source], Clock::manual(1_000)).unwrap()
+    load_with(source, Clock::manual(1_000))
+}
+
+fn load_with(source: PluginSource, clock: Clock) -> Plugins {
+    Plugins::load(vec![source], clock).unwrap()
+}
+
+/// Lets so much time pass that no failure before it counts with those after it.
+fn forget_failures(clock: &Clock) {
+    clock.advance(Duration::from_secs(11));
 }
 
 /// The one plugin that is loaded.
@@ -89,4 +111,10 @@ fn count(plugin: &Plugin, hook: Hook, outcome: Outcome) -> u64 {
     let calls = plugin.calls();
     let found = calls.iter().find(|(h, o, _)| *h == hook && *o == outcome);
     found.map(|(_, _, count)| *count).unwrap()
+}
+
+fn incidents(plugin: &Plugin, incident: Incident) -> u64 {
+    let incidents = plugin.incidents();
+    let found = incidents.iter().find(|(one, _)| *one == incident);
+    found.map(|(_, count)| *count).unwrap()
 }

@@ -7,14 +7,11 @@
 //! # Not here
 //! What is asked, and what is made of the answers: the commands `plugin check`, `test` and `bench`.
 
-use std::sync::Arc;
-
 use super::component::{self, Linked};
 use super::convert::{self, Description};
 use super::engine::{Fuel, Machine};
 use super::error::{CallError, PluginError};
 use super::instance::{Answer, Instance, Recipe, classify, guest_error};
-use super::log::PluginLog;
 use super::plugin::{configure_error, describe};
 use super::{PluginLimits, PluginSource};
 use crate::clock::Clock;
@@ -47,15 +44,10 @@ impl Workbench {
     }
 
     fn open_on(machine: &Machine, source: &PluginSource) -> Result<Self, PluginError> {
-        let recipe = Recipe {
-            linked: component::link(machine, source)?,
-            config: source.config.clone(),
-            memory_bytes_max: source.limits.memory_bytes_max,
-            log: Arc::new(PluginLog::new(&source.name, Clock::system())),
-        };
+        let recipe = Recipe::new(component::link(machine, source)?, source, Clock::system());
         let name = &source.name;
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(name, error))?;
-        let description = describe(name, &mut first)?;
+        let description = describe(name, &mut first, source.limits.start_ms_max)?;
         Ok(Self { recipe, description, limits: source.limits.clone() })
     }
 
@@ -133,7 +125,8 @@ impl Subject<'_> {
         let inputs = convert::borrow_inputs(request);
         let view = convert::request(request, &inputs);
         let ms = self.bench.limits.key_ms_max;
-        convert::key_decision(self.ask(ms, |instance| instance.cache_key(view))?)
+        let key = self.ask(ms, |instance| instance.cache_key(view))?;
+        convert::key_decision(key, &self.bench.limits)
     }
 
     /// What to do with a response that is about to be stored under `key`.
@@ -154,7 +147,8 @@ impl Subject<'_> {
         let request = convert::request(request, &inputs);
         let response = convert::response(response, &headers);
         let ms = self.bench.limits.store_ms_max;
-        convert::store_decision(self.ask(ms, |i| i.on_store(key, request, response))?)
+        let storage = self.ask(ms, |i| i.on_store(key, request, response))?;
+        convert::store_decision(storage, &self.bench.limits)
     }
 
     /// What to do with an item that is about to be stored under `key`.
@@ -171,7 +165,8 @@ impl Subject<'_> {
             return Err(CallError::NotExported);
         }
         let (key, ms) = (key.to_text(), self.bench.limits.store_ms_max);
-        convert::store_decision(self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?)
+        let storage = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
+        convert::store_decision(storage, &self.bench.limits)
     }
 
     /// What to do about an event.
@@ -184,11 +179,12 @@ impl Subject<'_> {
         }
         let fields = convert::borrow_fields(event);
         let event = convert::event(event, &fields);
-        let PluginLimits { event_ms_max, allow_everything, .. } = self.bench.limits;
-        convert::actions(self.ask(event_ms_max, |i| i.on_event(event))?, allow_everything)
+        let limits = &self.bench.limits;
+        let actions = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
+        convert::actions(actions, limits)
     }
 
-    /// Memory of the instance in bytes; 0 after a trap.
+    /// The largest memory of the instance in bytes; 0 after a trap.
     pub fn memory_bytes(&self) -> usize {
         self.instance.as_ref().map_or(0, Instance::memory_bytes)
     }

@@ -271,27 +271,29 @@ mod tests {
     use super::*;
     use crate::cli::plugin::component::SettingsArgs;
 
-    fn check(file: PathBuf, mode: &str) -> Result<(), PluginFailure> {
-        let config = match mode {
-            "" => Vec::new(),
-            mode => vec![("mode".to_owned(), mode.to_owned())],
-        };
+    fn check(file: PathBuf, setting: Option<(&str, &str)>) -> Result<(), PluginFailure> {
+        let config = setting.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = config.into_iter().collect();
         run(&ComponentArgs { file, settings: SettingsArgs { config, memory: None } })
     }
 
+    fn hostile_set(setting: Option<(&str, &str)>) -> Result<(), PluginFailure> {
+        check(PathBuf::from(env!("WASMCACHED_GUEST_HOSTILE")), setting)
+    }
+
     fn hostile(mode: &str) -> Result<(), PluginFailure> {
-        check(PathBuf::from(env!("WASMCACHED_GUEST_HOSTILE")), mode)
+        hostile_set(Some(("mode", mode)))
     }
 
     fn of_text(wat: &str) -> PluginFailure {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), wat::parse_str(wat).unwrap()).unwrap();
-        check(file.path().to_owned(), "").unwrap_err()
+        check(file.path().to_owned(), None).unwrap_err()
     }
 
     #[test]
     fn a_plugin_that_behaves_has_no_finding() {
-        hostile("").unwrap();
+        hostile_set(None).unwrap();
     }
 
     #[test]
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn refused_settings_and_imports_are_told_as_a_server_tells_them() {
-        let refused = hostile("refuse-configuration").unwrap_err().to_string();
+        let refused = hostile_set(Some(("start", "refuse-configuration"))).unwrap_err().to_string();
         assert!(refused.ends_with("configure: this configuration is refused"), "{refused}");
         let imports = of_text("(component (import \"wasi:http/types@0.2.0\" (instance)))");
         let told = "imports wasi:http/types@0.2.0, which plugins are not given";

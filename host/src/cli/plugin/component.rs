@@ -55,11 +55,11 @@ impl SettingsArgs {
             memory_bytes_max: self.memory.unwrap_or(default.memory_bytes_max),
             key_ms_max: default.key_ms_max * PATIENCE,
             store_ms_max: default.store_ms_max * PATIENCE,
-            event_ms_max: default.event_ms_max,
             allow_everything: AllowEverything::Yes,
+            ..default
         };
         let origin = PluginOrigin::File(file.to_owned());
-        PluginSource { name, origin, config: self.config.clone(), limits }
+        PluginSource { name, origin, sha256: None, config: self.config.clone(), limits }
     }
 
     /// Opens the file.

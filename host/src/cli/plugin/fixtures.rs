@@ -352,6 +352,7 @@ mod tests {
         let bench = Workbench::open(&PluginSource {
             name: "rules".to_owned(),
             origin: PluginOrigin::Shipped,
+            sha256: None,
             config: vec![("rules".to_owned(), rules.to_owned())],
             limits,
         });

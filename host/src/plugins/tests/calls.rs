@@ -21,11 +21,6 @@ fn fine() -> Vec<Action> {
     vec![Action::Invalidate(Target::Tag(tag("fine")), Mode::Soft)]
 }
 
-fn limited(mut source: PluginSource, limits: PluginLimits) -> PluginSource {
-    source.limits = limits;
-    source
-}
-
 #[tokio::test]
 async fn the_trekking_plugin_decides_keys_tags_and_purges() {
     let plugins = load(source("trekking", PluginOrigin::Shipped, &[]));
@@ -98,42 +93,13 @@ fn a_remembered_key_is_the_same_and_counted() {
 }
 
 #[test]
-fn a_key_of_any_misbehaviour_is_an_error_and_the_next_one_works() {
-    let plugins = load(hostile(&[]));
-    let plugin = only(&plugins);
-    let ask = |mode| plugin.cache_key(&request("/", None, &[Some(mode)]));
-    let trap = |mode, reason: &str| match ask(mode) {
-        Err(CallError::Trap(text)) => assert!(text.contains(reason), "{mode}: {text}"),
-        other => panic!("{mode}: {other:?}"),
-    };
-    trap("trap", "unreachable");
-    trap("grow", "memory");
-    trap("recurse", "stack");
-    trap("exit", "exit");
-    trap("sleep", "a plugin may not wait");
-    assert_eq!(ask("error"), Err(CallError::Guest("no answer today".to_owned())));
-    let huge = CallError::Refused("key is 1048576 bytes; limit is 8192".to_owned());
-    assert_eq!(ask("huge-return"), Err(huge));
-    assert_eq!(ask("empty"), Err(CallError::Refused("key is empty".to_owned())));
-    assert_eq!(ask("behave"), Ok(KeyDecision::Custom(key("fine"))));
-    for (outcome, expected) in [
-        (Outcome::Trap, 5),
-        (Outcome::Error, 1),
-        (Outcome::Refused, 2),
-        (Outcome::Ok, 1),
-        (Outcome::Timeout, 0),
-    ] {
-        assert_eq!(count(&plugin, Hook::Key, outcome), expected, "{outcome:?}");
-    }
-}
-
-#[test]
 fn callers_at_once_do_not_feel_the_traps_of_others() {
-    let plugins = load(hostile(&[]));
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(hostile(&[]), clock.clone());
     let plugin = only(&plugins);
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let plugin = &plugin;
+            let (plugin, clock) = (&plugin, &clock);
             scope.spawn(move || {
                 for n in 0..100 {
                     let traps = (n + thread) % 3 == 0;
@@ -146,7 +112,11 @@ fn callers_at_once_do_not_feel_the_traps_of_others() {
                                 (false, KeyDecision::Custom(key("fine")))
                             );
                         }
-                        Err(error) => assert!(traps && error.to_string().contains("unreachable")),
+                        Err(error) => {
+                            assert!(traps && error.to_string().contains("unreachable"), "{error}");
+                            // At most one of each thread is remembered.
+                            forget_failures(clock);
+                        }
                     }
                 }
             });
@@ -161,58 +131,51 @@ fn an_instance_gives_way_to_a_fresh_one_after_its_calls() {
     let plugins = load(hostile(&[]));
     let plugin = only(&plugins);
     let counted = request("/", None, &[Some("count")]);
-    let mut most = 0;
-    for _ in 0..100_001 {
+    let mut most: u32 = 0;
+    for _ in 0..120_001 {
         match plugin.cache_key(&counted).unwrap() {
             KeyDecision::Custom(key) => most = most.max(key.to_text().parse().unwrap()),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(most, 100_000);
+    assert!((80_000..=120_000).contains(&most), "{most}");
+    assert_eq!(incidents(&plugin, Incident::Recycled), 1);
 }
 
-#[tokio::test]
-async fn an_endless_loop_ends_at_its_deadline_in_every_hook() {
-    let plugins = load(limited(hostile(&[("mode", "spin")]), impatient()));
+#[test]
+fn an_instance_whose_memory_has_grown_gives_way_to_a_fresh_one() {
+    let limits = PluginLimits { memory_bytes_max: 16 << 20, ..patient() };
+    let plugins = load(limited(hostile(&[]), limits));
     let plugin = only(&plugins);
-    let deadline = CallError::Deadline { ms: 3 };
-    let any = request("/", None, &[None]);
-    assert_eq!(plugin.cache_key(&any), Err(deadline.clone()));
-    assert_eq!(plugin.on_store(&key("k"), &any, &response()).await, Err(deadline.clone()));
-    assert_eq!(plugin.on_item(&key("k"), 0, 1).await, Err(deadline.clone()));
-    assert_eq!(plugin.on_event(&event("a.b", "{}")).await, Err(deadline));
-    for hook in [Hook::Key, Hook::Store, Hook::Item, Hook::Event] {
-        assert_eq!(count(&plugin, hook, Outcome::Timeout), 1, "{hook:?}");
+    let hoard = request("/", None, &[Some("hoard")]);
+    let mut most: u32 = 0;
+    for _ in 0..100 {
+        match plugin.cache_key(&hoard).unwrap() {
+            KeyDecision::Custom(key) => most = most.max(key.to_text().parse().unwrap()),
+            other => panic!("{other:?}"),
+        }
     }
+    // Of 16 MiB; none of them reached the limit, or it would have trapped.
+    assert!((6..=14).contains(&most), "{most} MiB");
+    assert!(incidents(&plugin, Incident::Recycled) >= 100 / 14);
+}
+
+#[test]
+fn limits_of_a_plugin_hold_for_its_answers() {
+    let limits = PluginLimits { key_bytes_max: 3, ..patient() };
+    let plugins = load(limited(hostile(&[]), limits));
+    let refused = CallError::Refused("key is 4 bytes; limit is 3".to_owned());
+    assert_eq!(only(&plugins).cache_key(&request("/", None, &[None])), Err(refused));
 }
 
 #[tokio::test]
-async fn an_event_of_any_misbehaviour_is_an_error_and_the_next_one_works() {
+async fn an_event_may_purge_and_put() {
     let plugins = load(hostile(&[]));
     let plugin = only(&plugins);
-    for (mode, reason) in [
-        ("huge-return", "10001 actions; limit is 10000"),
-        ("bad-tag", "tag \"two\\nlines\" contains the control character '\\n'"),
-        ("bad-url", "url \"not a url\" is not like http://host/path?query"),
-        ("everything", "everything may not be invalidated by this plugin"),
-        ("put-for-ages", "ttl is 4294967295 s; limit is 316224000"),
-    ] {
-        let refused = Err(CallError::Refused(reason.to_owned()));
-        assert_eq!(plugin.on_event(&order(mode)).await, refused, "{mode}");
-    }
-    for mode in ["trap", "grow", "heavy-return"] {
-        let result = plugin.on_event(&order(mode)).await;
-        assert!(matches!(result, Err(CallError::Trap(_))), "{mode}: {result:?}");
-        assert_eq!(plugin.on_event(&order("behave")).await, Ok(fine()), "after {mode}");
-    }
-    let error = Err(CallError::Guest("no answer today".to_owned()));
-    assert_eq!(plugin.on_event(&order("error")).await, error);
+    assert_eq!(plugin.on_event(&order("behave")).await, Ok(fine()));
     let put =
         Action::Put { key: key("k"), value: b"v".to_vec(), ttl_s: Some(60), tags: vec![tag("t")] };
     assert_eq!(plugin.on_event(&order("put")).await, Ok(vec![put]));
-    assert_eq!(count(&plugin, Hook::Event, Outcome::Refused), 5);
-    assert_eq!(count(&plugin, Hook::Event, Outcome::Trap), 3);
-    assert_eq!(count(&plugin, Hook::Event, Outcome::Ok), 4);
 }
 
 #[tokio::test]
@@ -221,28 +184,6 @@ async fn everything_may_be_invalidated_where_the_operator_allows_it() {
     let plugins = load(limited(hostile(&[]), limits));
     let actions = only(&plugins).on_event(&order("everything")).await.unwrap();
     assert_eq!(actions, [Action::Invalidate(Target::Everything, Mode::Hard)]);
-}
-
-#[tokio::test]
-async fn storing_of_any_misbehaviour_is_an_error() {
-    for (mode, reason) in [
-        ("huge-return", "65 tags; limit is 64"),
-        ("bad-tag", "tag \"two\\nlines\" contains the control character '\\n'"),
-        ("put-for-ages", "ttl is 4294967295 s; limit is 316224000"),
-    ] {
-        let plugins = load(hostile(&[("mode", mode)]));
-        let refused = Err(CallError::Refused(reason.to_owned()));
-        assert_eq!(only(&plugins).on_item(&key("k"), 0, 1).await, refused, "{mode}");
-    }
-    let plugins = load(hostile(&[("mode", "trap")]));
-    for _ in 0..20 {
-        // A poisoned instance would say that it can't be entered.
-        match only(&plugins).on_store(&key("k"), &request("/", None, &[None]), &response()).await {
-            Err(CallError::Trap(text)) => assert!(text.contains("unreachable"), "{text}"),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(count(&only(&plugins), Hook::Store, Outcome::Trap), 20);
 }
 
 #[test]
@@ -309,7 +250,7 @@ fn the_words_of_a_panic_are_in_the_log() {
 #[test]
 fn a_flood_of_lines_is_cut_and_told() {
     let clock = Clock::manual(5_000);
-    let log = crate::plugins::log::PluginLog::new("shop", clock.clone());
+    let log = crate::plugins::log::PluginLog::new("shop", 100, clock.clone());
     let write = |text: &str| log.write(crate::plugins::log::Level::Info, text);
     let first = Captured::while_doing(|| write(&"line\n".repeat(250)));
     assert_eq!(first.lines().count(), 100);

@@ -2,20 +2,31 @@
 //!
 //! # Invariants
 //! - Without a mode it behaves.
+//! - Its misdeeds are those of [`misdeed`], where the host's tests find them too.
 //!
 //! # Not here
 //! Anything that ships.
 #![allow(clippy::print_stdout, reason = "what a guest prints is under test too")]
 
-use std::cell::Cell;
+mod misdeed;
+
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::time::Duration;
 
+use misdeed::{Misdeed, Start};
 use wasmcached_plugin::prelude::*;
+
+/// Overwritten in the file by the host's tests, with bytes that are not UTF-8. Long enough to be
+/// kept in one piece.
+const MARKER: &str = "what stands here is overwritten with bytes that are no text in UTF-8";
 
 #[derive(Default)]
 struct Hostile {
     mode: String,
+    start: Option<Start>,
+    /// What it never gives back.
+    hoard: RefCell<Vec<Vec<u8>>>,
     prefix: String,
     calls: Cell<u32>,
 }
@@ -26,36 +37,47 @@ impl Plugin for Hostile {
         for (name, value) in config {
             match name.as_str() {
                 "mode" => self.mode.clone_from(value),
+                "start" => self.start = Start::named(value),
                 "prefix" => self.prefix.clone_from(value),
                 _ => return Err(Error::new(format!("unknown setting `{name}`"))),
             }
         }
-        match self.mode.as_str() {
-            "refuse-configuration" => Err(Error::new("this configuration is refused")),
-            "trap-in-configure" => panic!("as configured"),
-            _ => Ok(()),
+        match self.start {
+            Some(Start::RefuseConfiguration) => Err(Error::new("this configuration is refused")),
+            Some(Start::TrapInConfigure) => panic!("as configured"),
+            Some(Start::SpinInConfigure) => spin(),
+            Some(Start::TrapInDescribe | Start::SpinInDescribe | Start::BadInput) | None => Ok(()),
         }
     }
 
     fn inputs(&self) -> Vec<Input> {
-        match self.mode.as_str() {
-            "bad-input" => vec![Input::Header("two words".to_owned())],
+        match self.start {
+            Some(Start::BadInput) => vec![Input::Header("two words".to_owned())],
             _ => vec![Input::Header("x-mode".to_owned())],
         }
     }
 
+    /// Asked for in `describe` alone.
     fn item_prefixes(&self) -> Vec<String> {
-        vec![self.prefix.clone()].into_iter().filter(|prefix| !prefix.is_empty()).collect()
+        match self.start {
+            Some(Start::TrapInDescribe) => panic!("as configured"),
+            Some(Start::SpinInDescribe) => spin(),
+            _ => {
+                vec![self.prefix.clone()].into_iter().filter(|prefix| !prefix.is_empty()).collect()
+            }
+        }
     }
 
     fn cache_key(&self, request: &Request) -> Result<Key> {
         match request.header("x-mode").unwrap_or(&self.mode) {
-            "huge-return" => Ok(Key::exactly("k".repeat(1 << 20))),
             "count" => {
                 self.calls.set(self.calls.get() + 1);
                 Ok(Key::exactly(self.calls.get().to_string()))
             }
-            "empty" => Ok(Key::exactly("")),
+            "hoard" => {
+                self.hoard.borrow_mut().push(black_box(vec![1; 1 << 20]));
+                Ok(Key::exactly(self.hoard.borrow().len().to_string()))
+            }
             "print" => {
                 println!("a line on standard output");
                 eprintln!("a line on standard error");
@@ -67,40 +89,63 @@ impl Plugin for Hostile {
                 std::env::args().count(),
                 std::fs::read_dir("/").is_ok(),
             ))),
-            mode => misbehave(mode).map(|()| Key::exactly("fine")),
+            mode => key(Misdeed::named(mode)),
         }
     }
 
     fn on_store(&self, _key: &str, _request: &Request, _response: &Response) -> Result<Storage> {
-        store(&self.mode)
+        store(Misdeed::named(&self.mode))
     }
 
     fn on_item(&self, _item: &Item) -> Result<Storage> {
-        store(&self.mode)
+        store(Misdeed::named(&self.mode))
     }
 
     fn on_event(&self, event: &Event) -> Result<Vec<Action>> {
         match event.text("mode").as_deref().unwrap_or(&self.mode) {
-            "huge-return" => Ok((0..10_001).map(|n| hard_tag(format!("tag:{n}"))).collect()),
-            "heavy-return" => Ok((0..3_000).map(|_| hard_key("k".repeat(4_000))).collect()),
-            "bad-tag" => Ok(vec![hard_tag("fine"), hard_tag("two\nlines")]),
-            "bad-url" => Ok(vec![refresh("not a url")]),
-            "everything" => Ok(vec![hard_everything()]),
             "put" => Ok(vec![put(NewValue::new("k", "v").ttl(60).tag("t"))]),
-            "put-for-ages" => Ok(vec![put(NewValue::new("k", "v").ttl(u32::MAX))]),
             "purge-given" => Ok(vec![purge_given(event)]),
             "put-given" => Ok(vec![hard_tag(given(event, "tag")), put_given(event)]),
-            mode => misbehave(mode).map(|()| vec![soft_tag("fine")]),
+            mode => actions(Misdeed::named(mode)),
         }
     }
 }
 
-fn store(mode: &str) -> Result<Storage> {
-    match mode {
-        "huge-return" => Ok(Storage::keep().tags((0..65).map(|n| format!("tag:{n}")))),
-        "bad-tag" => Ok(Storage::keep().tag("two\nlines")),
-        "put-for-ages" => Ok(Storage::ttl(u32::MAX)),
-        mode => misbehave(mode).map(|()| Storage::ttl(5).tag("fine")),
+fn key(misdeed: Option<Misdeed>) -> Result<Key> {
+    match misdeed {
+        Some(Misdeed::HugeReturn) => Ok(Key::exactly("k".repeat(1 << 20))),
+        Some(Misdeed::BadUtf8) => Ok(Key::exactly(MARKER)),
+        Some(Misdeed::Empty) => Ok(Key::exactly("")),
+        other => misbehave(other).map(|()| Key::exactly("fine")),
+    }
+}
+
+fn store(misdeed: Option<Misdeed>) -> Result<Storage> {
+    match misdeed {
+        Some(Misdeed::HugeReturn) => Ok(Storage::keep().tags((0..65).map(|n| format!("tag:{n}")))),
+        Some(Misdeed::HeavyReturn) => {
+            Ok(Storage::keep().tags((0..3_000).map(|_| "t".repeat(4_000))))
+        }
+        Some(Misdeed::BadUtf8) => Ok(Storage::keep().tag(MARKER)),
+        Some(Misdeed::BadTag) => Ok(Storage::keep().tag("two\nlines")),
+        Some(Misdeed::PutForAges) => Ok(Storage::ttl(u32::MAX)),
+        other => misbehave(other).map(|()| Storage::ttl(5).tag("fine")),
+    }
+}
+
+fn actions(misdeed: Option<Misdeed>) -> Result<Vec<Action>> {
+    match misdeed {
+        Some(Misdeed::HugeReturn) => {
+            Ok((0..10_001).map(|n| hard_tag(format!("tag:{n}"))).collect())
+        }
+        Some(Misdeed::HeavyReturn) => Ok((0..3_000).map(|_| hard_key("k".repeat(4_000))).collect()),
+        Some(Misdeed::BadUtf8) => Ok(vec![hard_tag("fine"), hard_tag(MARKER)]),
+        Some(Misdeed::Empty) => Ok(vec![hard_key("")]),
+        Some(Misdeed::BadTag) => Ok(vec![hard_tag("fine"), hard_tag("two\nlines")]),
+        Some(Misdeed::BadUrl) => Ok(vec![refresh("not a url")]),
+        Some(Misdeed::Everything) => Ok(vec![hard_everything()]),
+        Some(Misdeed::PutForAges) => Ok(vec![put(NewValue::new("k", "v").ttl(u32::MAX))]),
+        other => misbehave(other).map(|()| vec![soft_tag("fine")]),
     }
 }
 
@@ -125,29 +170,45 @@ fn given(event: &Event, field: &str) -> String {
     event.text(field).unwrap_or_default()
 }
 
-fn misbehave(mode: &str) -> Result<()> {
-    match mode {
-        "spin" => loop {
-            black_box(mode);
+/// What needs no answer of its own; the rest is harmless in a hook that has no such answer.
+fn misbehave(misdeed: Option<Misdeed>) -> Result<()> {
+    let Some(misdeed) = misdeed else { return Ok(()) };
+    match misdeed {
+        Misdeed::Spin => spin(),
+        Misdeed::SpinLogging => loop {
+            wasmcached_plugin::info("once more");
         },
-        "grow" => {
+        Misdeed::Grow => {
             let mut kept: Vec<Vec<u8>> = Vec::new();
             loop {
                 kept.push(black_box(vec![1; 1 << 20]));
             }
         }
-        "trap" => panic!("as asked"),
-        "exit" => std::process::exit(3),
-        "sleep" => {
+        Misdeed::Trap => panic!("as asked"),
+        Misdeed::Exit => std::process::exit(3),
+        Misdeed::Sleep => {
             std::thread::sleep(Duration::from_secs(3_600));
             Ok(())
         }
-        "recurse" => {
+        Misdeed::Recurse => {
             black_box(recurse(1));
             Ok(())
         }
-        "error" => Err(Error::new("no answer today")),
-        _ => Ok(()),
+        Misdeed::Error => Err(Error::new("no answer today")),
+        Misdeed::HugeReturn
+        | Misdeed::HeavyReturn
+        | Misdeed::BadUtf8
+        | Misdeed::Empty
+        | Misdeed::BadTag
+        | Misdeed::BadUrl
+        | Misdeed::Everything
+        | Misdeed::PutForAges => Ok(()),
+    }
+}
+
+fn spin() -> ! {
+    loop {
+        black_box(());
     }
 }
 
