@@ -15,11 +15,26 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 /// Package, its file, and the variable that tells the crate where the file is.
-const GUESTS: [(&str, &str, &str); 4] = [
+const GUESTS: [(&str, &str, &str); 7] = [
     ("wasmcached-plugin-rules", "wasmcached_plugin_rules.wasm", "WASMCACHED_GUEST_RULES"),
     ("wasmcached-plugin-trekking", "wasmcached_plugin_trekking.wasm", "WASMCACHED_GUEST_TREKKING"),
     ("wasmcached-guest-hostile", "wasmcached_guest_hostile.wasm", "WASMCACHED_GUEST_HOSTILE"),
     ("wasmcached-guest-partial", "wasmcached_guest_partial.wasm", "WASMCACHED_GUEST_PARTIAL"),
+    (
+        "wasmcached-guest-reload-first",
+        "wasmcached_guest_reload_first.wasm",
+        "WASMCACHED_GUEST_FIRST",
+    ),
+    (
+        "wasmcached-guest-reload-second",
+        "wasmcached_guest_reload_second.wasm",
+        "WASMCACHED_GUEST_SECOND",
+    ),
+    (
+        "wasmcached-guest-reload-third",
+        "wasmcached_guest_reload_third.wasm",
+        "WASMCACHED_GUEST_THIRD",
+    ),
 ];
 
 /// What `plugin new` writes, by its place in the repository and the name it is embedded by.

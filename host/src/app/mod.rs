@@ -14,6 +14,7 @@ mod item_policy;
 mod listeners;
 mod page_policy;
 mod parts;
+mod plugin_loader;
 mod reload;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
 use crate::clock::Clock;
@@ -34,6 +36,7 @@ use crate::tasks::{Lanes, Tasks};
 use crate::{api, events, memcached, pages};
 
 use listeners::Listeners;
+use plugin_loader::PluginLoader;
 use reload::Reload;
 
 pub use parts::{Checked, StartError, check};
@@ -66,7 +69,7 @@ pub struct App {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins, tls, users } = checked;
+        let Checked { config, sources, plugins, loadable, tls, users } = checked;
         // Before anybody can know that there is something to stop or to reload.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let mut reload = Reload::new().map_err(StartError::Signal)?;
@@ -90,6 +93,10 @@ impl App {
         if let Some(users) = users.clone() {
             reload.register("memcached users".to_owned(), move || users.reload());
         }
+        let loader = PluginLoader::new(plugins.clone(), cache.clone(), loadable);
+        for (name, read_again) in loader.files() {
+            reload.register(format!("plugin {name}"), read_again);
+        }
         let memcached = memcached_door(
             &config,
             &cache,
@@ -111,6 +118,9 @@ impl App {
         let api = api::Api {
             cache: cache.clone(),
             plugins,
+            load_plugin: loader.on_load(),
+            roll_back_plugin: loader.on_roll_back(),
+            plugin_uploads: Arc::new(Semaphore::new(1)),
             registry: Arc::new(registry),
             url_key: url_key(pages.clone()),
             url_targets: url_targets(pages.clone()),
@@ -128,6 +138,7 @@ impl App {
             doors.spawn(pages::serve(listener, pages.clone()));
         }
         background.spawn_until_stop(reload.run_forever());
+        background.spawn_until_stop(loader.watch_forever());
         work_in_background(&background, &cache, &events);
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }

@@ -17,6 +17,7 @@ mod items;
 mod memcached;
 mod page_limits;
 mod pages;
+mod plugins;
 mod raw;
 mod rules;
 mod sites;
@@ -25,10 +26,11 @@ mod units;
 pub use audit::{Audit, RawAudit};
 pub use checked::{
     Api, Config, ConfigError, ConfigErrors, Memcached, MemcachedListen, Pages, Permission,
-    PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify,
+    PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify, Watch,
 };
 pub use items::{KeyPart, RawSiteItems, SiteItems};
 pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
+pub use plugins::RawSmokeCase;
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };

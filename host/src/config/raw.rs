@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::audit::RawAudit;
 use super::items::RawSiteItems;
 use super::page_limits::{RawOriginCheck, RawPageLimits};
+use super::plugins::RawSmokeCase;
 use super::rules::RawRules;
 
 /// The TOML file, or what flags and environment say in its shape.
@@ -182,6 +183,10 @@ pub struct RawPlugin {
     pub memory: Option<String>,
     /// Whether an event may invalidate everything.
     pub allow_everything: Option<bool>,
+    /// Whether a new version in the file is loaded without being asked for.
+    pub watch: Option<bool>,
+    /// Requests whose keys a version must say before it is used.
+    pub smoke: Vec<RawSmokeCase>,
     /// Handed to the plugin; values that are not text go as JSON.
     pub config: toml::Table,
 }
@@ -361,6 +366,8 @@ impl RawPlugin {
             file: over.file.or(self.file),
             memory: over.memory.or(self.memory),
             allow_everything: over.allow_everything.or(self.allow_everything),
+            watch: over.watch.or(self.watch),
+            smoke: if over.smoke.is_empty() { self.smoke } else { over.smoke },
             config: if over.config.is_empty() { self.config } else { over.config },
         }
     }

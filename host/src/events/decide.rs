@@ -3,7 +3,8 @@
 use super::apply::Shared;
 use super::plan::Plan;
 use super::sources::Source;
-use crate::model::{Action, Event};
+use crate::model::{Action, Event, Mode, Target};
+use crate::plugins::Plugin;
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
 const PLUGIN_TRIES: usize = 3;
@@ -13,6 +14,7 @@ impl Shared {
     pub(super) async fn plan(&self, source: &Source, events: &[Event]) -> Plan {
         let mut plan = Plan::default();
         for event in events {
+            self.plan_by_retired(&mut plan, source, event).await;
             match self.ask_plugin(source, event).await {
                 Asked::Said { plugin, actions } => {
                     plan.explain(event, plugin, &actions);
@@ -36,14 +38,50 @@ impl Shared {
         let Some(name) = source.plugin.as_deref() else { return Asked::Nobody };
         let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
         let Some(plugin) = plugin else { return Asked::Nobody };
-        for _ in 0..PLUGIN_TRIES {
-            let error = match plugin.on_event(event).await {
-                Ok(actions) => return Asked::Said { plugin: name, actions },
-                Err(error) => error,
-            };
-            tracing::warn!(plugin = name, model = event.model, %error, "event not understood");
+        match ask(&plugin, event).await {
+            Some(actions) => Asked::Said { plugin: name, actions },
+            None => Asked::Failed,
         }
-        Asked::Failed
+    }
+
+    /// Versions of the plugin that were replaced name what was stored under them. Before the
+    /// current one, so that its values are not ended by them; theirs are not written.
+    async fn plan_by_retired(&self, plan: &mut Plan, source: &Source, event: &Event) {
+        let Some(name) = source.plugin.as_deref() else { return };
+        for plugin in self.plugins.retired(name).iter().filter(|plugin| plugin.has_invalidator()) {
+            let Some(actions) = ask(plugin, event).await else {
+                plan.fallbacks += 1;
+                plan.add_model(event);
+                continue;
+            };
+            let actions: Vec<Action> = actions.into_iter().map(invalidation_of).collect();
+            plan.explain(event, &format!("{name} {}, replaced", plugin.version()), &actions);
+            for action in actions {
+                let now_ms = self.cache.clock().now_ms();
+                plan.add(action, now_ms, |url| (self.url_targets)(url));
+            }
+        }
+    }
+}
+
+async fn ask(plugin: &Plugin, event: &Event) -> Option<Vec<Action>> {
+    for _ in 0..PLUGIN_TRIES {
+        let error = match plugin.on_event(event).await {
+            Ok(actions) => return Some(actions),
+            Err(error) => error,
+        };
+        let (plugin, version) = (plugin.name(), plugin.version());
+        tracing::warn!(plugin, version, model = event.model, %error, "event not understood");
+    }
+    None
+}
+
+/// What an action makes wrong, and nothing more.
+fn invalidation_of(action: Action) -> Action {
+    match action {
+        Action::Put { key, .. } => Action::Invalidate(Target::Key(key), Mode::Hard),
+        Action::Refresh { url } => Action::Invalidate(Target::Url(url.into()), Mode::Soft),
+        invalidation @ Action::Invalidate(..) => invalidation,
     }
 }
 

@@ -21,7 +21,7 @@ use super::instance::State;
 use super::{INTERFACE_LIFECYCLE, PluginOrigin, PluginSource, shipped, wasi};
 
 /// Largest component: an interpreter with its standard library takes 18 MB.
-const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Where the hooks are found in an instance.
 pub(super) struct Exports {
@@ -52,6 +52,10 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
             read = read_file(name, path)?;
             read.as_slice()
         }
+        PluginOrigin::Bytes(bytes) => {
+            check_size(name, bytes.len() as u64)?;
+            bytes
+        }
     };
     check_preamble(name, bytes)?;
     let not_component = |error: wasmtime::Error| PluginError::NotComponent {
@@ -69,18 +73,26 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
     }
     let pre = machine.linker.instantiate_pre(&component).map_err(contract)?;
     let exports = find_exports(&component, &pre).map_err(contract)?;
-    Ok(Linked { pre, exports, fuel: machine.fuel, sha256: hex_sha256(bytes) })
+    Ok(Linked { pre, exports, fuel: machine.fuel, sha256: sha256_of(bytes) })
 }
 
-fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
+/// Reads the file of a component. Blocking.
+///
+/// # Errors
+/// It can't be read, or is larger than [`COMPONENT_BYTES_MAX`].
+pub fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
     let unreadable =
         |source| PluginError::Read { name: name.to_owned(), path: path.to_owned(), source };
-    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    check_size(name, fs::metadata(path).map_err(unreadable)?.len())?;
+    fs::read(path).map_err(unreadable)
+}
+
+fn check_size(name: &str, bytes: u64) -> Result<(), PluginError> {
     if bytes > COMPONENT_BYTES_MAX {
         let limit = COMPONENT_BYTES_MAX;
         return Err(PluginError::TooLarge { name: name.to_owned(), bytes, limit });
     }
-    fs::read(path).map_err(unreadable)
+    Ok(())
 }
 
 /// The first eight bytes say what a Wasm file is (component-model/Binary.md, "preamble"); the words
@@ -134,7 +146,8 @@ fn find_exports(component: &Component, pre: &InstancePre<State>) -> wasmtime::Re
     })
 }
 
-fn hex_sha256(bytes: &[u8]) -> String {
+/// The hash that [`super::Plugin::sha256`] says, of these bytes: lower-case hexadecimal.
+pub fn sha256_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a string can't fail.
         let _ = write!(hex, "{byte:02x}");

@@ -27,6 +27,9 @@ const INPUTS_MAX: usize = 32;
 /// Most prefixes of items of one plugin; every stored item is compared with each.
 const ITEM_PREFIXES_MAX: usize = 64;
 
+/// Most tags of one entry: one of what an entry may have is the host's.
+const TAGS_MAX: usize = TAGS_PER_ENTRY_MAX - 1;
+
 /// Longest name, version, input or prefix in a manifest.
 const NAME_BYTES_MAX: usize = 250;
 
@@ -208,7 +211,7 @@ fn own_target(target: types::Target, allow: AllowEverything) -> Result<Target, C
 }
 
 fn tags(texts: &[String]) -> Result<Vec<Tag>, CallError> {
-    check_count("tags", texts.len(), TAGS_PER_ENTRY_MAX).map_err(CallError::Refused)?;
+    check_count("tags", texts.len(), TAGS_MAX).map_err(CallError::Refused)?;
     texts.iter().map(|text| own_tag(text)).collect()
 }
 

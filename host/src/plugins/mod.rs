@@ -24,9 +24,11 @@ mod memo;
 mod plugin;
 mod pool;
 mod shipped;
+mod smoke;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod versions;
 mod wasi;
 mod workbench;
 mod workers;
@@ -35,15 +37,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::model::SmokeCase;
 use engine::Machine;
 use workers::Workers;
 
+pub use component::{COMPONENT_BYTES_MAX, read_file, sha256_of};
 pub use counters::{Hook, Outcome};
 pub use error::{CallError, PluginError};
 pub use plugin::Plugin;
+pub use versions::Versions;
 pub use workbench::{Subject, Workbench};
 
 /// The interface that makes a component a plugin.
@@ -69,6 +75,8 @@ pub enum PluginOrigin {
     Shipped,
     /// The operator's file.
     File(PathBuf),
+    /// The component itself.
+    Bytes(Bytes),
 }
 
 /// What a plugin may use.
@@ -117,7 +125,8 @@ pub struct Plugins {
 
 struct Shared {
     clock: Clock,
-    loaded: ArcSwap<Vec<Loaded>>,
+    /// In the order in which they were configured.
+    loaded: ArcSwap<Vec<Arc<Versions>>>,
     /// Held while plugins change; made with the first one, so that none costs nothing.
     machinery: Mutex<Option<Machinery>>,
 }
@@ -134,10 +143,14 @@ impl Machinery {
     }
 }
 
-#[derive(Clone)]
-struct Loaded {
-    current: Arc<Plugin>,
-    previous: Option<Arc<Plugin>>,
+/// A version that works and is not used yet.
+pub struct Prepared(Plugin);
+
+impl Prepared {
+    /// What it says about itself.
+    pub fn plugin(&self) -> &Plugin {
+        &self.0
+    }
 }
 
 impl Plugins {
@@ -168,41 +181,76 @@ impl Plugins {
 
     /// The current version of the plugin of this name.
     pub fn get(&self, name: &str) -> Option<Arc<Plugin>> {
-        let loaded = self.shared.loaded.load();
-        let found = loaded.iter().find(|loaded| loaded.current.name() == name);
-        found.map(|loaded| Arc::clone(&loaded.current))
+        self.versions(name).map(|versions| versions.current())
     }
 
     /// The current version of every plugin, in the order in which they were configured.
     pub fn list(&self) -> Vec<Arc<Plugin>> {
-        let loaded = self.shared.loaded.load();
-        loaded.iter().map(|loaded| Arc::clone(&loaded.current)).collect()
+        self.all().iter().map(|versions| versions.current()).collect()
     }
 
-    /// Puts a new version in the place of the plugin of that name, or adds the plugin as the last.
-    /// Calls under way end on the old version, which is kept for [`Self::rollback`]. Blocking: it
-    /// compiles.
+    /// The versions of the plugin of this name.
+    pub fn versions(&self, name: &str) -> Option<Arc<Versions>> {
+        let loaded = self.shared.loaded.load();
+        loaded.iter().find(|versions| versions.name() == name).map(Arc::clone)
+    }
+
+    /// The versions of every plugin, in the order in which they were configured.
+    pub fn all(&self) -> Arc<Vec<Arc<Versions>>> {
+        self.shared.loaded.load_full()
+    }
+
+    /// Those of the plugin of this name that were replaced and whose entries may still be kept.
+    pub fn retired(&self, name: &str) -> Vec<Arc<Plugin>> {
+        let now_ms = self.shared.clock.now_ms();
+        self.versions(name).map(|versions| versions.retired(now_ms)).unwrap_or_default()
+    }
+
+    /// Compiles a version, configures it, has it describe itself, and asks it about the smoke
+    /// cases. Blocking; nothing is replaced yet.
     ///
     /// # Errors
-    /// Why the new version can't be loaded; the old one stays.
-    pub fn replace(&self, source: PluginSource) -> Result<(), PluginError> {
+    /// Why the version can't be used.
+    pub fn prepare(
+        &self,
+        source: &PluginSource,
+        cases: &[SmokeCase],
+    ) -> Result<Prepared, PluginError> {
         let mut machinery = self.shared.machinery.lock();
         let running = match &mut *machinery {
             Some(running) => running,
             none => none.insert(Machinery::start()?),
         };
         let old = self.get(&source.name);
-        let counters = old.as_ref().map(|plugin| plugin.counters()).unwrap_or_default();
+        let counters = old.map(|plugin| plugin.counters()).unwrap_or_default();
         let Machinery { machine, workers } = running;
         let clock = self.shared.clock.clone();
-        let new = Plugin::load(machine, workers, &source, counters, clock)?;
-        let fresh = Loaded { current: Arc::new(new), previous: old };
-        let mut loaded = self.shared.loaded.load().to_vec();
-        match loaded.iter_mut().find(|loaded| loaded.current.name() == source.name) {
-            Some(place) => *place = fresh,
-            None => loaded.push(fresh),
+        let new = Plugin::load(machine, workers, source, counters, clock)?;
+        smoke::run(&new, cases)?;
+        Ok(Prepared(new))
+    }
+
+    /// Puts a version in the place of the plugin of its name, or adds the plugin as the last. Calls
+    /// under way end on the old version, which is kept for [`Self::rollback`].
+    pub fn publish(&self, prepared: Prepared) {
+        let _changing = self.shared.machinery.lock();
+        let Prepared(new) = prepared;
+        match self.versions(new.name()) {
+            Some(versions) => versions.replace(new, self.shared.clock.now_ms()),
+            None => {
+                let mut loaded = self.shared.loaded.load().to_vec();
+                loaded.push(Arc::new(Versions::new(new)));
+                self.shared.loaded.store(Arc::new(loaded));
+            }
         }
-        self.shared.loaded.store(Arc::new(loaded));
+    }
+
+    /// [`Self::prepare`] without cases, and [`Self::publish`].
+    ///
+    /// # Errors
+    /// Why the new version can't be loaded; the old one stays.
+    pub fn replace(&self, source: PluginSource) -> Result<(), PluginError> {
+        self.publish(self.prepare(&source, &[])?);
         Ok(())
     }
 
@@ -212,14 +260,19 @@ impl Plugins {
     /// There is no such plugin, or no version before.
     pub fn rollback(&self, name: &str) -> Result<(), PluginError> {
         let _changing = self.shared.machinery.lock();
-        let mut loaded = self.shared.loaded.load().to_vec();
-        let place = loaded.iter_mut().find(|loaded| loaded.current.name() == name);
-        let place = place.ok_or_else(|| PluginError::NotLoaded { name: name.to_owned() })?;
-        let Some(previous) = place.previous.take() else {
-            return Err(PluginError::NoPrevious { name: name.to_owned() });
-        };
-        place.previous = Some(std::mem::replace(&mut place.current, previous));
-        self.shared.loaded.store(Arc::new(loaded));
-        Ok(())
+        let not_loaded = || PluginError::NotLoaded { name: name.to_owned() };
+        let versions = self.versions(name).ok_or_else(not_loaded)?;
+        match versions.roll_back(self.shared.clock.now_ms()) {
+            true => Ok(()),
+            false => Err(PluginError::NoPrevious { name: name.to_owned() }),
+        }
+    }
+
+    /// Lets go of replaced versions whose time is over.
+    pub fn forget(&self) {
+        // While a version is made, the next time does.
+        let Some(_changing) = self.shared.machinery.try_lock() else { return };
+        let now_ms = self.shared.clock.now_ms();
+        self.all().iter().for_each(|versions| versions.forget(now_ms));
     }
 }

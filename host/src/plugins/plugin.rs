@@ -36,6 +36,7 @@ pub struct Plugin {
 /// What jobs on other threads share with the plugin.
 struct Core {
     name: String,
+    mark: String,
     sha256: String,
     description: Description,
     limits: PluginLimits,
@@ -78,6 +79,7 @@ impl Plugin {
         }
         let memo = (description.pure && has_keyer).then(Memo::new);
         let core = Core {
+            mark: format!("{name}/{}", description.key_epoch),
             name,
             sha256,
             description,
@@ -111,6 +113,11 @@ impl Plugin {
     /// Raised when the meaning of its keys or tags changed.
     pub fn key_epoch(&self) -> u32 {
         self.core.description.key_epoch
+    }
+
+    /// What tells its entries from those of other plugins and of other epochs: `shop/3`.
+    pub fn mark(&self) -> &str {
+        &self.core.mark
     }
 
     /// The request data that it wants to see, in the order of [`RequestView::inputs`].
