@@ -90,9 +90,10 @@ impl Versions {
         self.stored_sha256.lock().clone()
     }
 
-    /// Notes what the file holds now.
+    /// Notes what the file holds now, which is nothing to complain about.
     pub fn note_stored(&self, sha256: String) {
         *self.stored_sha256.lock() = sha256;
+        *self.last_error.lock() = None;
     }
 
     /// Why the last version that was offered was refused; `None` once another one was taken.
