@@ -16,6 +16,7 @@ mod page_policy;
 mod parts;
 mod plugin_loader;
 mod reload;
+mod watched_file;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use crate::plugins::Plugins;
 use crate::tasks::{Lanes, Tasks};
 use crate::{api, events, memcached, pages};
 
-use listeners::Listeners;
+use listeners::{Listeners, TlsOfDoors};
 use plugin_loader::PluginLoader;
 use reload::Reload;
 
@@ -85,18 +86,8 @@ impl App {
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
         tls.register(&mut registry);
-        for (door, tls) in tls.each() {
-            let tls = tls.clone();
-            reload.register(format!("{door} certificate"), move || tls.reload());
-        }
-
-        if let Some(users) = users.clone() {
-            reload.register("memcached users".to_owned(), move || users.reload());
-        }
         let loader = PluginLoader::new(plugins.clone(), cache.clone(), loadable);
-        for (name, read_again) in loader.files() {
-            reload.register(format!("plugin {name}"), read_again);
-        }
+        register_files(&mut reload, &tls, users.as_ref(), &loader);
         let memcached = memcached_door(
             &config,
             &cache,
@@ -157,6 +148,25 @@ impl App {
         }
         // Joins their threads, which must not be waited for on one of the runtime's.
         let _ = tokio::task::spawn_blocking(move || drop(lanes)).await;
+    }
+}
+
+/// What SIGHUP reads again.
+fn register_files(
+    reload: &mut Reload,
+    tls: &TlsOfDoors,
+    users: Option<&memcached::Users>,
+    loader: &PluginLoader,
+) {
+    for (door, tls) in tls.each() {
+        let tls = tls.clone();
+        reload.register(format!("{door} certificate"), move || tls.reload());
+    }
+    if let Some(users) = users.cloned() {
+        reload.register("memcached users".to_owned(), move || users.reload());
+    }
+    for (name, read_again) in loader.files() {
+        reload.register(format!("plugin {name}"), read_again);
     }
 }
 

@@ -11,9 +11,6 @@
 //! # Not here
 //! What the versions of a plugin are: `plugins`. Who still asks the old ones: `events`.
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,14 +19,14 @@ use futures_util::FutureExt;
 
 use super::page_policy::tag_of;
 use super::parts::Loadable;
+use super::watched_file::{Look, stamp_of};
 use crate::api::{LoadPlugin, PluginChangeError, RollBackPlugin};
 use crate::cache::{Cache, InvalidateError};
 use crate::config::Watch;
 use crate::model::{Cause, Invalidation, Mode, Target};
 use crate::plugins::{self, PluginError, PluginOrigin, PluginSource, Plugins, Prepared, Versions};
 
-/// How often watched files are looked at. A file counts once it was the same twice, so that one
-/// that is being written is left alone.
+/// How often watched files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Loads versions; clones share everything.
@@ -44,15 +41,6 @@ struct Shared {
     configured: Vec<Loadable>,
     /// Held while a version is made and published.
     changing: tokio::sync::Mutex<()>,
-}
-
-/// What tells one content of a file from another, also where it was replaced by renaming.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    changed: (i64, i64),
 }
 
 impl PluginLoader {
@@ -251,51 +239,10 @@ impl PluginLoader {
     }
 }
 
-/// What is known of a watched file.
-#[derive(Debug, Clone, Copy, Default)]
-struct Look {
-    last: Option<Stamp>,
-    read: Option<Stamp>,
-}
-
-impl Look {
-    /// Whether the file was the same twice, and is another one than it was read as.
-    fn has_settled_anew(&mut self, stamp: Option<Stamp>) -> bool {
-        // Gone for a moment, as when it is replaced, or for good: the version in use stays.
-        let Some(stamp) = stamp else { return false };
-        let has_settled = self.last.replace(stamp) == Some(stamp);
-        has_settled && self.read.replace(stamp) != Some(stamp)
-    }
-}
-
-async fn stamp_of(path: &PathBuf) -> io::Result<Stamp> {
-    let found = tokio::fs::metadata(path).await?;
-    let changed = (found.mtime(), found.mtime_nsec());
-    Ok(Stamp { device: found.dev(), inode: found.ino(), bytes: found.len(), changed })
-}
-
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginChangeError> {
     let done = tokio::task::spawn_blocking(work).await;
     let gone = |error: tokio::task::JoinError| PluginError::Engine { reason: error.to_string() };
     Ok(done.map_err(gone)??)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stamp(bytes: u64) -> Option<Stamp> {
-        Some(Stamp { device: 1, inode: 1, bytes, changed: (1, 1) })
-    }
-
-    #[test]
-    fn a_file_is_read_once_it_was_the_same_twice_and_once_only() {
-        let mut look = Look::default();
-        let seen = [stamp(1), stamp(2), stamp(2), stamp(2), None, stamp(2), stamp(3), None];
-        let read: Vec<bool> = seen.into_iter().map(|s| look.has_settled_anew(s)).collect();
-        assert_eq!(read, [false, false, true, false, false, false, false, false]);
-        assert!(look.has_settled_anew(stamp(3)));
-    }
 }

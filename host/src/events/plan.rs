@@ -88,9 +88,8 @@ impl Plan {
         self.close(source);
     }
 
-    /// Names each target once, hard where one wants it hard. Too much to be named is still never dropped.
+    /// Names each target once. Too much to be named is still never dropped.
     pub(super) fn close(&mut self, source: &str) {
-        self.targets.sort_by_key(|(_, mode)| *mode == Mode::Soft);
         let mut named = HashSet::new();
         self.targets.retain(|target| named.insert(target.clone()));
         if self.targets.len() > TARGETS_PER_INVALIDATION_MAX {
@@ -174,15 +173,6 @@ mod tests {
         }
         assert_eq!(plan(vec![put("k", &[]), put("k", &[])]).puts.len(), 1);
         assert_eq!(plan(vec![put("k", &[]), hard(Target::Key(key("other")))]).puts.len(), 1);
-    }
-
-    #[test]
-    fn a_target_that_one_wants_hard_is_purged_hard_whoever_spoke_first() {
-        let tag = Target::Tag(Tag::new("t").unwrap());
-        for modes in [[Mode::Soft, Mode::Hard], [Mode::Hard, Mode::Soft]] {
-            let actions = modes.map(|mode| Action::Invalidate(tag.clone(), mode));
-            assert_eq!(plan(actions.into()).targets, [(tag.clone(), Mode::Hard)]);
-        }
     }
 
     #[test]

@@ -142,8 +142,8 @@ impl Versions {
     }
 }
 
-/// Who is asked beside `current` once it is: the one that was current, and those before it. The same
-/// component twice would say the same twice.
+/// Who is asked beside `current` once it is: the one that was current, and those before it. The
+/// same component twice would say the same twice.
 fn retire(old: &Held, current: &Plugin, now_ms: u64) -> Vec<Retired> {
     let leaving =
         Retired { plugin: Arc::clone(&old.current), until_ms: now_ms.saturating_add(RETIRED_MS) };

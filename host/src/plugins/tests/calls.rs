@@ -226,7 +226,7 @@ async fn everything_may_be_invalidated_where_the_operator_allows_it() {
 #[tokio::test]
 async fn storing_of_any_misbehaviour_is_an_error() {
     for (mode, reason) in [
-        ("huge-return", "65 tags; limit is 64"),
+        ("huge-return", "65 tags; limit is 63"),
         ("bad-tag", "tag \"two\\nlines\" contains the control character '\\n'"),
         ("put-for-ages", "ttl is 4294967295 s; limit is 316224000"),
     ] {
