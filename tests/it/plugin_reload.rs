@@ -1,7 +1,8 @@
 //! New versions of plugins under a running server: who decides when, and what becomes of entries.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,7 +13,8 @@ use wasmcached_tests::{Answer, Gate, Origin, Server, Webhook, http, settings};
 
 /// A server with the plugin `reload`, whose file holds the first version.
 pub(crate) struct Stage {
-    pub(crate) origin: Origin,
+    /// Listens for as long as this lives.
+    _origin: Origin,
     pub(crate) server: Server,
     folder: TempDir,
 }
@@ -38,8 +40,12 @@ impl Stage {
     }
 
     pub(crate) fn with(more: &str, change: impl Fn(String) -> String) -> Self {
-        let origin =
-            Origin::start(|request| Response::cacheable(format!("page {}", request.target)));
+        let answers = AtomicUsize::new(0);
+        let origin = Origin::start(move |request| {
+            // No two alike, so that a body tells which fill it came from.
+            let number = answers.fetch_add(1, Ordering::Relaxed);
+            Response::cacheable(format!("page {} {number}", request.target))
+        });
         Self::of(origin, more, change)
     }
 
@@ -48,7 +54,7 @@ impl Stage {
         let file = folder.path().join("reload.wasm");
         replace(&file, &guest("reload-first"));
         let server = Server::start(&change(settings_of(&origin.url(), &file, more)));
-        Self { origin, server, folder }
+        Self { _origin: origin, server, folder }
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -82,6 +88,24 @@ impl Stage {
         answer
     }
 
+    /// What is kept of a page, which is fetched if nothing is. Asks until it is a hit: on a busy
+    /// machine a plugin may miss its deadline, and the cache is then left alone for once.
+    #[track_caller]
+    pub(crate) fn kept(&self, path: &str) -> Answer {
+        let mut hit = None;
+        eventually("the page is kept", || {
+            hit = Some(self.get(path)).filter(Answer::is_hit);
+            hit.is_some()
+        });
+        hit.unwrap()
+    }
+
+    #[track_caller]
+    fn set(&self, key: &str, value: &str) {
+        let mut memcached = self.server.memcached();
+        eventually("the item is kept", || memcached.set(key, value) == "STORED");
+    }
+
     /// The tags of what is kept under a key.
     fn tags(&self, key: &str) -> String {
         http::get(&self.server.cached(key)).field("surrogate-key").to_owned()
@@ -97,8 +121,8 @@ impl Stage {
 #[test]
 fn pages_items_and_events_follow_a_new_version_and_a_roll_back() {
     let stage = Stage::new();
-    let mut memcached = stage.server.memcached();
     let first = stage.shown();
+    let mut bodies = Vec::new();
     assert_eq!((&first["persistent"], &first["previous"]), (&json!(true), &Value::Null));
     for (version, path) in [("first", "/a"), ("second", "/b"), ("first", "/c")] {
         match path {
@@ -117,54 +141,56 @@ fn pages_items_and_events_follow_a_new_version_and_a_roll_back() {
             }
             _ => {}
         }
-        let page = stage.get(path);
+        let page = stage.kept(path);
         // The second version looks at one more field.
         assert_eq!(page.field("vary").contains("x-lang"), version == "second", "{version}");
         assert!(stage.tags(&format!("page:{path}")).contains(&format!("{version}:{path}")));
-        assert_eq!(memcached.set(&format!("item:{path}"), "v"), "STORED");
+        stage.set(&format!("item:{path}"), "v");
         assert!(stage.tags(&format!("item:{path}")).contains(&format!("{version}:item")));
         stage.changed(json!({ "path": path }));
-        assert!(!stage.get(path).is_hit(), "{version} names {path} when it is changed");
-        assert!(stage.get(path).is_hit());
+        let fresh = stage.kept(path).text();
+        assert_ne!(fresh, page.text(), "{version} names {path} when it is changed");
+        bodies.push((path, fresh));
     }
     // Same key epoch: what the versions before stored is there as long as it is right.
-    assert!(["/a", "/b", "/c"].iter().all(|path| stage.get(path).is_hit()));
+    for (path, body) in bodies {
+        assert_eq!(stage.kept(path).text(), body);
+    }
 }
 
 #[test]
 fn event_also_ends_what_a_version_before_has_tagged() {
     let stage = Stage::new();
-    let mut memcached = stage.server.memcached();
-    stage.get("/old");
-    memcached.set("item:1", "old");
+    let old = stage.kept("/old").text();
+    stage.set("item:1", "old");
     let shown = stage.load("reload-second");
     assert_eq!(shown["still_asked"][0]["sha256"], shown["previous"]["sha256"]);
-    stage.get("/new");
-    assert!(stage.get("/old").is_hit());
-    for (path, is_new_there) in [("/old", true), ("/new", false)] {
-        stage.changed(json!({ "path": path }));
-        assert!(!stage.get(path).is_hit(), "{path}");
-        assert_eq!(stage.get("/new").is_hit(), is_new_there || path == "/new");
-    }
+    let new = stage.kept("/new").text();
+    assert_eq!(stage.kept("/old").text(), old);
+    stage.changed(json!({ "path": "/old" }));
+    assert_ne!(stage.kept("/old").text(), old);
+    assert_eq!(stage.kept("/new").text(), new);
+    stage.changed(json!({ "path": "/new" }));
+    assert_ne!(stage.kept("/new").text(), new);
     stage.changed(json!({ "path": "item" }));
-    assert_eq!(memcached.get("item:1"), None);
+    assert_eq!(stage.server.memcached().get("item:1"), None);
     // Also the other way round.
-    stage.get("/newer");
+    let newer = stage.kept("/newer").text();
     stage.roll_back();
-    assert!(stage.get("/newer").is_hit());
+    assert_eq!(stage.kept("/newer").text(), newer);
     stage.changed(json!({ "path": "/newer" }));
-    assert!(!stage.get("/newer").is_hit());
+    assert_ne!(stage.kept("/newer").text(), newer);
 }
 
 #[test]
 fn failure_of_the_version_before_purges_by_the_model() {
     let stage = Stage::new();
     stage.load("reload-second");
-    stage.get("/other");
+    let before = stage.kept("/other").text();
     stage.changed(json!({ "path": "/none" }));
-    assert!(stage.get("/other").is_hit());
+    assert_eq!(stage.kept("/other").text(), before);
     stage.changed(json!({ "path": "/none", "fails": true }));
-    assert!(!stage.get("/other").is_hit());
+    assert_ne!(stage.kept("/other").text(), before);
     let listed = http::get(&stage.server.api("/v1/events?limit=1")).json();
     assert_eq!(listed["events"][0]["fallbacks"], 1);
 }
@@ -172,52 +198,56 @@ fn failure_of_the_version_before_purges_by_the_model() {
 #[test]
 fn entries_of_another_key_epoch_are_not_served_and_do_not_come_back() {
     let mut stage = Stage::with("", |settings| settings::with_tier(&settings));
+    let first = stage.kept("/a").text();
+    stage.set("item:1", "old");
+    assert_eq!(stage.load("reload-third")["key_epoch"], 2);
+    let third = stage.kept("/a").text();
+    assert_ne!(third, first);
     let mut memcached = stage.server.memcached();
-    stage.get("/a");
-    memcached.set("item:1", "old");
-    let shown = stage.load("reload-third");
-    assert_eq!(shown["key_epoch"], 2);
-    assert!(!stage.get("/a").is_hit());
-    assert!(stage.get("/a").is_hit());
     assert_eq!(memcached.get("item:1"), None);
-    memcached.set("item:1", "new");
+    stage.set("item:1", "new");
     stage.roll_back();
-    assert!(!stage.get("/a").is_hit(), "neither the third's nor what the first had before it");
+    let first_again = stage.kept("/a").text();
+    assert!(![first, third].contains(&first_again), "what either had before is gone");
     assert_eq!(memcached.get("item:1"), None);
     // A restart loads what the file has: another epoch than that of the rows below the memory.
     replace(&stage.file(), &guest("reload-third"));
     stage.server.restart();
-    let asked = stage.origin.count("/a");
-    assert!(!stage.get("/a").is_hit());
-    assert_eq!(stage.origin.count("/a"), asked + 1);
+    let third_again = stage.kept("/a").text();
+    assert_ne!(third_again, first_again);
     // And one of the same epoch leaves them.
     stage.server.restart();
-    stage.get("/a");
-    assert_eq!(stage.origin.count("/a"), asked + 1);
+    assert_eq!(stage.kept("/a").text(), third_again);
 }
 
 #[test]
 fn request_under_way_ends_on_the_version_that_it_began_with() {
-    let gate = Gate::closed();
-    let held = gate.clone();
-    let origin = Origin::start(move |request| {
-        if request.target == "/slow" {
+    let (gate, is_slow) = (Gate::closed(), Arc::new(AtomicBool::new(false)));
+    let (held, holds) = (gate.clone(), Arc::clone(&is_slow));
+    let origin = Origin::start(move |_| {
+        if holds.load(Ordering::SeqCst) {
             held.pass();
         }
-        Response::cacheable("page")
+        Response::cacheable(if holds.load(Ordering::SeqCst) { "slow" } else { "page" })
     });
     let stage = Stage::of(origin, "", |settings| settings);
+    // The plugin's key is remembered from here on.
+    stage.kept("/slow");
+    stage.changed(json!({ "path": "/slow" }));
+    is_slow.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| stage.get("/slow"));
         gate.wait_until_reached_by(1);
         stage.load("reload-second");
         gate.open();
-        assert_eq!(slow.join().unwrap().text(), "page");
+        assert_eq!(slow.join().unwrap().text(), "slow");
     });
     eventually("the page is kept", || stage.tags("page:/slow").contains("first:/slow"));
+    is_slow.store(false, Ordering::SeqCst);
+    assert_eq!(stage.kept("/slow").text(), "slow");
     // Its events still reach it.
     stage.changed(json!({ "path": "/slow" }));
-    assert!(!stage.get("/slow").is_hit());
+    assert_eq!(stage.kept("/slow").text(), "page");
 }
 
 #[test]
@@ -232,7 +262,8 @@ fn no_request_fails_while_versions_come_and_go() {
                 let mut n = 0;
                 while !has_ended.load(Ordering::Relaxed) {
                     let path = format!("/{worker}/{}", n % 5);
-                    assert_eq!(stage.get(&path).text(), format!("page {path}"));
+                    let text = stage.get(&path).text();
+                    assert!(text.starts_with(&format!("page {path} ")), "{text}");
                     n += 1;
                 }
             });
@@ -246,11 +277,12 @@ fn no_request_fails_while_versions_come_and_go() {
         }
         has_ended.store(true, Ordering::Relaxed);
     });
-    let bypassed =
-        stage.shown()["calls"].as_array().unwrap().iter().any(|call| {
-            call["hook"] == "cache-key" && call["outcome"] == "trap" && call["count"] != 0
-        });
-    assert!(!bypassed);
+    let calls = stage.shown()["calls"].clone();
+    let trapped = calls.as_array().unwrap().iter().filter(|call| call["outcome"] == "trap");
+    assert!(
+        trapped.clone().count() > 0 && trapped.clone().all(|call| call["count"] == 0),
+        "{calls}"
+    );
 }
 
 #[test]
@@ -275,7 +307,8 @@ fn hang_up_reads_the_file_again_and_a_broken_one_changes_nothing() {
     // A file that is as it was does not undo a roll-back.
     stage.roll_back();
     stage.server.hang_up();
-    eventually("the file is read", || stage.server.log().matches("reloaded").count() == 2);
+    let told = || stage.server.log().matches("reloaded").count();
+    eventually("each signal is answered in the log", || told() == 3);
     assert_eq!(stage.shown()["sha256"], second);
     assert_ne!(first, second);
 }
@@ -288,6 +321,6 @@ fn watched_file_is_loaded_when_it_changes() {
     assert_eq!(stage.shown()["key_epoch"], 1);
     replace(&stage.file(), &guest("reload-third"));
     eventually("the file is loaded", || stage.shown()["key_epoch"] == 2);
-    stage.get("/a");
+    stage.kept("/a");
     assert!(stage.tags("page:/a").contains("third:/a"));
 }

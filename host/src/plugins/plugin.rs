@@ -156,10 +156,18 @@ impl Plugin {
         }
         let result = match self.remembered_key(request) {
             Some(decision) => Ok(decision),
-            None => core.ask_key(request),
+            None => core.ask_key(request, core.limits.key_ms_max),
         };
         core.counters.count(Hook::Key, &result);
         result
+    }
+
+    /// The key of a request that nobody waits for, within `ms` milliseconds; not counted.
+    pub(super) fn try_key(&self, request: &RequestView, ms: u64) -> Result<KeyDecision, CallError> {
+        match self.core.has_keyer {
+            true => self.core.ask_key(request, ms),
+            false => Ok(KeyDecision::Default),
+        }
     }
 
     /// The key that this very request had before, if the plugin says that its keys depend on what
@@ -280,10 +288,10 @@ impl Plugin {
 }
 
 impl Core {
-    fn ask_key(self: &Arc<Self>, request: &RequestView) -> Result<KeyDecision, CallError> {
+    fn ask_key(self: &Arc<Self>, request: &RequestView, ms: u64) -> Result<KeyDecision, CallError> {
         let inputs = convert::borrow_inputs(request);
         let view = convert::request(request, &inputs);
-        let key = self.call(self.limits.key_ms_max, |instance| instance.cache_key(view))?;
+        let key = self.call(ms, |instance| instance.cache_key(view))?;
         let decision = convert::key_decision(key)?;
         if let Some(memo) = &self.memo {
             memo.put(request, &decision);

@@ -10,6 +10,10 @@ use super::error::PluginError;
 use super::plugin::Plugin;
 use crate::model::{ExpectedKey, Input, Key, KeyDecision, RequestView, SmokeCase};
 
+/// Time for one case, milliseconds. More than a request's: a busy moment of the machine is no
+/// reason against a version.
+const CASE_MS_MAX: u64 = 1_000;
+
 /// Asks the version about every case.
 pub(super) fn run(plugin: &Plugin, cases: &[SmokeCase]) -> Result<(), PluginError> {
     for case in cases {
@@ -23,12 +27,8 @@ pub(super) fn run(plugin: &Plugin, cases: &[SmokeCase]) -> Result<(), PluginErro
 }
 
 fn check(plugin: &Plugin, case: &SmokeCase) -> Result<(), String> {
-    let decision = match plugin.has_keyer() {
-        true => {
-            plugin.cache_key(&view(case, plugin.inputs())).map_err(|error| error.to_string())?
-        }
-        false => KeyDecision::Default,
-    };
+    let decision = plugin.try_key(&view(case, plugin.inputs()), CASE_MS_MAX);
+    let decision = decision.map_err(|error| error.to_string())?;
     let said = match decision {
         KeyDecision::Bypass => ExpectedKey::Bypass,
         KeyDecision::Custom(key) => ExpectedKey::Key(key),
