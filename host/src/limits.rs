@@ -66,6 +66,9 @@ pub const TAG_BYTES_MAX: usize = 256;
 /// Most tags on one entry; the check per hit grows with them.
 pub const TAGS_PER_ENTRY_MAX: usize = 64;
 
+/// Most tags that a plugin gives one entry: the host adds one, with the plugin's key epoch.
+pub const TAGS_BY_PLUGIN_MAX: usize = TAGS_PER_ENTRY_MAX - 1;
+
 /// Most targets that one invalidation may name.
 pub const TARGETS_PER_INVALIDATION_MAX: usize = 10_000;
 

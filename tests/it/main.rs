@@ -27,6 +27,8 @@ mod origins;
 mod page_items;
 mod pages;
 mod plugin_cli;
+mod plugin_refused;
+mod plugin_reload;
 mod plugins;
 mod purges;
 mod restart;

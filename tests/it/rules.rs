@@ -50,7 +50,7 @@ fn items_of_a_declared_prefix_get_their_tags_and_time_from_the_plugin() {
     assert_eq!(client.set("frag:1", "one"), "STORED");
     assert_eq!(client.set("other", "two"), "STORED");
     let described = http::get(&server.cached("frag:1"));
-    assert_eq!(described.field("surrogate-key"), "fragments");
+    assert_eq!(described.field("surrogate-key"), "fragments plugin:rules/1");
     let left_s = described.field("cache-control").strip_prefix("max-age=");
     let left_s: u64 = left_s.and_then(|text| text.parse().ok()).expect("a time to live");
     assert!((1..=60).contains(&left_s), "{left_s} s are left of 60");

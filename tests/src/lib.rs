@@ -15,6 +15,7 @@
 )]
 
 pub mod clients;
+pub mod components;
 pub mod frames;
 pub mod http;
 pub mod memcached;

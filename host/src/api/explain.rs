@@ -84,7 +84,10 @@ fn show(entry: &Entry, verdict: Verdict, now_ms: u64) -> Value {
         shown.insert("lifetime_ms".into(), json!(head.lifetime_ms));
         shown.insert("stale_while_revalidate_ms".into(), json!(head.stale_while_revalidate_ms));
         shown.insert("stale_if_error_ms".into(), json!(head.stale_if_error_ms));
-        shown.insert("plugin".into(), json!(head.plugin));
+        let (plugin, key_epoch) = head.plugin_and_epoch().unzip();
+        shown.insert("plugin".into(), json!(plugin));
+        shown
+            .insert("key_epoch".into(), json!(key_epoch.and_then(|text| text.parse::<u32>().ok())));
     } else if let Some(shown) = shown.as_object_mut() {
         // What clients of memcached's meta protocol are told beside the value.
         let bits = entry.bits();

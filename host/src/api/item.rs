@@ -1,8 +1,6 @@
 //! One value: `/v1/cache/{key}`. Tags travel in `Surrogate-Key` or `Cache-Groups`, the time to live
 //! in `Cache-Control`, and the ETag is memcached's CAS unique.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -10,13 +8,11 @@ use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NO
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::{Api, ApiError};
+use super::{Api, ApiError, body};
 use crate::cache::{Basis, Change, Draft, Entry};
-use crate::limits::API_BODY_MS_MAX;
 use crate::model::{
     CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, groups_field,
     tags_of,
@@ -52,19 +48,7 @@ pub(super) async fn write(
 ) -> Result<Response, ApiError> {
     let key = key_of(&uri)?;
     let limit = api.cache.config().item_bytes_max;
-    let whole = Limited::new(body, limit).collect();
-    let body = tokio::time::timeout(Duration::from_millis(API_BODY_MS_MAX), whole).await;
-    let body = body.map_err(|_| {
-        let message = format!("value was not whole within {API_BODY_MS_MAX} ms");
-        ApiError::new(StatusCode::REQUEST_TIMEOUT, message)
-    })?;
-    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-        true => {
-            let message = format!("value is larger than {limit} bytes, the limit");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-        }
-        false => ApiError::bad_request("value ended before it was whole"),
-    })?;
+    let body = body::whole(body, limit, "value").await?;
     let draft = Draft {
         expires: expiry_of(&headers, api.cache.clock().now_ms())?,
         tags: tags_of(&headers)?,
@@ -73,7 +57,7 @@ pub(super) async fn write(
             false => Basis::Now,
         },
         // Copied once, so that a small value does not hold on to the buffer it was read into.
-        ..Draft::new(Bytes::copy_from_slice(&body.to_bytes()))
+        ..Draft::new(Bytes::copy_from_slice(&body))
     };
     let only_if = Precondition::of(&headers);
     let decide = |current: Option<&Entry>| match only_if.holds(current) {

@@ -18,6 +18,7 @@
 //! # Not here
 //! Storage policy: a value written here obeys the same rule as one written by memcached.
 
+mod body;
 mod error;
 mod explain;
 mod guard;
@@ -33,12 +34,14 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
 use crate::model::{Key, Target};
 use crate::plugins::Plugins;
 
 pub use error::ApiError;
+pub use plugins::{LoadPlugin, PluginChangeError, RollBackPlugin};
 
 /// The key under which a page of this URL is looked up; given by the app, because the page cache is
 /// another front door.
@@ -64,6 +67,12 @@ pub struct Api {
     pub cache: Cache,
     /// The loaded plugins.
     pub plugins: Plugins,
+    /// Loads a new version of one.
+    pub load_plugin: LoadPlugin,
+    /// Goes back to the version of one before.
+    pub roll_back_plugin: RollBackPlugin,
+    /// Has one version uploaded at a time.
+    pub plugin_uploads: Arc<Semaphore>,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
     /// Finds the key of a URL.

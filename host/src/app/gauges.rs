@@ -120,6 +120,12 @@ impl Collector for PluginCalls {
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
+        let help = "Versions of plugins that were offered and refused";
+        let mut family = encoder.encode_descriptor("plugin_refused", help, None, kind)?;
+        for versions in self.0.all().iter() {
+            let count = ConstCounter::new(versions.refused());
+            count.encode(family.encode_family(&[("plugin", versions.name())])?)?;
+        }
         Ok(())
     }
 }

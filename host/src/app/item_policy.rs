@@ -5,26 +5,26 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::page_policy::tagged;
 use crate::memcached::ItemPolicy;
 use crate::model::{Key, StoreDecision};
-use crate::plugins::{Plugin, Plugins};
+use crate::plugins::{Plugin, Plugins, Versions};
 
-/// The policy of all plugins that declared prefixes; `None` where none did.
+/// The policy of all plugins, those that may come to declare prefixes too; `None` without any.
 pub(super) fn of(plugins: &Plugins) -> Option<Arc<dyn ItemPolicy>> {
-    let mut by_prefix = Vec::new();
-    for plugin in plugins.list().into_iter().filter(|plugin| plugin.has_tagger()) {
-        let prefixes = plugin.item_prefixes().iter();
-        by_prefix.extend(prefixes.map(|prefix| (prefix.clone(), Arc::clone(&plugin))));
-    }
-    (!by_prefix.is_empty()).then(|| Arc::new(PluginPolicy(by_prefix)) as Arc<dyn ItemPolicy>)
+    let all = plugins.all();
+    (!all.is_empty()).then(|| Arc::new(PluginPolicy(all)) as Arc<dyn ItemPolicy>)
 }
 
-struct PluginPolicy(Vec<(String, Arc<Plugin>)>);
+struct PluginPolicy(Arc<Vec<Arc<Versions>>>);
 
 impl PluginPolicy {
-    fn plugin(&self, key: &[u8]) -> Option<&Arc<Plugin>> {
-        let found = self.0.iter().find(|(prefix, _)| key.starts_with(prefix.as_bytes()));
-        found.map(|(_, plugin)| plugin)
+    fn plugin(&self, key: &[u8]) -> Option<Arc<Plugin>> {
+        let declared = |plugin: &Arc<Plugin>| {
+            let mut prefixes = plugin.item_prefixes().iter();
+            plugin.has_tagger() && prefixes.any(|prefix| key.starts_with(prefix.as_bytes()))
+        };
+        self.0.iter().map(|versions| versions.current()).find(declared)
     }
 }
 
@@ -41,10 +41,13 @@ impl ItemPolicy for PluginPolicy {
     ) -> BoxFuture<'a, Result<StoreDecision, String>> {
         async move {
             let Some(plugin) = self.plugin(key.as_bytes()) else {
-                return Err(format!("no plugin declared a prefix of {key:?}"));
+                // The version that declared the prefix has just been replaced.
+                return Ok(StoreDecision { store: true, ..StoreDecision::default() });
             };
-            let decision = plugin.on_item(key, flags, body_bytes).await;
-            decision.map_err(|error| format!("plugin {}: {error}", plugin.name()))
+            match plugin.on_item(key, flags, body_bytes).await {
+                Ok(decision) => Ok(tagged(decision, &plugin)),
+                Err(error) => Err(format!("plugin {}: {error}", plugin.name())),
+            }
         }
         .boxed()
     }

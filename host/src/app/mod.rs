@@ -14,7 +14,9 @@ mod item_policy;
 mod listeners;
 mod page_policy;
 mod parts;
+mod plugin_loader;
 mod reload;
+mod watched_file;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
 use crate::clock::Clock;
@@ -33,7 +36,8 @@ use crate::plugins::Plugins;
 use crate::tasks::{Lanes, Tasks};
 use crate::{api, events, memcached, pages};
 
-use listeners::Listeners;
+use listeners::{Listeners, TlsOfDoors};
+use plugin_loader::PluginLoader;
 use reload::Reload;
 
 pub use parts::{Checked, StartError, check};
@@ -66,7 +70,7 @@ pub struct App {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins, tls, users } = checked;
+        let Checked { config, sources, plugins, loadable, tls, users } = checked;
         // Before anybody can know that there is something to stop or to reload.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let mut reload = Reload::new().map_err(StartError::Signal)?;
@@ -82,14 +86,8 @@ impl App {
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
         tls.register(&mut registry);
-        for (door, tls) in tls.each() {
-            let tls = tls.clone();
-            reload.register(format!("{door} certificate"), move || tls.reload());
-        }
-
-        if let Some(users) = users.clone() {
-            reload.register("memcached users".to_owned(), move || users.reload());
-        }
+        let loader = PluginLoader::new(plugins.clone(), cache.clone(), loadable);
+        register_files(&mut reload, &tls, users.as_ref(), &loader);
         let memcached = memcached_door(
             &config,
             &cache,
@@ -111,6 +109,9 @@ impl App {
         let api = api::Api {
             cache: cache.clone(),
             plugins,
+            load_plugin: loader.on_load(),
+            roll_back_plugin: loader.on_roll_back(),
+            plugin_uploads: Arc::new(Semaphore::new(1)),
             registry: Arc::new(registry),
             url_key: url_key(pages.clone()),
             url_targets: url_targets(pages.clone()),
@@ -128,6 +129,7 @@ impl App {
             doors.spawn(pages::serve(listener, pages.clone()));
         }
         background.spawn_until_stop(reload.run_forever());
+        background.spawn_until_stop(loader.watch_forever());
         work_in_background(&background, &cache, &events);
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }
@@ -146,6 +148,25 @@ impl App {
         }
         // Joins their threads, which must not be waited for on one of the runtime's.
         let _ = tokio::task::spawn_blocking(move || drop(lanes)).await;
+    }
+}
+
+/// What SIGHUP reads again.
+fn register_files(
+    reload: &mut Reload,
+    tls: &TlsOfDoors,
+    users: Option<&memcached::Users>,
+    loader: &PluginLoader,
+) {
+    for (door, tls) in tls.each() {
+        let tls = tls.clone();
+        reload.register(format!("{door} certificate"), move || tls.reload());
+    }
+    if let Some(users) = users.cloned() {
+        reload.register("memcached users".to_owned(), move || users.reload());
+    }
+    for (name, read_again) in loader.files() {
+        reload.register(format!("plugin {name}"), read_again);
     }
 }
 

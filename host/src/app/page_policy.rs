@@ -1,48 +1,67 @@
-//! A plugin as the page cache's policy.
+//! Plugins as the page cache's policies: the version that is current when a request comes.
+//!
+//! # Invariants
+//! - Whatever a plugin had a part in carries the tag of its epoch, by which the app ends it.
+//!
+//! # Not here
+//! When it is ended: `plugin_loader`.
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision};
-use crate::pages::PagePolicy;
+use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision, Tag};
+use crate::pages::{CurrentPolicy, PagePolicy};
 use crate::plugins::{Plugin, Plugins};
 
 /// The policy of the plugin with this name.
-pub(super) fn of(plugins: &Plugins, name: &str) -> Option<Arc<dyn PagePolicy>> {
-    let plugin = plugins.get(name)?;
-    Some(Arc::new(PluginPolicy(plugin)))
+pub(super) fn of(plugins: &Plugins, name: &str) -> Option<CurrentPolicy> {
+    let versions = plugins.versions(name)?;
+    Some(Arc::new(move || versions.current() as Arc<dyn PagePolicy>))
 }
 
-struct PluginPolicy(Arc<Plugin>);
+/// The tag of everything that was stored under a plugin's mark; `None` if the mark can't be in one.
+pub(super) fn tag_of(mark: &str) -> Option<Tag> {
+    Tag::new(&format!("plugin:{mark}")).ok()
+}
 
-impl PagePolicy for PluginPolicy {
+/// The decision, with the tag of the plugin that made it.
+pub(super) fn tagged(mut decision: StoreDecision, plugin: &Plugin) -> StoreDecision {
+    decision.tags.extend(tag_of(plugin.mark()));
+    decision
+}
+
+impl PagePolicy for Plugin {
     fn name(&self) -> &str {
-        self.0.name()
+        self.name()
+    }
+
+    fn mark(&self) -> &str {
+        self.mark()
     }
 
     fn inputs(&self) -> &[Input] {
-        self.0.inputs()
+        self.inputs()
     }
 
     fn cache_key(&self, request: &RequestView) -> Result<KeyDecision, String> {
-        if !self.0.has_keyer() {
+        if !self.has_keyer() {
             return Ok(KeyDecision::Default);
         }
-        self.0.cache_key(request).map_err(|error| error.to_string())
+        self.cache_key(request).map_err(|error| error.to_string())
     }
 
     fn remembered_key(&self, request: &RequestView) -> Option<KeyDecision> {
-        match self.0.has_keyer() {
-            true => self.0.remembered_key(request),
+        match self.has_keyer() {
+            true => self.remembered_key(request),
             false => Some(KeyDecision::Default),
         }
     }
 
     fn note_remembered(&self) {
-        if self.0.has_keyer() {
-            self.0.note_remembered();
+        if self.has_keyer() {
+            self.note_remembered();
         }
     }
 
@@ -53,11 +72,12 @@ impl PagePolicy for PluginPolicy {
         response: &'a ResponseView,
     ) -> BoxFuture<'a, Result<Option<StoreDecision>, String>> {
         async move {
-            if !self.0.has_tagger() {
-                return Ok(None);
-            }
-            let decision = self.0.on_store(key, request, response).await;
-            decision.map(Some).map_err(|error| error.to_string())
+            let decision = match self.has_tagger() {
+                true => self.on_store(key, request, response).await,
+                false => Ok(StoreDecision { store: true, ..StoreDecision::default() }),
+            };
+            let decision = decision.map_err(|error| error.to_string())?;
+            Ok(Some(tagged(decision, self)))
         }
         .boxed()
     }

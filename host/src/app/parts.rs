@@ -7,6 +7,7 @@
 //! # Not here
 //! The configuration's own values: `config`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::descriptors;
@@ -14,10 +15,11 @@ use super::listeners::TlsOfDoors;
 use crate::cache::{Recovered, tier};
 use crate::clock::Clock;
 use crate::config::{
-    Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
+    Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig, Watch,
 };
 use crate::events;
 use crate::memcached;
+use crate::model::SmokeCase;
 use crate::net::BindError;
 use crate::pages;
 use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Plugins};
@@ -32,6 +34,8 @@ pub struct Checked {
     pub(super) config: Config,
     pub(super) sources: events::Sources,
     pub(super) plugins: Plugins,
+    /// What they are made of, for later versions.
+    pub(super) loadable: Vec<Loadable>,
     pub(super) tls: TlsOfDoors,
     pub(super) users: Option<memcached::Users>,
 }
@@ -61,10 +65,11 @@ pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
     });
     let tls = TlsOfDoors::load(&config, &mut mistakes);
     mistakes.extend(descriptors::check(&config));
-    let plugins = load_plugins(&config.plugins, &mut mistakes);
+    let loadable: Vec<Loadable> = config.plugins.iter().map(Loadable::new).collect();
+    let plugins = load_plugins(&loadable, &mut mistakes);
     let users = load_users(&config, &mut mistakes);
     if mistakes.is_empty() {
-        Ok(Checked { config, sources, plugins, tls, users })
+        Ok(Checked { config, sources, plugins, loadable, tls, users })
     } else {
         Err(ConfigErrors(mistakes))
     }
@@ -79,17 +84,43 @@ fn load_users(config: &Config, mistakes: &mut Vec<ConfigError>) -> Option<memcac
     loaded.map_err(wrong).ok()
 }
 
-fn load_plugins(settings: &[PluginSettings], mistakes: &mut Vec<ConfigError>) -> Plugins {
+/// What every version of a configured plugin is made with.
+#[derive(Debug, Clone)]
+pub(super) struct Loadable {
+    pub(super) source: PluginSource,
+    pub(super) smoke: Vec<SmokeCase>,
+    pub(super) watch: Watch,
+}
+
+impl Loadable {
+    fn new(settings: &PluginSettings) -> Self {
+        let (smoke, watch) = (settings.smoke.clone(), settings.watch);
+        Self { source: source_of(settings), smoke, watch }
+    }
+
+    /// Its file, if it has one.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        match &self.source.origin {
+            PluginOrigin::File(path) => Some(path),
+            PluginOrigin::Shipped | PluginOrigin::Bytes(_) => None,
+        }
+    }
+}
+
+fn load_plugins(configured: &[Loadable], mistakes: &mut Vec<ConfigError>) -> Plugins {
     let plugins = Plugins::none();
-    for settings in settings {
-        if let Err(error) = plugins.replace(source_of(settings)) {
-            // The key names the plugin already.
-            let told = error.to_string();
-            let message = told.strip_prefix(&format!("plugin {}: ", settings.name));
-            mistakes.push(ConfigError {
-                key: format!("plugins.{}", settings.name),
-                message: message.unwrap_or(&told).to_owned(),
-            });
+    for Loadable { source, smoke, .. } in configured {
+        match plugins.prepare(source, smoke) {
+            Ok(prepared) => plugins.publish(prepared),
+            Err(error) => {
+                // The key names the plugin already.
+                let told = error.to_string();
+                let message = told.strip_prefix(&format!("plugin {}: ", source.name));
+                mistakes.push(ConfigError {
+                    key: format!("plugins.{}", source.name),
+                    message: message.unwrap_or(&told).to_owned(),
+                });
+            }
         }
     }
     plugins

@@ -1,6 +1,6 @@
 //! `wasmcached serve`: flags, each with its environment variable and its place in the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -104,6 +104,12 @@ pub enum ServeError {
         /// The value and what is allowed.
         message: String,
     },
+    /// Two files for one plugin.
+    #[error("plugin {name}: named twice, with two files")]
+    Twice {
+        /// Its name.
+        name: String,
+    },
     /// Values of the file, of flags or of the environment.
     #[error(transparent)]
     Check(#[from] ConfigErrors),
@@ -114,6 +120,8 @@ impl ServeArgs {
     pub fn load(self) -> Result<RawConfig, ServeError> {
         let file = self.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
         let plugins = plugins_of(std::env::var_os(PLUGINS_OF_ENVIRONMENT))?;
+        named_once(&plugins)?;
+        named_once(&self.plugin)?;
         let environment = RawConfig { plugins: raw_plugins(plugins), ..RawConfig::default() };
         Ok(file.overlaid_with(environment).overlaid_with(self.into_raw()))
     }
@@ -159,6 +167,15 @@ impl ServeArgs {
 fn raw_plugins(pairs: Vec<(String, PathBuf)>) -> BTreeMap<String, RawPlugin> {
     let raw = |file| RawPlugin { file: Some(file), ..RawPlugin::default() };
     pairs.into_iter().map(|(name, file)| (name, raw(file))).collect()
+}
+
+/// One that is named twice would silently be the last.
+fn named_once(pairs: &[(String, PathBuf)]) -> Result<(), ServeError> {
+    let mut names = BTreeSet::new();
+    match pairs.iter().find(|(name, _)| !names.insert(name)) {
+        Some((name, _)) => Err(ServeError::Twice { name: name.clone() }),
+        None => Ok(()),
+    }
 }
 
 fn plugins_of(value: Option<OsString>) -> Result<Vec<(String, PathBuf)>, ServeError> {

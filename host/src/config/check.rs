@@ -6,13 +6,11 @@ use std::path::PathBuf;
 
 use super::addresses::{Guard, check_distinct, listen, tls};
 use super::audit::Audit;
-use super::checked::{
-    Api, Config, ConfigError, PluginFile, PluginSettings, SecretText, Source, Verify,
-};
+use super::checked::{Api, Config, ConfigError, SecretText, Source, Verify};
 use super::memcached::check_memcached;
 use super::pages::check_pages;
-use super::plugin_limits::{PluginLimitSettings, check_sha256};
-use super::raw::{RawConfig, RawPlugin, RawSource};
+use super::plugins::check_plugin;
+use super::raw::{RawConfig, RawSource};
 use super::sites::check_sites;
 use super::units::parse_size;
 use crate::limits::{HOLD_MS_MAX, INTENT_MS_MAX};
@@ -23,8 +21,6 @@ const ITEM_BYTES_DEFAULT: u64 = 1 << 20;
 const ITEM_BYTES_MIN: u64 = 1 << 10;
 const THREADS_MAX: u32 = 256;
 const INTENT_TIMEOUT_MS_DEFAULT: u64 = 10_000;
-const PLUGIN_MEMORY_BYTES_MIN: u64 = 1 << 20;
-const PLUGIN_MEMORY_BYTES_MAX: u64 = 256 << 20;
 
 /// Mistakes found so far.
 #[derive(Default)]
@@ -104,27 +100,6 @@ fn check_database(m: &mut Mistakes, address: String) -> Option<SecretText> {
         _ => m.add("database", format!("`{scheme}:…` is not `sqlite:///path`")),
     }
     None
-}
-
-fn check_plugin(m: &mut Mistakes, name: String, raw: RawPlugin) -> PluginSettings {
-    let key = format!("plugins.{name}");
-    let memory_bytes = raw.memory.map(|text| {
-        let (min, max) = (PLUGIN_MEMORY_BYTES_MIN, PLUGIN_MEMORY_BYTES_MAX);
-        size(m, &format!("{key}.memory"), Some(text), max, min, max) as usize
-    });
-    let config = raw.config.into_iter().map(|(key, value)| match value {
-        toml::Value::String(text) => (key, text),
-        other => (key, serde_json::to_string(&other).unwrap_or_default()),
-    });
-    PluginSettings {
-        file: raw.file.map_or(PluginFile::Shipped, PluginFile::File),
-        sha256: check_sha256(m, &key, raw.sha256),
-        memory_bytes,
-        everything: raw.allow_everything.unwrap_or(false).into(),
-        limits: PluginLimitSettings::check(m, &key, raw.limits),
-        config: config.collect(),
-        name,
-    }
 }
 
 fn check_sources(m: &mut Mistakes, raw: Vec<RawSource>, plugins: &BTreeSet<&str>) -> Vec<Source> {

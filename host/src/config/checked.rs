@@ -12,6 +12,7 @@ use super::items::SiteItems;
 use super::page_limits::{OriginCheck, PageLimits};
 use super::plugin_limits::PluginLimitSettings;
 use super::rules::Rules;
+use crate::model::SmokeCase;
 use crate::net::{TlsFiles, UnixAccess};
 
 /// What the server runs with.
@@ -186,6 +187,15 @@ pub enum PluginFile {
     File(PathBuf),
 }
 
+/// Whether a file is looked at for changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Only when asked to.
+    No,
+    /// About once a second.
+    Yes,
+}
+
 /// A plugin to load.
 #[derive(Debug, Clone)]
 pub struct PluginSettings {
@@ -201,6 +211,10 @@ pub struct PluginSettings {
     pub everything: Permission,
     /// What else it may use.
     pub limits: PluginLimitSettings,
+    /// Whether a new version in the file is loaded without being asked for.
+    pub watch: Watch,
+    /// Requests whose keys a version must say before it is used.
+    pub smoke: Vec<SmokeCase>,
     /// What it is configured with: text, or JSON text.
     pub config: Vec<(String, String)>,
 }

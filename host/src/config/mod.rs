@@ -18,6 +18,7 @@ mod memcached;
 mod page_limits;
 mod pages;
 mod plugin_limits;
+mod plugins;
 mod raw;
 mod rules;
 mod sites;
@@ -26,11 +27,12 @@ mod units;
 pub use audit::{Audit, RawAudit};
 pub use checked::{
     Api, Config, ConfigError, ConfigErrors, Memcached, MemcachedListen, Pages, Permission,
-    PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify,
+    PluginFile, PluginSettings, SecretText, Site, Source, Transport, UnixListen, Verify, Watch,
 };
 pub use items::{KeyPart, RawSiteItems, SiteItems};
 pub use page_limits::{OriginCheck, PageLimits, RawOriginCheck, RawPageLimits};
 pub use plugin_limits::{PluginLimitSettings, RawPluginLimits};
+pub use plugins::RawSmokeCase;
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::check::{Mistakes, count, size};
 use super::units::parse_duration;
-use crate::limits::{KEY_BYTES_MAX, TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
+use crate::limits::{KEY_BYTES_MAX, TAGS_BY_PLUGIN_MAX, TARGETS_PER_INVALIDATION_MAX};
 
 /// Longest time for a key, milliseconds: a thread of many connections waits for it.
 const KEY_MS_MAX: u64 = 1_000;
@@ -79,7 +79,7 @@ impl PluginLimitSettings {
             let max = u32::try_from(max).unwrap_or(u32::MAX);
             value.map(|value| count(m, &named(name), Some(value), max, max) as usize)
         };
-        let tags_max = number("max_tags", raw.max_tags, TAGS_PER_ENTRY_MAX);
+        let tags_max = number("max_tags", raw.max_tags, TAGS_BY_PLUGIN_MAX);
         let actions_max = number("max_actions", raw.max_actions, TARGETS_PER_INVALIDATION_MAX);
         let lines = raw.max_log_lines;
         let log_lines_max =
@@ -142,7 +142,7 @@ mod tests {
                     max_key_size = '9KiB'\nmax_tags = 65\nmax_log_lines = 0";
         let expected = "plugins.shop.limits.max_key_size: `9KiB` is out of range; \
              1B to 8KiB are allowed\n\
-             plugins.shop.limits.max_tags: `65` is out of range; 1 to 64 are allowed\n\
+             plugins.shop.limits.max_tags: `65` is out of range; 1 to 63 are allowed\n\
              plugins.shop.limits.max_log_lines: `0` is out of range; 1 to 10000 are allowed\n\
              plugins.shop.limits.key_timeout: `2s` is not a duration from `1ms` to `1000ms`\n\
              plugins.shop.limits.event_timeout: `soon` is not a duration from `1ms` to `60000ms`";

@@ -11,6 +11,7 @@ use super::audit::RawAudit;
 use super::items::RawSiteItems;
 use super::page_limits::{RawOriginCheck, RawPageLimits};
 use super::plugin_limits::RawPluginLimits;
+use super::plugins::RawSmokeCase;
 use super::rules::RawRules;
 
 /// The TOML file, or what flags and environment say in its shape.
@@ -187,6 +188,10 @@ pub struct RawPlugin {
     pub allow_everything: Option<bool>,
     /// What else it may use.
     pub limits: RawPluginLimits,
+    /// Whether a new version in the file is loaded without being asked for.
+    pub watch: Option<bool>,
+    /// Requests whose keys a version must say before it is used.
+    pub smoke: Vec<RawSmokeCase>,
     /// Handed to the plugin; values that are not text go as JSON.
     pub config: toml::Table,
 }
@@ -369,6 +374,8 @@ impl RawPlugin {
             allow_everything: over.allow_everything.or(self.allow_everything),
             // Of the file alone.
             limits: self.limits,
+            watch: over.watch.or(self.watch),
+            smoke: if over.smoke.is_empty() { self.smoke } else { over.smoke },
             config: if over.config.is_empty() { self.config } else { over.config },
         }
     }

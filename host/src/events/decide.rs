@@ -3,17 +3,22 @@
 use super::apply::Shared;
 use super::plan::Plan;
 use super::sources::Source;
-use crate::model::{Action, Event};
-use crate::plugins::CallError;
+use crate::model::{Action, Event, Mode, Target};
+use crate::plugins::{CallError, Plugin};
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
 const PLUGIN_TRIES: usize = 3;
+
+/// Versions that are asked about one event: the version before takes over from one that fails again
+/// and again.
+const VERSIONS_ASKED: usize = 2;
 
 impl Shared {
     /// What all changes of a delivery make wrong; nothing is done about it yet.
     pub(super) async fn plan(&self, source: &Source, events: &[Event]) -> Plan {
         let mut plan = Plan::default();
         for event in events {
+            self.plan_by_retired(&mut plan, source, event).await;
             match self.ask_plugin(source, event).await {
                 Asked::Said { plugin, actions } => {
                     plan.explain(event, plugin, &actions);
@@ -35,20 +40,57 @@ impl Shared {
 
     async fn ask_plugin<'a>(&self, source: &'a Source, event: &Event) -> Asked<'a> {
         let Some(name) = source.plugin.as_deref() else { return Asked::Nobody };
-        for _ in 0..PLUGIN_TRIES {
-            // Another version may take over meanwhile.
+        for _ in 0..VERSIONS_ASKED {
             let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
             let Some(plugin) = plugin else { return Asked::Nobody };
-            let error = match plugin.on_event(event).await {
-                Ok(actions) => return Asked::Said { plugin: name, actions },
-                Err(error) => error,
-            };
-            tracing::warn!(plugin = name, model = event.model, %error, "event not understood");
-            if error == CallError::Degraded {
-                break;
+            if let Some(actions) = ask(&plugin, event).await {
+                return Asked::Said { plugin: name, actions };
             }
         }
         Asked::Failed
+    }
+
+    /// Versions of the plugin that were replaced name what was stored under them. Before the
+    /// current one, so that its values are not ended by them; theirs are not written.
+    async fn plan_by_retired(&self, plan: &mut Plan, source: &Source, event: &Event) {
+        let Some(name) = source.plugin.as_deref() else { return };
+        for plugin in self.plugins.retired(name).iter().filter(|plugin| plugin.has_invalidator()) {
+            let Some(actions) = ask(plugin, event).await else {
+                plan.fallbacks += 1;
+                plan.add_model(event);
+                continue;
+            };
+            let actions: Vec<Action> = actions.into_iter().map(invalidation_of).collect();
+            plan.explain(event, &format!("{name} {}, replaced", plugin.version()), &actions);
+            for action in actions {
+                let now_ms = self.cache.clock().now_ms();
+                plan.add(action, now_ms, |url| (self.url_targets)(url));
+            }
+        }
+    }
+}
+
+async fn ask(plugin: &Plugin, event: &Event) -> Option<Vec<Action>> {
+    for _ in 0..PLUGIN_TRIES {
+        let error = match plugin.on_event(event).await {
+            Ok(actions) => return Some(actions),
+            Err(error) => error,
+        };
+        let (name, version) = (plugin.name(), plugin.version());
+        tracing::warn!(plugin = name, version, model = event.model, %error, "event not understood");
+        if error == CallError::Degraded {
+            break;
+        }
+    }
+    None
+}
+
+/// What an action makes wrong, and nothing more.
+fn invalidation_of(action: Action) -> Action {
+    match action {
+        Action::Put { key, .. } => Action::Invalidate(Target::Key(key), Mode::Hard),
+        Action::Refresh { url } => Action::Invalidate(Target::Url(url.into()), Mode::Soft),
+        invalidation @ Action::Invalidate(..) => invalidation,
     }
 }
 

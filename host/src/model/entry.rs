@@ -93,7 +93,7 @@ pub struct PageHead {
     pub stale_if_error_ms: u64,
     /// Whether it may be served beyond its lifetime at all.
     pub staleness: Staleness,
-    /// The plugin that decided key, tags or time, if one did.
+    /// The plugin that decided key, tags or time, if one did, with its key epoch: `shop/3`.
     pub plugin: Option<Box<str>>,
     /// Status line and fields as HTTP/1.1 sends them, without what differs from hit to hit and
     /// without the empty line; serialised once.
@@ -101,6 +101,12 @@ pub struct PageHead {
 }
 
 impl PageHead {
+    /// The name of the plugin that decided, if one did, and its key epoch.
+    pub fn plugin_and_epoch(&self) -> Option<(&str, &str)> {
+        let mark = self.plugin.as_deref()?;
+        Some(mark.rsplit_once('/').unwrap_or((mark, "")))
+    }
+
     /// RFC 9111 §4.2.3, current_age.
     pub fn age_ms(&self, now_ms: u64) -> u64 {
         self.initial_age_ms.saturating_add(now_ms.saturating_sub(self.received_ms))

@@ -15,6 +15,7 @@ mod intent;
 mod key;
 mod policy;
 mod sequence;
+mod smoke;
 mod tag;
 mod tag_fields;
 mod target;
@@ -26,6 +27,7 @@ pub use intent::{Intent, Passage};
 pub use key::{Key, KeyError};
 pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
 pub use sequence::{Birth, Sequence};
+pub use smoke::{ExpectedKey, SmokeCase};
 pub use tag::{Tag, TagError};
 pub use tag_fields::{
     CACHE_GROUP_INVALIDATION, CACHE_GROUPS, SURROGATE_KEY, VENDOR_TAG_FIELDS, groups_field,

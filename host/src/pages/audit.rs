@@ -123,7 +123,8 @@ impl Pages {
     /// The page with the request that it answers, if it is one that can be audited.
     fn auditable(&self, entry: Entry, plugin: Option<&str>) -> Option<Sampled> {
         let head = entry.page()?;
-        let is_tagged_so = head.plugin.is_none() || head.plugin.as_deref() == plugin;
+        let is_tagged_so =
+            head.plugin_and_epoch().is_none_or(|(decided, _)| Some(decided) == plugin);
         let is_personal = head.vary.iter().any(|(name, _)| name == COOKIE || name == AUTHORIZATION);
         if !is_tagged_so || is_personal {
             return None;
@@ -131,7 +132,7 @@ impl Pages {
         let key = Key::new(entry.key()).ok()?;
         let ask = self.ask_for(&head.url, &head.vary)?;
         let is_found = matches!(&ask.lookup, Lookup::Under(found) if *found == key)
-            && self.shared.sites.owns(&ask.site, head)
+            && self.shared.sites.owns(&ask.site, ask.policy.as_deref(), head)
             && vary::selects(&head.vary, &ask.headers, &ask.site.rules);
         let page = Sampled { key, entry, ask };
         (is_found && self.is_served(&page)).then_some(page)
@@ -142,7 +143,7 @@ impl Pages {
         let cas = page.entry.cas();
         let is_selected = |head: &PageHead| {
             vary::selects(&head.vary, &page.ask.headers, &page.ask.site.rules)
-                && self.shared.sites.owns(&page.ask.site, head)
+                && self.shared.sites.owns(&page.ask.site, page.ask.policy.as_deref(), head)
         };
         let found = self.shared.cache.peek_page(page.key.as_bytes(), is_selected);
         let is_fresh = |entry: &Entry| entry.page().is_some_and(|h| h.is_fresh(self.now_ms()));

@@ -37,7 +37,7 @@ impl Fill {
             Framing::Close if !rules.stores_close_delimited => Err(Reason::CloseDelimited),
             Framing::Length(bytes) if bytes > limit => Err(Reason::TooLarge),
             // Without a policy it can be said now, and who waits need not wait for the body.
-            _ if self.ask.site.policy.is_none() => terms.clone().settle(None).map(|_| terms),
+            _ if self.ask.policy.is_none() => terms.clone().settle(None).map(|_| terms),
             _ => Ok(terms),
         }
     }
@@ -48,7 +48,7 @@ impl Fill {
         terms: Terms,
         view: Option<ResponseView>,
     ) -> Result<Plan, Reason> {
-        let decision = match (&self.ask.site.policy, &self.ask.view, view) {
+        let decision = match (&self.ask.policy, &self.ask.view, view) {
             (Some(policy), Some(request), Some(response)) => {
                 match policy.on_store(&self.key, request, &response).await {
                     Ok(decision) => decision,
@@ -66,9 +66,11 @@ impl Fill {
 
     /// The head as it is stored, but for the length of its body.
     pub(super) fn stored_head(&self, head: &Head, plan: &Plan) -> Result<PageHead, Reason> {
-        let plugin = self.ask.site.policy.as_ref().map(|policy| policy.name());
+        let plugin = self.ask.policy.as_ref().map(|policy| policy.mark());
         let received_ms = head.timing.received_ms;
-        let url = self.pages.shared.sites.canonical_url(&self.ask.site, &self.ask.address);
+        let policy = self.ask.policy.as_deref();
+        let (sites, site) = (&self.pages.shared.sites, &self.ask.site);
+        let url = sites.canonical_url(site, policy, &self.ask.address);
         let url = url.map_err(|KeyUnknown| Reason::PolicyKeyFailed)?;
         let place = Place { url: &url, site: &self.ask.site.name, plugin };
         Ok(plan.head(place, head.status, &head.headers, received_ms))

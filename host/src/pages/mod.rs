@@ -82,7 +82,7 @@ use uncacheable::Uncacheable;
 pub use announce::Scheme;
 pub use key::AddressError;
 pub use metrics::Metrics;
-pub use policy_hook::{PagePolicy, view_of_url};
+pub use policy_hook::{CurrentPolicy, PagePolicy, view_of_url};
 pub use request::ExplainError;
 pub use server::serve;
 pub use settings::{Check, Settings, Site, SiteError};
@@ -188,7 +188,7 @@ impl Pages {
 
     /// The request fields that answers depend on because the site's policy looks at them.
     fn policy_names(&self, ask: &Ask) -> Vec<HeaderName> {
-        let policy = ask.site.policy.as_ref();
+        let policy = ask.policy.as_ref();
         policy.map(|policy| policy_hook::vary_names(policy.inputs())).unwrap_or_default()
     }
 

@@ -61,7 +61,7 @@ impl Pages {
         if rules.honours_clients && ask.headers.contains_key(CACHE_CONTROL) {
             return Taken::Other;
         }
-        if !self.shared.sites.owns(&ask.site, head) {
+        if !self.shared.sites.owns(&ask.site, ask.policy.as_deref(), head) {
             return Taken::Other;
         }
         if !vary::selects(&head.vary, &ask.headers, rules) {

@@ -141,12 +141,13 @@ impl Pages {
     /// Looks a request up and judges what is there.
     pub(super) async fn find(&self, ask: &Ask, key: &Key) -> Found {
         let sites = &self.shared.sites;
+        let owns = |head: &PageHead| sites.owns(&ask.site, ask.policy.as_deref(), head);
         let selects = |head: &PageHead| {
-            sites.owns(&ask.site, head) && vary::selects(&head.vary, &ask.headers, &ask.site.rules)
+            owns(head) && vary::selects(&head.vary, &ask.headers, &ask.site.rules)
         };
         let cache = &self.shared.cache;
         let Some((page, verdict)) = cache.find_page(key, selects).await else {
-            let other = cache.peek_page(key.as_bytes(), |head| sites.owns(&ask.site, head));
+            let other = cache.peek_page(key.as_bytes(), owns);
             return Found::Nothing(other.map(|(other, _)| other));
         };
         let Some(head) = page.page() else { return Found::Nothing(None) };

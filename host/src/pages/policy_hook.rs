@@ -6,6 +6,8 @@
 //! - It sees of them what the origin sees. Where the two might read a declared input differently,
 //!   it is not asked, and the cache is left alone.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,10 +15,18 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::key::Address;
 use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision};
 
+/// The policy that decides from now on: it may be replaced at any time, and a request keeps the one
+/// that it began with. Asked for every request, hits too.
+pub type CurrentPolicy = Arc<dyn Fn() -> Arc<dyn PagePolicy> + Send + Sync>;
+
 /// Decides keys, tags and times of a site's pages.
 pub trait PagePolicy: Send + Sync {
-    /// Its name, kept with the pages that it decided about.
+    /// Its name.
     fn name(&self) -> &str;
+
+    /// What is kept with the pages that it decided about, and differs for policies whose keys or
+    /// tags mean something else: under another one, its pages are none.
+    fn mark(&self) -> &str;
 
     /// The request data that it sees, in the order of [`RequestView::inputs`].
     fn inputs(&self) -> &[Input];

@@ -17,6 +17,7 @@ use http::{HeaderMap, Method};
 
 use super::key::Address;
 use super::outcome::Reason;
+use super::policy_hook::PagePolicy;
 use super::request::{self, Ask, ExplainError, Lookup, Sites};
 use super::settings::Site;
 use super::{items, tags};
@@ -65,9 +66,10 @@ impl Sites {
     pub(crate) fn canonical_url(
         &self,
         site: &Arc<Site>,
+        policy: Option<&dyn PagePolicy>,
         address: &Address,
     ) -> Result<String, KeyUnknown> {
-        let key = plain_key(site, address, &HeaderMap::new())?;
+        let key = plain_key(site, policy, address, &HeaderMap::new())?;
         Ok(key.and_then(|key| self.url_of(site, &key)).unwrap_or_else(|| address.url()))
     }
 
@@ -84,7 +86,8 @@ impl Sites {
             }
         };
         add(Target::Url(address.url().into()));
-        if let Some(key) = plain_key(site, address, headers)? {
+        let policy = site.policy_now();
+        if let Some(key) = plain_key(site, policy.as_deref(), address, headers)? {
             if let Some(url) = self.url_of(site, &key) {
                 add(Target::Url(url.into()));
             }
@@ -105,13 +108,14 @@ impl Sites {
 /// have their URLs for keys, and for what is not looked up.
 fn plain_key(
     site: &Site,
+    policy: Option<&dyn PagePolicy>,
     address: &Address,
     headers: &HeaderMap,
 ) -> Result<Option<Key>, KeyUnknown> {
-    if site.policy.is_none() {
+    if policy.is_none() {
         return Ok(None);
     }
-    match request::lookup(site, &Method::GET, address, headers).0 {
+    match request::lookup(site, policy, &Method::GET, address, headers).0 {
         Lookup::Under(key) => Ok(Some(key)),
         Lookup::Not(Reason::PolicyKeyFailed) => Err(KeyUnknown),
         Lookup::Not(_) => Ok(None),

@@ -15,7 +15,7 @@ use super::interim::Interim;
 use super::key::{self, Address, AddressError};
 use super::negotiation;
 use super::outcome::Reason;
-use super::policy_hook;
+use super::policy_hook::{self, PagePolicy};
 use super::settings::{Site, SiteError};
 use crate::model::{Key, KeyDecision, PageHead, RequestView};
 
@@ -32,6 +32,8 @@ pub(crate) struct Ask {
     /// The protocol that it wants to change to, if it is one that is carried.
     pub(crate) upgrade: Option<HeaderValue>,
     pub(crate) lookup: Lookup,
+    /// The policy that decides about it to its end.
+    pub(crate) policy: Option<Arc<dyn PagePolicy>>,
     /// What the policy sees; `None` without one.
     pub(crate) view: Option<RequestView>,
 }
@@ -89,6 +91,7 @@ impl Ask {
             interim: parts.extensions.remove(),
             upgrade,
             lookup: Lookup::Not(Reason::Method),
+            policy: site.policy_now(),
             view: None,
         };
         if ask.upgrade.is_some() {
@@ -97,7 +100,10 @@ impl Ask {
             negotiation::reduce(&mut ask.headers, &ask.site.rules);
             (ask.lookup, ask.view) = match has_body {
                 true => (Lookup::Not(Reason::RequestBody), None),
-                false => lookup(&ask.site, &ask.method, &ask.address, &ask.headers),
+                false => {
+                    let policy = ask.policy.as_deref();
+                    lookup(&ask.site, policy, &ask.method, &ask.address, &ask.headers)
+                }
             };
         }
         Ok(ask)
@@ -117,6 +123,7 @@ impl Ask {
 /// Where memory is asked for a GET or HEAD of these fields, and what the policy saw to say so.
 pub(crate) fn lookup(
     site: &Site,
+    policy: Option<&dyn PagePolicy>,
     method: &Method,
     address: &Address,
     headers: &HeaderMap,
@@ -129,7 +136,7 @@ pub(crate) fn lookup(
         Ok(key) => Lookup::Under(key),
         Err(_) => Lookup::Not(Reason::KeyTooLong),
     };
-    let Some(policy) = &site.policy else { return (default(), None) };
+    let Some(policy) = policy else { return (default(), None) };
     let view = match policy_hook::view(method.as_str(), address, headers, policy.inputs()) {
         Ok(view) => view,
         Err(error) => {
@@ -241,11 +248,16 @@ impl Sites {
         self.of(address.authority()).ok_or_else(|| ExplainError::NoSite { host: host() })
     }
 
-    /// Whether a page was stored for this site, by its present name and as its policy decides now:
-    /// a key that two sites or two plugins make is not one page.
-    pub(crate) fn owns(&self, site: &Arc<Site>, head: &PageHead) -> bool {
+    /// Whether a page was stored for this site, by its present name and as this policy of it
+    /// decides: a key that two sites, two plugins or two epochs of one make is not one page.
+    pub(crate) fn owns(
+        &self,
+        site: &Arc<Site>,
+        policy: Option<&dyn PagePolicy>,
+        head: &PageHead,
+    ) -> bool {
         *head.site == *site.name
-            && head.plugin.as_deref() == site.policy.as_ref().map(|policy| policy.name())
+            && head.plugin.as_deref() == policy.map(PagePolicy::mark)
             && self.of(key::authority_of(&head.url)).is_some_and(|of| Arc::ptr_eq(of, site))
     }
 
@@ -253,7 +265,8 @@ impl Sites {
     pub(crate) fn key_of_url(&self, url: &str) -> Result<Key, ExplainError> {
         let address = Address::of_text(url)?;
         let site = self.of_address(&address)?;
-        match lookup(site, &Method::GET, &address, &HeaderMap::new()).0 {
+        let policy = site.policy_now();
+        match lookup(site, policy.as_deref(), &Method::GET, &address, &HeaderMap::new()).0 {
             Lookup::Under(key) => Ok(key),
             Lookup::Not(reason) => {
                 Err(ExplainError::NotLookedUp { url: address.url(), reason: reason.as_str() })

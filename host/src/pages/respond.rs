@@ -185,7 +185,7 @@ pub(crate) fn from_origin(
     let outcome = if reason.is_some() { Outcome::Pass } else { Outcome::Miss };
     let why = missed.or_else(|| reason.map(Forward::because_of)).unwrap_or(Forward::Miss);
     // A policy may still refuse it.
-    let fate = match reason.is_none() && ask.site.policy.is_none() {
+    let fate = match reason.is_none() && ask.policy.is_none() {
         true => Fate::Stored,
         false => Fate::Passed,
     };

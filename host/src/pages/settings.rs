@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use super::policy_hook::PagePolicy;
+use super::policy_hook::{CurrentPolicy, PagePolicy};
 use crate::config::{Rules, SiteItems};
 
 pub use crate::config::{OriginCheck as Check, PageLimits as Settings};
@@ -23,11 +23,18 @@ pub struct Site {
     /// How they are checked, where they are.
     pub check: Option<Check>,
     /// Decides keys, tags and times, where a plugin does.
-    pub policy: Option<Arc<dyn PagePolicy>>,
+    pub policy: Option<CurrentPolicy>,
     /// What HTTP leaves to the operator.
     pub rules: Rules,
     /// Items that are served as pages, where they are.
     pub items: Option<SiteItems>,
+}
+
+impl Site {
+    /// The policy that decides about a request that comes now, where one does.
+    pub(crate) fn policy_now(&self) -> Option<Arc<dyn PagePolicy>> {
+        self.policy.as_ref().map(|current| current())
+    }
 }
 
 /// A site that can't be served.

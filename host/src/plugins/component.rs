@@ -22,7 +22,7 @@ use super::instance::State;
 use super::{PluginOrigin, PluginSource, names, shipped};
 
 /// Largest component: an interpreter with its standard library takes 18 MB.
-const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
+pub const COMPONENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Where the hooks are found in an instance.
 pub(super) struct Exports {
@@ -53,8 +53,12 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
             read = read_file(name, path)?;
             read.as_slice()
         }
+        PluginOrigin::Bytes(bytes) => {
+            check_size(name, bytes.len() as u64)?;
+            bytes
+        }
     };
-    let sha256 = hex_sha256(bytes);
+    let sha256 = sha256_of(bytes);
     if let Some(pinned) = source.sha256.as_ref().filter(|pinned| **pinned != sha256) {
         let (name, pinned) = (name.clone(), pinned.clone());
         return Err(PluginError::Pin { name, pinned, found: sha256 });
@@ -75,15 +79,23 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
     Ok(Linked { pre, exports, fuel: machine.fuel, sha256 })
 }
 
-fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
+/// Reads the file of a component. Blocking.
+///
+/// # Errors
+/// It can't be read, or is larger than [`COMPONENT_BYTES_MAX`].
+pub fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, PluginError> {
     let unreadable =
         |source| PluginError::Read { name: name.to_owned(), path: path.to_owned(), source };
-    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    check_size(name, fs::metadata(path).map_err(unreadable)?.len())?;
+    fs::read(path).map_err(unreadable)
+}
+
+fn check_size(name: &str, bytes: u64) -> Result<(), PluginError> {
     if bytes > COMPONENT_BYTES_MAX {
         let limit = COMPONENT_BYTES_MAX;
         return Err(PluginError::TooLarge { name: name.to_owned(), bytes, limit });
     }
-    fs::read(path).map_err(unreadable)
+    Ok(())
 }
 
 /// The first eight bytes say what a Wasm file is (component-model/Binary.md, "preamble"); the words
@@ -124,7 +136,8 @@ fn find_exports(component: &Component, pre: &InstancePre<State>) -> wasmtime::Re
     })
 }
 
-fn hex_sha256(bytes: &[u8]) -> String {
+/// The hash that [`super::Plugin::sha256`] says, of these bytes: lower-case hexadecimal.
+pub fn sha256_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a string can't fail.
         let _ = write!(hex, "{byte:02x}");

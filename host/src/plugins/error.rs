@@ -108,6 +108,16 @@ pub enum PluginError {
         /// What is wrong.
         reason: String,
     },
+    /// It does not key a request as the operator expects.
+    #[error("plugin {name}: smoke case {url}: {reason}")]
+    Smoke {
+        /// The operator's name of the plugin.
+        name: String,
+        /// The request's URL.
+        url: String,
+        /// What was expected and what came.
+        reason: String,
+    },
     /// Two plugins have one name.
     #[error("plugin {name}: configured twice")]
     Duplicate {

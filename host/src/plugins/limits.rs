@@ -6,7 +6,7 @@
 //! # Not here
 //! Reading them from a configuration: `config`. Holding a guest to them: `instance`, `convert`.
 
-use crate::limits::{KEY_BYTES_MAX, TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
+use crate::limits::{KEY_BYTES_MAX, TAGS_BY_PLUGIN_MAX, TARGETS_PER_INVALIDATION_MAX};
 
 /// What a plugin may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Default for PluginLimits {
             start_ms_max: 5_000,
             // A key that is a URL may be as long as one.
             key_bytes_max: KEY_BYTES_MAX,
-            tags_max: TAGS_PER_ENTRY_MAX,
+            tags_max: TAGS_BY_PLUGIN_MAX,
             actions_max: TARGETS_PER_INVALIDATION_MAX,
             log_lines_max: 100,
             allow_everything: AllowEverything::No,

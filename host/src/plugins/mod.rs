@@ -28,9 +28,11 @@ mod names;
 mod plugin;
 mod pool;
 mod shipped;
+mod smoke;
 #[cfg(test)]
 mod tests;
 mod ticker;
+mod versions;
 mod wasi;
 mod workbench;
 mod workers;
@@ -39,16 +41,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::model::SmokeCase;
 use engine::Machine;
 use workers::Workers;
 
+pub use component::{COMPONENT_BYTES_MAX, read_file, sha256_of};
 pub use counters::{Hook, Incident, Outcome};
 pub use error::{CallError, PluginError};
 pub use limits::{AllowEverything, PluginLimits};
 pub use plugin::Plugin;
+pub use versions::Versions;
 pub use workbench::{Subject, Workbench};
 
 /// The interface that makes a component a plugin.
@@ -76,6 +82,8 @@ pub enum PluginOrigin {
     Shipped,
     /// The operator's file.
     File(PathBuf),
+    /// The component itself.
+    Bytes(Bytes),
 }
 
 /// All loaded plugins; clones share them.
@@ -86,7 +94,8 @@ pub struct Plugins {
 
 struct Shared {
     clock: Clock,
-    loaded: ArcSwap<Vec<Loaded>>,
+    /// In the order in which they were configured.
+    loaded: ArcSwap<Vec<Arc<Versions>>>,
     /// Held while plugins change; made with the first one, so that none costs nothing.
     machinery: Mutex<Option<Machinery>>,
 }
@@ -103,10 +112,14 @@ impl Machinery {
     }
 }
 
-#[derive(Clone)]
-struct Loaded {
-    current: Arc<Plugin>,
-    previous: Option<Arc<Plugin>>,
+/// A version that works and is not used yet.
+pub struct Prepared(Plugin);
+
+impl Prepared {
+    /// What it says about itself.
+    pub fn plugin(&self) -> &Plugin {
+        &self.0
+    }
 }
 
 impl Plugins {
@@ -137,46 +150,77 @@ impl Plugins {
 
     /// The current version of the plugin of this name.
     pub fn get(&self, name: &str) -> Option<Arc<Plugin>> {
-        let loaded = self.shared.loaded.load();
-        let found = loaded.iter().find(|loaded| loaded.current.name() == name);
-        found.map(|loaded| Arc::clone(&loaded.current))
+        self.versions(name).map(|versions| versions.current())
     }
 
     /// The current version of every plugin, in the order in which they were configured.
     pub fn list(&self) -> Vec<Arc<Plugin>> {
-        let loaded = self.shared.loaded.load();
-        loaded.iter().map(|loaded| Arc::clone(&loaded.current)).collect()
+        self.all().iter().map(|versions| versions.current()).collect()
     }
 
-    /// Puts a new version in the place of the plugin of that name, or adds the plugin as the last.
-    /// Calls under way end on the old version, which is kept for [`Self::rollback`]. Blocking: it
-    /// compiles.
+    /// The versions of the plugin of this name.
+    pub fn versions(&self, name: &str) -> Option<Arc<Versions>> {
+        let loaded = self.shared.loaded.load();
+        loaded.iter().find(|versions| versions.name() == name).map(Arc::clone)
+    }
+
+    /// The versions of every plugin, in the order in which they were configured.
+    pub fn all(&self) -> Arc<Vec<Arc<Versions>>> {
+        self.shared.loaded.load_full()
+    }
+
+    /// Those of the plugin of this name that were replaced and whose entries may still be kept.
+    pub fn retired(&self, name: &str) -> Vec<Arc<Plugin>> {
+        let now_ms = self.shared.clock.now_ms();
+        self.versions(name).map(|versions| versions.retired(now_ms)).unwrap_or_default()
+    }
+
+    /// Compiles a version, configures it, has it describe itself, and asks it about the smoke
+    /// cases. Blocking; nothing is replaced yet.
     ///
     /// # Errors
-    /// Why the new version can't be loaded; the old one stays.
-    pub fn replace(&self, source: PluginSource) -> Result<(), PluginError> {
+    /// Why the version can't be used.
+    pub fn prepare(
+        &self,
+        source: &PluginSource,
+        cases: &[SmokeCase],
+    ) -> Result<Prepared, PluginError> {
         let mut machinery = self.shared.machinery.lock();
         let running = match &mut *machinery {
             Some(running) => running,
             none => none.insert(Machinery::start()?),
         };
         let old = self.get(&source.name);
-        let counters = old.as_ref().map(|plugin| plugin.counters()).unwrap_or_default();
+        let counters = old.map(|plugin| plugin.counters()).unwrap_or_default();
         let Machinery { machine, workers } = running;
         let clock = self.shared.clock.clone();
         let owner = Arc::downgrade(&self.shared);
-        let new = Arc::new(Plugin::load(machine, workers, &source, counters, clock, owner)?);
-        // A version that failed may be rolled back at any moment, also now.
-        self.shared.loaded.rcu(|loaded| {
-            let (mut loaded, current) = (loaded.to_vec(), Arc::clone(&new));
-            match loaded.iter_mut().find(|loaded| loaded.current.name() == source.name) {
-                Some(place) => {
-                    place.previous = Some(std::mem::replace(&mut place.current, current))
-                }
-                None => loaded.push(Loaded { current, previous: None }),
+        let new = Plugin::load(machine, workers, source, counters, clock, owner)?;
+        smoke::run(&new, cases)?;
+        Ok(Prepared(new))
+    }
+
+    /// Puts a version in the place of the plugin of its name, or adds the plugin as the last. Calls
+    /// under way end on the old version, which is kept for [`Self::rollback`].
+    pub fn publish(&self, prepared: Prepared) {
+        let _changing = self.shared.machinery.lock();
+        let Prepared(new) = prepared;
+        match self.versions(new.name()) {
+            Some(versions) => versions.replace(new, self.shared.clock.now_ms()),
+            None => {
+                let mut loaded = self.shared.loaded.load().to_vec();
+                loaded.push(Arc::new(Versions::new(new)));
+                self.shared.loaded.store(Arc::new(loaded));
             }
-            loaded
-        });
+        }
+    }
+
+    /// [`Self::prepare`] without cases, and [`Self::publish`].
+    ///
+    /// # Errors
+    /// Why the new version can't be loaded; the old one stays.
+    pub fn replace(&self, source: PluginSource) -> Result<(), PluginError> {
+        self.publish(self.prepare(&source, &[])?);
         Ok(())
     }
 
@@ -186,42 +230,28 @@ impl Plugins {
     /// There is no such plugin, or no version before.
     pub fn rollback(&self, name: &str) -> Result<(), PluginError> {
         let _changing = self.shared.machinery.lock();
-        if self.get(name).is_none() {
-            return Err(PluginError::NotLoaded { name: name.to_owned() });
+        let not_loaded = || PluginError::NotLoaded { name: name.to_owned() };
+        let versions = self.versions(name).ok_or_else(not_loaded)?;
+        match versions.roll_back(self.shared.clock.now_ms()) {
+            true => Ok(()),
+            false => Err(PluginError::NoPrevious { name: name.to_owned() }),
         }
-        match self.shared.swap(|loaded| loaded.current.name() == name) {
-            Some(_) => Ok(()),
-            None => Err(PluginError::NoPrevious { name: name.to_owned() }),
-        }
+    }
+
+    /// Lets go of replaced versions whose time is over.
+    pub fn forget(&self) {
+        // While a version is made, the next time does.
+        let Some(_changing) = self.shared.machinery.try_lock() else { return };
+        let now_ms = self.shared.clock.now_ms();
+        self.all().iter().for_each(|versions| versions.forget(now_ms));
     }
 }
 
 impl Shared {
-    /// Puts the version before in the place of one that failed too often; `None` where it is not
-    /// the current one, or none that works is before it.
+    /// Has the version before decide in the place of one that failed too often; `None` where it is
+    /// not the current one, or none that works is before it.
     fn fall_back(&self, failed: &Arc<plugin::Core>) -> Option<Arc<Plugin>> {
-        self.swap(|loaded| {
-            let works = |previous: &Arc<Plugin>| !previous.is_degraded();
-            loaded.current.is(failed) && loaded.previous.as_ref().is_some_and(works)
-        })
-    }
-
-    /// Exchanges the versions of that plugin, if it has two; returns the one that is current then.
-    fn swap(&self, is_wanted: impl Fn(&Loaded) -> bool) -> Option<Arc<Plugin>> {
-        let mut current = None;
-        self.loaded.rcu(|loaded| {
-            let mut loaded = loaded.to_vec();
-            current = loaded.iter_mut().find(|one| is_wanted(one)).and_then(Loaded::swap);
-            loaded
-        });
-        current
-    }
-}
-
-impl Loaded {
-    fn swap(&mut self) -> Option<Arc<Plugin>> {
-        let previous = self.previous.take()?;
-        self.previous = Some(std::mem::replace(&mut self.current, previous));
-        Some(Arc::clone(&self.current))
+        let now_ms = self.clock.now_ms();
+        self.loaded.load().iter().find_map(|versions| versions.fall_back(failed, now_ms))
     }
 }

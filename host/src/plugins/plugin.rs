@@ -36,6 +36,7 @@ pub struct Plugin {
 /// What jobs on other threads share with the plugin.
 pub(super) struct Core {
     name: String,
+    mark: String,
     sha256: String,
     description: Description,
     limits: PluginLimits,
@@ -77,6 +78,7 @@ impl Plugin {
         }
         let memo = (description.pure && has_keyer).then(Memo::new);
         let core = Core {
+            mark: format!("{name}/{}", description.key_epoch),
             name,
             sha256,
             description,
@@ -112,6 +114,11 @@ impl Plugin {
     /// Raised when the meaning of its keys or tags changed.
     pub fn key_epoch(&self) -> u32 {
         self.core.description.key_epoch
+    }
+
+    /// What tells its entries from those of other plugins and of other epochs: `shop/3`.
+    pub fn mark(&self) -> &str {
+        &self.core.mark
     }
 
     /// The request data that it wants to see, in the order of [`RequestView::inputs`].
@@ -150,10 +157,18 @@ impl Plugin {
         }
         let result = match self.remembered_key(request) {
             Some(decision) => Ok(decision),
-            None => core.ask_key(request),
+            None => core.ask_key(request, core.limits.key_ms_max),
         };
         core.counters.count(Hook::Key, &result);
         result
+    }
+
+    /// The key of a request that nobody waits for, within `ms` milliseconds; not counted.
+    pub(super) fn try_key(&self, request: &RequestView, ms: u64) -> Result<KeyDecision, CallError> {
+        match self.core.has_keyer {
+            true => self.core.ask_key(request, ms),
+            false => Ok(KeyDecision::Default),
+        }
     }
 
     /// The key that this very request had before, if the plugin says that its keys depend on what
@@ -289,10 +304,10 @@ impl Plugin {
 }
 
 impl Core {
-    fn ask_key(self: &Arc<Self>, request: &RequestView) -> Result<KeyDecision, CallError> {
+    fn ask_key(self: &Arc<Self>, request: &RequestView, ms: u64) -> Result<KeyDecision, CallError> {
         let inputs = convert::borrow_inputs(request);
         let view = convert::request(request, &inputs);
-        let key = self.call(self.limits.key_ms_max, |instance| instance.cache_key(view))?;
+        let key = self.call(ms, |instance| instance.cache_key(view))?;
         let decision = convert::key_decision(key, &self.limits)?;
         let agreement = self.memo.as_ref().map(|memo| memo.put(request, &decision));
         if agreement == Some(Agreement::Differs) {

@@ -55,9 +55,12 @@ pub(super) fn serve(
     if site.items.is_some() {
         return None;
     }
-    asked.spell_key(site, key)?;
+    let policy = site.policy_now();
+    asked.spell_key(site, policy.as_deref(), key)?;
     let mut selection = Selection { fields: head.fields, rules: &site.rules, is_clear: true };
-    let owns = |page: &PageHead| shared.sites.owns(site, page) && selection.takes(&page.vary);
+    let owns = |page: &PageHead| {
+        shared.sites.owns(site, policy.as_deref(), page) && selection.takes(&page.vary)
+    };
     let (page, verdict) = shared.cache.peek_page(key, owns)?;
     if !selection.is_clear {
         return None;
@@ -78,7 +81,7 @@ pub(super) fn serve(
     per_hit(out, stored, now_ms, site.rules.shows_keys.then_some(key.as_slice()));
     write::finish(out, (facts.version, after));
     shared.metrics.hits.inc();
-    if let Some(policy) = &site.policy {
+    if let Some(policy) = &policy {
         policy.note_remembered();
     }
     Some(Served { after, body: body(&page, wants_body && !is_known, out) })

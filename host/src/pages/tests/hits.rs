@@ -156,6 +156,10 @@ impl PagePolicy for Remembering {
         "remembering"
     }
 
+    fn mark(&self) -> &str {
+        "remembering"
+    }
+
     fn inputs(&self) -> &[Input] {
         &self.inputs
     }

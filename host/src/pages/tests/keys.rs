@@ -24,6 +24,10 @@ impl PagePolicy for ByPath {
         self.name
     }
 
+    fn mark(&self) -> &str {
+        self.name
+    }
+
     fn inputs(&self) -> &[Input] {
         &self.inputs
     }
@@ -192,11 +196,12 @@ async fn a_page_that_another_plugin_decided_about_is_not_served() {
     let (page, _) = stage.cache.find_page(&key, |_| true).await.unwrap();
     let head = page.page().unwrap();
     let site = stage.pages.shared.sites.of("a.example").unwrap();
-    assert!(stage.pages.shared.sites.owns(site, head));
+    assert!(stage.pages.shared.sites.owns(site, site.policy_now().as_deref(), head));
     let other = Stage::with(Settings::default(), by_path("other", "")).await;
     let plain = Stage::new().await;
     for stage in [other, plain] {
         let sites = &stage.pages.shared.sites;
-        assert!(!sites.owns(sites.of("a.example").unwrap(), head));
+        let site = sites.of("a.example").unwrap();
+        assert!(!sites.owns(site, site.policy_now().as_deref(), head));
     }
 }

@@ -19,6 +19,10 @@ impl PagePolicy for ByTier {
         "by-tier"
     }
 
+    fn mark(&self) -> &str {
+        "by-tier"
+    }
+
     fn inputs(&self) -> &[Input] {
         &self.inputs
     }

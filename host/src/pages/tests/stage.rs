@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Rules, SiteItems};
 use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
-use crate::pages::{PagePolicy, Pages, Scheme, Settings, Site, serve};
+use crate::pages::{CurrentPolicy, PagePolicy, Pages, Scheme, Settings, Site, serve};
 use crate::tasks::Tasks;
 
 /// Nothing takes so long unless it hangs.
@@ -49,7 +49,7 @@ impl Stage {
         let sites = sites.into_iter().map(|(host, policy)| Site {
             name: host.unwrap_or("test").into(),
             host: host.map(Into::into),
-            policy,
+            policy: policy.map(always),
             ..plain_site()
         });
         Self::build(settings, sites.collect()).await
@@ -57,7 +57,7 @@ impl Stage {
 
     /// The site of all hosts, with these rules.
     pub(super) async fn ruled(rules: &Rules, policy: Option<Arc<dyn PagePolicy>>) -> Self {
-        let site = Site { rules: rules.clone(), policy, ..plain_site() };
+        let site = Site { rules: rules.clone(), policy: policy.map(always), ..plain_site() };
         Self::build(Settings::default(), vec![site]).await
     }
 
@@ -155,6 +155,11 @@ impl Stage {
         };
         tokio::time::timeout(PATIENCE, storing).await.unwrap();
     }
+}
+
+/// A policy that is never replaced.
+fn always(policy: Arc<dyn PagePolicy>) -> CurrentPolicy {
+    Arc::new(move || Arc::clone(&policy))
 }
 
 fn plain_site() -> Site {

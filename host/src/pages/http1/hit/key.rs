@@ -48,14 +48,19 @@ impl<'r, 'b, 'h> Asked<'r, 'b, 'h> {
 
     /// Spells the key that the site's rules and its policy make of it; `None` if it is not looked
     /// up, or if that would have to be asked.
-    pub(super) fn spell_key(&self, site: &Site, key: &mut Vec<u8>) -> Option<()> {
+    pub(super) fn spell_key(
+        &self,
+        site: &Site,
+        policy: Option<&dyn PagePolicy>,
+        key: &mut Vec<u8>,
+    ) -> Option<()> {
         let Self { head, host, .. } = self;
         if negotiation::has_cookie(lines(head.fields, "cookie"), &site.rules.private_cookies) {
             return None;
         }
         key.clear();
-        let decision = match &site.policy {
-            Some(policy) => self.remembered(policy.as_ref(), site)?,
+        let decision = match policy {
+            Some(policy) => self.remembered(policy, site)?,
             None => KeyDecision::Default,
         };
         match decision {
