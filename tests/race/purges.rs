@@ -65,6 +65,12 @@ const USUAL: [Purge; 11] = [
     Purge::ApiDelete,
 ];
 
+/// What is said of an invalidation that a slow disk kept from being acknowledged.
+const NOT_DURABLE: &str = "database tier";
+
+/// So often an application sends it again.
+const REFUSALS_MAX: u32 = 10;
+
 impl Purge {
     /// One that makes this kind of object invalid.
     pub(crate) fn choose(random: &mut Random, kind: Kind, doors: &Doors) -> Self {
@@ -116,11 +122,13 @@ pub(crate) async fn change(world: &World, object: &Arc<Object>, purge: Purge) {
     if purge.is_total() || !purge.is_broad() && purge != Purge::Post {
         covered.push((Arc::clone(object), object.write()));
     }
+    let mut refusals = 0;
     loop {
         match send(world, object, purge).await {
             Ok(None) => break,
             Ok(Some(version)) => break covered.push((Arc::clone(object), version)),
             Err(_) if world.asks_again().await => {}
+            Err(what) if what.contains(NOT_DURABLE) && refusals < REFUSALS_MAX => refusals += 1,
             Err(what) => return world.broken(format!("{purge:?} of {}: {what}", object.id)),
         }
     }

@@ -1,5 +1,7 @@
 //! What is to be done about an event: its plugin is asked, and where that fails, the built-in tag.
 
+use std::sync::Arc;
+
 use super::apply::Shared;
 use super::plan::Plan;
 use super::sources::Source;
@@ -8,10 +10,6 @@ use crate::plugins::{CallError, Plugin};
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
 const PLUGIN_TRIES: usize = 3;
-
-/// Versions that are asked about one event: the version before takes over from one that fails again
-/// and again.
-const VERSIONS_ASKED: usize = 2;
 
 impl Shared {
     /// What all changes of a delivery make wrong; nothing is done about it yet.
@@ -40,14 +38,19 @@ impl Shared {
 
     async fn ask_plugin<'a>(&self, source: &'a Source, event: &Event) -> Asked<'a> {
         let Some(name) = source.plugin.as_deref() else { return Asked::Nobody };
-        for _ in 0..VERSIONS_ASKED {
-            let plugin = self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
-            let Some(plugin) = plugin else { return Asked::Nobody };
-            if let Some(actions) = ask(&plugin, event).await {
-                return Asked::Said { plugin: name, actions };
-            }
+        let current = || self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
+        let Some(plugin) = current() else { return Asked::Nobody };
+        let mut actions = ask(&plugin, event).await;
+        if actions.is_none()
+            && let Some(other) = current().filter(|other| !Arc::ptr_eq(other, &plugin))
+        {
+            // The version before has taken over from one that fails again and again.
+            actions = ask(&other, event).await;
         }
-        Asked::Failed
+        match actions {
+            Some(actions) => Asked::Said { plugin: name, actions },
+            None => Asked::Failed,
+        }
     }
 
     /// Versions of the plugin that were replaced name what was stored under them. Before the

@@ -208,7 +208,9 @@ fn items_and_new_values_are_the_plugins(language: &Language, server: &Server, or
         let mut client = server.memcached();
         eventually("an item is kept with its tags", || {
             client.set(&item, "one");
-            http::get(&server.cached(&item)).field("surrogate-key") == "item:0:3"
+            let kept = http::get(&server.cached(&item));
+            // The host adds one for the plugin's version of keys.
+            kept.field("surrogate-key").split(' ').any(|tag| tag == "item:0:3")
         });
         let time = http::get(&server.cached(&item)).field("cache-control").to_owned();
         let left_s: u64 = time.strip_prefix("max-age=").and_then(|s| s.parse().ok()).unwrap();
