@@ -74,7 +74,7 @@ def current():
     given = getattr(django_settings, "WASMCACHED", None) or {}
     models = given.get("MODELS")
     return Settings(
-        urls=tuple(url.rstrip("/") for url in listed(given.get("URL"))),
+        urls=tuple(str(url).rstrip("/") for url in listed(given.get("URL"))),
         source=given.get("SOURCE", "django"),
         secrets=listed(given.get("SECRET")),
         models=None if models is None else _labels(models),
@@ -91,7 +91,7 @@ def listed(value):
     """One or several of something, as a tuple."""
     if value is None or value == "":
         return ()
-    return (value,) if isinstance(value, str) else tuple(value)
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def _labels(names):

@@ -3,7 +3,7 @@
 | method | why |
 |---|---|
 | `SQL*Compiler.execute_sql`, `SQLUpdateCompiler.execute_returning_sql` | writes without signals |
-| `SQLCompiler.as_sql` and `.execute_sql` | which tables a page shows |
+| `SQLCompiler.get_from_clause` and `.execute_sql` | which tables a page shows |
 | `Model.from_db`, `.refresh_from_db` | foreign keys and unique fields as they were loaded |
 | `Model.save_base` | tables and signals of one `save()` are one message |
 | `BaseDatabaseWrapper.commit`, `.run_and_clear_commit_hooks` | before and after a commit |
@@ -34,7 +34,7 @@ def install():
         (sql.SQLUpdateCompiler, "execute_sql", _update),
         (sql.SQLUpdateCompiler, "execute_returning_sql", _update),
         (sql.SQLDeleteCompiler, "execute_sql", _delete),
-        (sql.SQLCompiler, "as_sql", _select_text),
+        (sql.SQLCompiler, "get_from_clause", _from_clause),
         (sql.SQLCompiler, "execute_sql", _select),
         (Model, "save_base", _save_base),
         (Model, "refresh_from_db", _refresh),
@@ -107,14 +107,15 @@ def _delete(original):
     return execute_sql
 
 
-def _select_text(original):
+def _from_clause(original):
     @wraps(original)
-    def as_sql(compiler, *arguments, **keywords):
-        text = original(compiler, *arguments, **keywords)
-        reads.note_text(compiler)
-        return text
+    def get_from_clause(compiler):
+        clause = original(compiler)
+        # Only now is it known which joins are used; Django forgets it again.
+        reads.note_tables(compiler)
+        return clause
 
-    return as_sql
+    return get_from_clause
 
 
 def _select(original):

@@ -87,21 +87,21 @@ def note_tags(tags):
         reads.add_tags(tags)
 
 
-def note_text(compiler):
-    """Notes a query, or a part of one, that was turned into SQL."""
+def note_tables(compiler):
+    """Notes a query, or a part of one, whose tables were just put into SQL."""
     reads = _current.get()
     if reads is None:
         return
     query = compiler.query
     labels = _labels(query)
     model = getattr(query, "model", None)
-    if model is not None and not getattr(query, "combinator", None):
+    if model is not None:
         own = names.label_of(model)
         keys = writes.keys_of(query)
         if keys is not None:
             labels.pop(own, None)
             _note_rows(reads, model, keys, labels)
-        elif getattr(compiler, "klass_info", None) and _is_by_unique(query):
+        elif query.default_cols and _is_by_unique(query):
             labels.pop(own, None)
             setattr(compiler, _BY_UNIQUE, model)
     for label in labels:
@@ -153,9 +153,6 @@ def _labels(query):
         if query.alias_refcount.get(alias, 0):
             for model in _models_of_table(table.table_name):
                 labels[names.label_of(model)] = None
-    model = getattr(query, "model", None)
-    if model is not None and not labels and conf.tracks(model):
-        labels[names.label_of(model)] = None
     return labels
 
 

@@ -134,8 +134,8 @@ class Command(BaseCommand):
     def _model(self, name):
         try:
             return apps.get_model(name)
-        except (LookupError, ValueError) as error:
-            raise CommandError(str(error)) from error
+        except (LookupError, ValueError):
+            raise CommandError(f"{name!r} is no model; it must be as shop.product") from None
 
     def _tracked(self):
         models = apps.get_models(include_auto_created=True)
