@@ -16,9 +16,6 @@ from django.conf import settings  # noqa: E402
 
 from harness import SECRET, Postgres, Server, site, source  # noqa: E402
 
-DATABASES = ("sqlite", "postgres")
-
-
 @pytest.fixture(scope="session")
 def django_project(tmp_path_factory):
     """Django with both databases and their tables."""
@@ -34,10 +31,14 @@ def django_project(tmp_path_factory):
             SECRET_KEY="only for tests",
             ALLOWED_HOSTS=["*"],
             DATABASES={"default": {}, **databases},
-            DATABASE_ROUTERS=["project.Router"],
+            DATABASE_ROUTERS=["routing.Router"],
             DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
             INSTALLED_APPS=["wasmcached", "shop"],
-            MIDDLEWARE=["wasmcached.middleware.TagsMiddleware"],
+            # The second says how long answers are; those that end with the connection are not kept.
+            MIDDLEWARE=[
+                "wasmcached.middleware.TagsMiddleware",
+                "django.middleware.common.CommonMiddleware",
+            ],
             ROOT_URLCONF="project",
             USE_TZ=True,
             # Patience, because two suites may share a core: the test asks whether what is read after
@@ -47,7 +48,7 @@ def django_project(tmp_path_factory):
         django.setup()
         from django.core.management import call_command
         from django.db import connections
-        from project import Router
+        from routing import Router
 
         for alias in databases:
             Router.database = alias

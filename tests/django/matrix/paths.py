@@ -10,6 +10,8 @@ from django.db.models import F
 from shop.models import Cafe, Category, Complaint, Country, Digest, Label, Offer, Parcel, Place
 from shop.models import Product, Restaurant, Review
 
+from routing import Router
+
 PATHS = {}
 
 
@@ -126,8 +128,6 @@ def _():
 @way("a raw delete")
 def _():
     Label.objects.create(name="a")
-    from project import Router
-
     return lambda: Label.objects.all()._raw_delete(Router.database), [Label]
 
 

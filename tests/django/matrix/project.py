@@ -1,7 +1,4 @@
-"""The application of the matrix: the models of the app's own tests, and pages that show them.
-
-Its databases are `sqlite` and `postgres`; a router sends everything to the one that is being tested.
-"""
+"""The application of the matrix: the models of the app's own tests, and pages that show them."""
 
 import json
 
@@ -11,21 +8,6 @@ from django.urls import path
 from django.views.decorators.cache import cache_control
 
 from shop import models
-
-
-class Router:
-    """Everything goes to one database, named by the test."""
-
-    database = "default"
-
-    def db_for_read(self, model, **hints):
-        return Router.database
-
-    def db_for_write(self, model, **hints):
-        return Router.database
-
-    def allow_relation(self, first, second, **hints):
-        return True
 
 
 def model_of(name):
