@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Without a mode it behaves.
-//! - Its misdeeds are those of [`misdeed`], where the host's tests find them too.
+//! - Its misdeeds are those of `misdeed.rs`, where the host's tests find them too.
 //!
 //! # Not here
 //! Anything that ships.
