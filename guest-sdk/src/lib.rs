@@ -68,6 +68,7 @@
 extern crate self as wasmcached_plugin;
 
 mod action;
+pub mod django;
 mod error;
 mod event;
 mod hooks;

@@ -12,6 +12,7 @@ mod audits;
 mod clients;
 mod demo;
 mod differential;
+mod django_keys;
 mod events;
 mod freshness;
 mod guests;

@@ -26,6 +26,11 @@ pub fn node_modules() -> PathBuf {
     made_by_run("WASMCACHED_NODE", "node").join("node_modules")
 }
 
+/// The folder with a folder for each release of Django.
+pub fn django_releases() -> PathBuf {
+    made_by_run("WASMCACHED_DJANGO", "django")
+}
+
 fn script(language: &str, name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients");
     folder.join(language).join(name)

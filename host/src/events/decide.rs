@@ -25,7 +25,7 @@ impl Shared {
                         plan.add(action, now_ms, |url| (self.url_targets)(url));
                     }
                 }
-                Asked::Nobody => plan.add_model(event),
+                Asked::Nobody => plan.add_row(event),
                 Asked::Failed => {
                     plan.fallbacks += 1;
                     plan.add_model(event);

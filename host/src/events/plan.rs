@@ -66,12 +66,32 @@ impl Plan {
         }
     }
 
-    /// Adds the built-in target of a model, for a change that no plugin has understood.
+    /// Adds the built-in tags of a changed row, where the source has no plugin: the row's
+    /// `<model>:<pk>`, the model's lists' `<model>`, and `model:<model>` of what was tagged as
+    /// depending on the model. A change without a primary key is one of the whole model.
+    pub(super) fn add_row(&mut self, event: &Event) {
+        let Event { model, object_id, .. } = event;
+        let Some(object_id) = object_id else { return self.add_model(event) };
+        match tags([format!("{model}:{object_id}"), model.clone(), format!("model:{model}")]) {
+            Some(tags) => self.add_built_in(event, tags),
+            // No entry has such a tag; whatever shows the row has that of any row.
+            None => self.add_model(event),
+        }
+    }
+
+    /// Adds the built-in tags of a whole model, for a change of unknown rows, or one that no
+    /// plugin has understood: `<model>`, `<model>:*` of what shows any row, `model:<model>`.
     pub(super) fn add_model(&mut self, event: &Event) {
-        let tag = Tag::new(&format!("model:{}", event.model));
-        let target = tag.map_or(Target::Everything, Target::Tag);
-        self.explain(event, BUILT_IN, &[Action::Invalidate(target.clone(), Mode::Hard)]);
-        self.add_target(target, Mode::Hard);
+        let model = &event.model;
+        let tags = tags([model.clone(), format!("{model}:*"), format!("model:{model}")]);
+        self.add_built_in(event, tags.unwrap_or_else(|| vec![Target::Everything]));
+    }
+
+    fn add_built_in(&mut self, event: &Event, targets: Vec<Target>) {
+        let invalidate = |target: &Target| Action::Invalidate(target.clone(), Mode::Hard);
+        let actions: Vec<Action> = targets.iter().map(invalidate).collect();
+        self.explain(event, BUILT_IN, &actions);
+        targets.into_iter().for_each(|target| self.add_target(target, Mode::Hard));
     }
 
     /// Notes who wants what done about a change.
@@ -103,6 +123,11 @@ impl Plan {
         self.puts.retain(|(key, draft)| !names(&target, key, &draft.tags));
         self.targets.push((target, mode));
     }
+}
+
+/// All of them as tags, or `None` if one can't be.
+fn tags(names: [String; 3]) -> Option<Vec<Target>> {
+    names.iter().map(|name| Tag::new(name).ok().map(Target::Tag)).collect()
 }
 
 fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
@@ -140,6 +165,7 @@ fn draft(value: Vec<u8>, ttl_s: Option<u32>, tags: Vec<Tag>, now_ms: u64) -> Dra
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Operation;
 
     fn key(name: &str) -> Key {
         Key::new(name.as_bytes()).unwrap()
@@ -173,6 +199,35 @@ mod tests {
         }
         assert_eq!(plan(vec![put("k", &[]), put("k", &[])]).puts.len(), 1);
         assert_eq!(plan(vec![put("k", &[]), hard(Target::Key(key("other")))]).puts.len(), 1);
+    }
+
+    fn change(object_id: Option<&str>) -> Event {
+        Event {
+            id: String::new(),
+            source: String::new(),
+            model: "shop.product".into(),
+            operation: Operation::Updated,
+            object_id: object_id.map(str::to_owned),
+            changed_fields: Vec::new(),
+            occurred_at: String::new(),
+            payload: String::new(),
+        }
+    }
+
+    fn built_in(object_id: Option<&str>) -> Vec<String> {
+        let mut plan = Plan::default();
+        plan.add_row(&change(object_id));
+        plan.targets.iter().map(|(target, _)| target.name()).collect()
+    }
+
+    #[test]
+    fn a_row_ends_what_shows_it_and_the_lists_and_a_whole_model_ends_what_shows_any_row() {
+        let row = ["shop.product:5", "shop.product", "model:shop.product"];
+        assert_eq!(built_in(Some("5")), row);
+        let model = ["shop.product", "shop.product:*", "model:shop.product"];
+        assert_eq!(built_in(None), model);
+        assert_eq!(built_in(Some(&"x".repeat(300))), model, "no tag is so long");
+        assert_eq!(built_in(Some("a\nb")), model, "no tag has control characters");
     }
 
     #[test]

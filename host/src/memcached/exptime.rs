@@ -5,6 +5,9 @@ use crate::model::Expiry;
 /// Up to 30 days are counted from now; more is a moment since 1970.
 const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
 
+/// What libmemcached makes of -1, which Django's pylibmc sends for a lifetime of 0.
+const MINUS_ONE_OF_32_BITS: i64 = u32::MAX as i64;
+
 /// What an expiry time means at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exptime {
@@ -18,6 +21,7 @@ pub(super) enum Exptime {
 pub(super) fn exptime(seconds: i64, now_ms: u64) -> Exptime {
     let moment_ms = match u64::try_from(seconds) {
         Err(_) => return Exptime::Past,
+        Ok(_) if seconds == MINUS_ONE_OF_32_BITS => return Exptime::Past,
         Ok(0) => return Exptime::Until(Expiry::NEVER),
         Ok(count) if seconds <= RELATIVE_SECONDS_MAX => now_ms.saturating_add(count * 1000),
         Ok(count) => count.saturating_mul(1000),
@@ -47,6 +51,8 @@ mod tests {
     fn zero_is_never_and_negative_is_past() {
         assert_eq!(exptime(0, NOW_MS), Exptime::Until(Expiry::NEVER));
         assert_eq!(exptime(-1, NOW_MS), Exptime::Past);
+        assert_eq!(exptime(4_294_967_295, NOW_MS), Exptime::Past);
+        assert_eq!(exptime(4_294_967_294, NOW_MS), until(4_294_967_294_000));
         assert_eq!(exptime(i64::MIN, NOW_MS), Exptime::Past);
         assert_eq!(exptime(i64::MAX, NOW_MS), Exptime::Until(Expiry::NEVER));
     }

@@ -28,10 +28,11 @@ fn of_text(wat: &str) -> (tempfile::NamedTempFile, PluginSource) {
 #[test]
 fn shipped_plugins_load_and_say_what_they_are() {
     let shipped = |name| source(name, PluginOrigin::Shipped, &[]);
-    let plugins = vec![shipped("trekking"), shipped("rules")];
+    let django = source("django", PluginOrigin::Shipped, &[("release", "6.1")]);
+    let plugins = vec![shipped("trekking"), shipped("rules"), django];
     let plugins = Plugins::load(plugins, Clock::manual(0)).unwrap();
     let names: Vec<String> = plugins.list().iter().map(|p| p.name().to_owned()).collect();
-    assert_eq!(names, ["trekking", "rules"]);
+    assert_eq!(names, ["trekking", "rules", "django"]);
     let trekking = plugins.get("trekking").unwrap();
     assert_eq!((trekking.version(), trekking.key_epoch()), (env!("CARGO_PKG_VERSION"), 1));
     assert!(trekking.has_keyer() && trekking.has_tagger() && trekking.has_invalidator());
@@ -59,8 +60,8 @@ fn a_missing_file_is_named() {
 #[test]
 fn an_unknown_shipped_plugin_is_answered_with_those_that_ship() {
     let error = refusal(source("shop", PluginOrigin::Shipped, &[]));
-    let expected = "plugin shop: not shipped with the server; there are rules, trekking, \
-                    or name a file";
+    let expected = "plugin shop: not shipped with the server; there are django, rules, \
+                    trekking, or name a file";
     assert_eq!(error, expected);
 }
 
