@@ -67,7 +67,8 @@ impl Plugin {
         let (sha256, has_keyer) = (sha256.clone(), exports.keyer.is_some());
         let (has_tagger, has_invalidator) =
             (exports.tagger.is_some(), exports.invalidator.is_some());
-        let recipe = Recipe::new(linked, source, clock.clone());
+        let view = owner.upgrade().map(|owner| Arc::clone(&owner.view)).unwrap_or_default();
+        let recipe = Recipe::new(linked, source, clock.clone(), view);
         let name = source.name.clone();
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(&name, error))?;
         let description = describe(&name, &mut first, source.limits.start_ms_max)?;
@@ -201,10 +202,10 @@ impl Plugin {
             let headers = convert::borrow_headers(&response);
             let request = convert::request(&request, &inputs);
             let response = convert::response(&response, &headers);
-            let storage = core.call(core.limits.store_ms_max, |instance| {
+            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_store(&key, request, response)
             })?;
-            convert::store_decision(storage, &core.limits)
+            convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Store, ask).await
     }
@@ -224,10 +225,10 @@ impl Plugin {
         }
         let key = key.to_text();
         let ask = move |core: &Arc<Core>| {
-            let storage = core.call(core.limits.store_ms_max, |instance| {
+            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_item(&key, flags, body_bytes)
             })?;
-            convert::store_decision(storage, &core.limits)
+            convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Item, ask).await
     }
@@ -246,8 +247,8 @@ impl Plugin {
             let fields = convert::borrow_fields(&event);
             let event = convert::event(&event, &fields);
             let ms = core.limits.event_ms_max;
-            let actions = core.call(ms, |instance| instance.on_event(event))?;
-            convert::actions(actions, &core.limits)
+            let (actions, consulted) = core.call(ms, |instance| instance.on_event(event))?;
+            convert::actions(actions, consulted, &core.limits)
         };
         self.elsewhere(Hook::Event, ask).await
     }

@@ -12,6 +12,7 @@ use super::convert::{self, Description};
 use super::engine::{Fuel, Machine};
 use super::error::{CallError, PluginError};
 use super::instance::{Answer, Instance, Recipe, classify, guest_error};
+use super::look_ups::{LookUp, View};
 use super::plugin::{configure_error, describe};
 use super::{PluginLimits, PluginSource};
 use crate::clock::Clock;
@@ -44,7 +45,10 @@ impl Workbench {
     }
 
     fn open_on(machine: &Machine, source: &PluginSource) -> Result<Self, PluginError> {
-        let recipe = Recipe::new(component::link(machine, source)?, source, Clock::system());
+        let recipe = {
+            let linked = component::link(machine, source)?;
+            Recipe::new(linked, source, Clock::system(), View::default())
+        };
         let name = &source.name;
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(name, error))?;
         let description = describe(name, &mut first, source.limits.start_ms_max)?;
@@ -98,6 +102,11 @@ impl Workbench {
         self.recipe.linked.exports.invalidator.is_some()
     }
 
+    /// Lets the component look things up, from now on; without this it finds nothing.
+    pub fn look_in(&self, look_up: LookUp) {
+        self.recipe.look_in(look_up);
+    }
+
     /// A fresh instance.
     ///
     /// # Errors
@@ -147,8 +156,8 @@ impl Subject<'_> {
         let request = convert::request(request, &inputs);
         let response = convert::response(response, &headers);
         let ms = self.bench.limits.store_ms_max;
-        let storage = self.ask(ms, |i| i.on_store(key, request, response))?;
-        convert::store_decision(storage, &self.bench.limits)
+        let (storage, consulted) = self.ask(ms, |i| i.on_store(key, request, response))?;
+        convert::store_decision(storage, &consulted, &self.bench.limits)
     }
 
     /// What to do with an item that is about to be stored under `key`.
@@ -165,8 +174,8 @@ impl Subject<'_> {
             return Err(CallError::NotExported);
         }
         let (key, ms) = (key.to_text(), self.bench.limits.store_ms_max);
-        let storage = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
-        convert::store_decision(storage, &self.bench.limits)
+        let (storage, consulted) = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
+        convert::store_decision(storage, &consulted, &self.bench.limits)
     }
 
     /// What to do about an event.
@@ -180,8 +189,8 @@ impl Subject<'_> {
         let fields = convert::borrow_fields(event);
         let event = convert::event(event, &fields);
         let limits = &self.bench.limits;
-        let actions = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
-        convert::actions(actions, limits)
+        let (actions, consulted) = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
+        convert::actions(actions, consulted, limits)
     }
 
     /// The largest memory of the instance in bytes; 0 after a trap.

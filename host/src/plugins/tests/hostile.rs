@@ -173,9 +173,12 @@ fn every_guest_is_loaded_as_what_it_is() {
         let plugin = only(&load(source("guest", origin, &[])));
         let hooks = (plugin.has_keyer(), plugin.has_tagger(), plugin.has_invalidator());
         match guest {
-            Guest::Hostile | Guest::ReloadFirst | Guest::ReloadSecond | Guest::ReloadThird => {
-                assert_eq!(hooks, (true, true, true));
-            }
+            Guest::Contract010
+            | Guest::Hostile
+            | Guest::Looking
+            | Guest::ReloadFirst
+            | Guest::ReloadSecond
+            | Guest::ReloadThird => assert_eq!(hooks, (true, true, true)),
             Guest::Impure => assert_eq!(hooks, (true, false, false)),
             Guest::Partial => assert_eq!(hooks, (false, false, true)),
         }
