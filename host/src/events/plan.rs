@@ -155,9 +155,10 @@ impl Plan {
         self.targets.push((target, mode));
     }
 
-    /// The old value is wrong whether or not the new one can be written. It can't if it was computed
-    /// from what the delivery makes wrong: from anything that a change before this one names, whose
-    /// new value the plugin has not seen, and of this change from what it does not itself replace.
+    /// The old value is wrong whether or not the new one can be written. It can't if it was
+    /// computed from what the delivery makes wrong: from anything that a change before this one
+    /// names, whose new value the plugin has not seen, and from what this change names and does not
+    /// itself replace.
     fn add_put(&mut self, put: Put) {
         self.puts.retain(|other| other.key != put.key);
         let of_puts: Vec<&Key> = self.puts.iter().chain([&put]).map(|put| &put.key).collect();

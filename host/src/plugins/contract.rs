@@ -1,8 +1,8 @@
 //! The versions of the plugins' contract that this server speaks.
 //!
 //! In 0.x each minor is a contract of its own, from 1.0 on each major (semver.org, 4 and 8), and
-//! wasmtime matches names within one whatever the patch. A further version gets a row here, bindings
-//! of its own, and its way into the model's types beside `convert`; those before it stay.
+//! wasmtime matches names within one whatever the patch. A further version gets a row here,
+//! bindings of its own, and its way into the model's types beside `convert`; those before it stay.
 //!
 //! # Invariants
 //! - What is not in the table is refused by its version, before it is compiled.

@@ -1,8 +1,8 @@
 //! Look-ups of guests in the cache: which calls may, how many, and what they have seen.
 //!
 //! # Invariants
-//! - A guest looks only while it is asked what to store or what an event makes wrong; never while it
-//!   is asked for a key, which must depend on the request alone.
+//! - A guest looks only while it is asked what to store or what an event makes wrong; never while
+//!   it is asked for a key, which must depend on the request alone.
 //! - Everything that was looked at is noted before the guest sees it: the answer may depend on it.
 //! - Look-ups are bounded in number and size, because no deadline interrupts the host.
 //!

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! Settings: `prefix` and `host`, which must be there; `ignore`, a list of patterns of paths that
-//! are left alone; `content_type`, where it is not `text/html`; and `events`, which pages show what:
-//! `[{"model": "treks.photo", "uris": ["/treks/{both.trek}/", "/"]}]`.
+//! are left alone; `content_type`, where it is not `text/html`; and `events`, which pages show
+//! what: `[{"model": "treks.photo", "uris": ["/treks/{both.trek}/", "/"]}]`.
 //!
 //! # Invariants
 //! - What is under such a key is the page of that path without a query, of the one host, and of the

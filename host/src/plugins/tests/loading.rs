@@ -59,8 +59,8 @@ fn a_missing_file_is_named() {
 #[test]
 fn an_unknown_shipped_plugin_is_answered_with_those_that_ship() {
     let error = refusal(source("shop", PluginOrigin::Shipped, &[]));
-    let expected = "plugin shop: not shipped with the server; there are nginx-keys, rules, trekking, \
-                    or name a file";
+    let expected = "plugin shop: not shipped with the server; there are nginx-keys, rules, \
+                    trekking, or name a file";
     assert_eq!(error, expected);
 }
 
