@@ -34,7 +34,7 @@ const FOR_AGES: End = End::Refused("ttl is 4294967295 s; limit is 316224000");
 /// What it leads to in every hook, unless that hook has an answer for it.
 fn in_any_hook(misdeed: Misdeed) -> End {
     match misdeed {
-        Misdeed::Spin | Misdeed::SpinLogging => End::Deadline,
+        Misdeed::Spin | Misdeed::SpinLogging | Misdeed::SpinLooking => End::Deadline,
         Misdeed::Grow => End::Trap("memory"),
         Misdeed::Trap => End::Trap("unreachable"),
         Misdeed::Exit => End::Trap("exit"),
