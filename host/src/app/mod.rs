@@ -12,6 +12,7 @@ mod descriptors;
 mod gauges;
 mod item_policy;
 mod listeners;
+mod look_ups;
 mod page_policy;
 mod parts;
 mod plugin_loader;
@@ -80,6 +81,7 @@ impl App {
         let parts::OpenTier { tier, recovered, earlier } =
             parts::open_tier(&config, &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
+        plugins.look_in(look_ups::of(&cache));
         let listeners = Listeners::bind(&config, &tls).await?;
         let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
         let doors = Tasks::default().on(&lanes);

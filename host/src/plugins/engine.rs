@@ -10,7 +10,7 @@
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
-use super::bindings::wasmcached::plugin::log;
+use super::bindings::wasmcached::plugin::{cache, log};
 use super::code_cache::{CodeCache, CodeFolder, CodeFrom};
 use super::error::PluginError;
 use super::instance::State;
@@ -54,6 +54,8 @@ impl Machine {
         let mut linker = Linker::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(broken)?;
         log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state).map_err(broken)?;
+        cache::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
+            .map_err(broken)?;
         let started = ticker::start(&engine);
         started.map_err(|error| PluginError::Engine { reason: error.to_string() })?;
         Ok(Self { engine, linker, fuel, code })

@@ -30,7 +30,9 @@ use super::engine::Fuel;
 use super::error::CallError;
 use super::limiter::Limiter;
 use super::log::{Level, LogOutput, PluginLog, clip};
+use super::look_ups::{LookUp, LookUps, View};
 use crate::clock::{self, Clock};
+use crate::model::Consulted;
 
 /// Fewest calls of an instance, and how many more it may be at most: spread, so that instances made
 /// together are not made anew together.
@@ -57,6 +59,7 @@ pub(super) struct State {
     overtime_since_ns: Option<u64>,
     limiter: Limiter,
     log: Arc<PluginLog>,
+    pub(super) look_ups: LookUps,
     table: ResourceTable,
     wasi: WasiCtx,
 }
@@ -87,12 +90,13 @@ pub(super) struct Recipe {
     /// Time for `configure`, and again for `describe`.
     start_ms_max: u64,
     log: Arc<PluginLog>,
+    view: View,
     lives: Lives,
 }
 
 impl Recipe {
     /// For instances of the source's component.
-    pub(super) fn new(linked: Linked, source: &PluginSource, clock: Clock) -> Self {
+    pub(super) fn new(linked: Linked, source: &PluginSource, clock: Clock, view: View) -> Self {
         let limits = &source.limits;
         Self {
             linked,
@@ -100,6 +104,7 @@ impl Recipe {
             memory_bytes_max: limits.memory_bytes_max,
             start_ms_max: limits.start_ms_max,
             log: Arc::new(PluginLog::new(&source.name, limits.log_lines_max, clock)),
+            view,
             lives: Lives::default(),
         }
     }
@@ -212,29 +217,50 @@ impl Instance {
         key: &str,
         request: types::Request<'_>,
         response: types::Response<'_>,
-    ) -> Answer<types::Storage> {
-        match &self.tagger {
-            Some(tagger) => tagger.call_on_store(&mut self.store, key, request, response),
+    ) -> Answer<(types::Storage, Consulted)> {
+        self.looking(|instance| match &instance.tagger {
+            Some(tagger) => tagger.call_on_store(&mut instance.store, key, request, response),
             None => Err(Error::msg("no tagger")),
-        }
+        })
     }
 
-    pub(super) fn on_item(&mut self, key: &str, flags: u32, bytes: u32) -> Answer<types::Storage> {
-        match &self.tagger {
-            Some(tagger) => tagger.call_on_item(&mut self.store, key, flags, bytes),
+    pub(super) fn on_item(
+        &mut self,
+        key: &str,
+        flags: u32,
+        bytes: u32,
+    ) -> Answer<(types::Storage, Consulted)> {
+        self.looking(|instance| match &instance.tagger {
+            Some(tagger) => tagger.call_on_item(&mut instance.store, key, flags, bytes),
             None => Err(Error::msg("no tagger")),
-        }
+        })
     }
 
-    pub(super) fn on_event(&mut self, event: types::Event<'_>) -> Answer<Vec<types::Action>> {
-        match &self.invalidator {
-            Some(invalidator) => invalidator.call_on_event(&mut self.store, event),
+    pub(super) fn on_event(
+        &mut self,
+        event: types::Event<'_>,
+    ) -> Answer<(Vec<types::Action>, Consulted)> {
+        self.looking(|instance| match &instance.invalidator {
+            Some(invalidator) => invalidator.call_on_event(&mut instance.store, event),
             None => Err(Error::msg("no invalidator")),
-        }
+        })
+    }
+
+    /// A call that may look things up, and what it has looked at.
+    fn looking<T>(&mut self, ask: impl FnOnce(&mut Self) -> Answer<T>) -> Answer<(T, Consulted)> {
+        self.store.data_mut().look_ups.open();
+        let answer = ask(self);
+        let consulted = self.store.data_mut().look_ups.close();
+        Ok(answer?.map(|answer| (answer, consulted)))
     }
 }
 
 impl Recipe {
+    /// Has instances look up here; the first time counts.
+    pub(super) fn look_in(&self, look_up: LookUp) {
+        let _ = self.view.set(look_up);
+    }
+
     fn state(&self) -> State {
         let output = |level| LogOutput { log: Arc::clone(&self.log), level };
         let wasi = WasiCtx::builder()
@@ -245,7 +271,8 @@ impl Recipe {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let limiter = Limiter::new(self.memory_bytes_max);
-        State { overtime_since_ns: None, limiter, log: Arc::clone(&self.log), table, wasi }
+        let (log, look_ups) = (Arc::clone(&self.log), LookUps::new(Arc::clone(&self.view)));
+        State { overtime_since_ns: None, limiter, log, look_ups, table, wasi }
     }
 }
 

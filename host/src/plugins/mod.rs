@@ -16,6 +16,7 @@ mod bindings;
 mod breaker;
 mod code_cache;
 mod component;
+mod contract;
 mod convert;
 mod counters;
 mod engine;
@@ -24,6 +25,7 @@ mod instance;
 mod limiter;
 mod limits;
 mod log;
+mod look_ups;
 mod memo;
 mod names;
 mod plugin;
@@ -55,12 +57,10 @@ pub use component::{COMPONENT_BYTES_MAX, read_file, sha256_of};
 pub use counters::{Hook, Incident, Outcome};
 pub use error::{CallError, PluginError};
 pub use limits::{AllowEverything, PluginLimits};
+pub use look_ups::LookUp;
 pub use plugin::Plugin;
 pub use versions::Versions;
 pub use workbench::{KeyMemory, Subject, Workbench};
-
-/// The interface that makes a component a plugin.
-const INTERFACE_LIFECYCLE: &str = "wasmcached:plugin/lifecycle@0.1.0";
 
 /// Which plugin is loaded, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,8 @@ struct Shared {
     clock: Clock,
     /// Where compiled code is kept.
     code: CodeFolder,
+    /// What guests may look at.
+    view: look_ups::View,
     /// In the order in which they were configured.
     loaded: ArcSwap<Vec<Arc<Versions>>>,
     /// Held while plugins change; made with the first one, so that none costs nothing.
@@ -150,8 +152,15 @@ impl Plugins {
     }
 
     fn empty(clock: Clock, code: CodeFolder) -> Self {
-        let (loaded, machinery) = (ArcSwap::from_pointee(Vec::new()), Mutex::new(None));
-        Self { shared: Arc::new(Shared { clock, code, loaded, machinery }) }
+        let loaded = ArcSwap::from_pointee(Vec::new());
+        let (view, machinery) = (look_ups::View::default(), Mutex::new(None));
+        Self { shared: Arc::new(Shared { clock, code, view, loaded, machinery }) }
+    }
+
+    /// Lets guests look up what is cached, from now on; the first time counts. Until then they find
+    /// nothing.
+    pub fn look_in(&self, look_up: LookUp) {
+        let _ = self.shared.view.set(look_up);
     }
 
     /// The current version of the plugin of this name.

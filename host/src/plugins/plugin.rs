@@ -67,10 +67,11 @@ impl Plugin {
         let (sha256, has_keyer) = (sha256.clone(), exports.keyer.is_some());
         let (has_tagger, has_invalidator) =
             (exports.tagger.is_some(), exports.invalidator.is_some());
+        let view = owner.upgrade().map(|owner| Arc::clone(&owner.view)).unwrap_or_default();
         let name = source.name.clone();
         tracing::info!(plugin = name, code = %code_from, "component read");
         counters.note_code(*code_from);
-        let recipe = Recipe::new(linked, source, clock.clone());
+        let recipe = Recipe::new(linked, source, clock.clone(), view);
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(&name, error))?;
         let description = describe(&name, &mut first, source.limits.start_ms_max)?;
         let idle_max = 2 * parallelism();
@@ -203,10 +204,10 @@ impl Plugin {
             let headers = convert::borrow_headers(&response);
             let request = convert::request(&request, &inputs);
             let response = convert::response(&response, &headers);
-            let storage = core.call(core.limits.store_ms_max, |instance| {
+            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_store(&key, request, response)
             })?;
-            convert::store_decision(storage, &core.limits)
+            convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Store, ask).await
     }
@@ -226,10 +227,10 @@ impl Plugin {
         }
         let key = key.to_text();
         let ask = move |core: &Arc<Core>| {
-            let storage = core.call(core.limits.store_ms_max, |instance| {
+            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_item(&key, flags, body_bytes)
             })?;
-            convert::store_decision(storage, &core.limits)
+            convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Item, ask).await
     }
@@ -248,8 +249,8 @@ impl Plugin {
             let fields = convert::borrow_fields(&event);
             let event = convert::event(&event, &fields);
             let ms = core.limits.event_ms_max;
-            let actions = core.call(ms, |instance| instance.on_event(event))?;
-            convert::actions(actions, &core.limits)
+            let (actions, consulted) = core.call(ms, |instance| instance.on_event(event))?;
+            convert::actions(actions, consulted, &core.limits)
         };
         self.elsewhere(Hook::Event, ask).await
     }

@@ -13,6 +13,7 @@ use super::convert::{self, Description};
 use super::engine::{Fuel, Machine};
 use super::error::{CallError, PluginError};
 use super::instance::{Answer, Instance, Recipe, classify, guest_error};
+use super::look_ups::{LookUp, View};
 use super::memo::Memo;
 use super::plugin::{configure_error, describe};
 use super::{PluginLimits, PluginSource};
@@ -50,7 +51,10 @@ impl Workbench {
     }
 
     fn open_on(machine: &Machine, source: &PluginSource) -> Result<Self, PluginError> {
-        let recipe = Recipe::new(component::link(machine, source)?, source, Clock::system());
+        let recipe = {
+            let linked = component::link(machine, source)?;
+            Recipe::new(linked, source, Clock::system(), View::default())
+        };
         let name = &source.name;
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(name, error))?;
         let description = describe(name, &mut first, source.limits.start_ms_max)?;
@@ -112,6 +116,11 @@ impl Workbench {
     /// A memory for its keys as a server has one; `None` where the plugin does not allow it.
     pub fn key_memory(&self) -> Option<KeyMemory> {
         (self.description.pure && self.has_keyer()).then(|| KeyMemory(Memo::new()))
+    }
+
+    /// Lets the component look things up, from now on; without this it finds nothing.
+    pub fn look_in(&self, look_up: LookUp) {
+        self.recipe.look_in(look_up);
     }
 
     /// A fresh instance.
@@ -178,8 +187,8 @@ impl Subject<'_> {
         let request = convert::request(request, &inputs);
         let response = convert::response(response, &headers);
         let ms = self.bench.limits.store_ms_max;
-        let storage = self.ask(ms, |i| i.on_store(key, request, response))?;
-        convert::store_decision(storage, &self.bench.limits)
+        let (storage, consulted) = self.ask(ms, |i| i.on_store(key, request, response))?;
+        convert::store_decision(storage, &consulted, &self.bench.limits)
     }
 
     /// What to do with an item that is about to be stored under `key`.
@@ -196,8 +205,8 @@ impl Subject<'_> {
             return Err(CallError::NotExported);
         }
         let (key, ms) = (key.to_text(), self.bench.limits.store_ms_max);
-        let storage = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
-        convert::store_decision(storage, &self.bench.limits)
+        let (storage, consulted) = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
+        convert::store_decision(storage, &consulted, &self.bench.limits)
     }
 
     /// What to do about an event.
@@ -211,8 +220,8 @@ impl Subject<'_> {
         let fields = convert::borrow_fields(event);
         let event = convert::event(event, &fields);
         let limits = &self.bench.limits;
-        let actions = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
-        convert::actions(actions, limits)
+        let (actions, consulted) = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
+        convert::actions(actions, consulted, limits)
     }
 
     /// The largest memory of the instance in bytes; 0 after a trap.

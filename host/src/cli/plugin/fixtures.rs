@@ -12,6 +12,7 @@
 //!   "pages": [{ "request": "https://…", "response": { "status": 200, "headers": {} },
 //!               "store": true, "ttl_s": 300, "tags": ["product:5"] }],
 //!   "items": [{ "key": "frag:5", "tags": ["product:5"] }],
+//!   "cache": { "queue:list": { "value": "a", "tags": ["queue"], "ttl_s": 60 } },
 //!   "events": [{ "event": { "model": "shop.product", "pk": 5, "op": "update" },
 //!                "actions": ["hard_tag product:5", "soft_url http://shop/", "refresh http://…"] }]
 //! }
@@ -30,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 
+use super::cached::CachedFixtures;
 use crate::events::event_of_change;
 use crate::model::{
     Action, Input, Key, KeyDecision, Mode, RequestView, ResponseView, StoreDecision, Tag,
@@ -43,6 +45,8 @@ use crate::plugins::Subject;
 pub(super) struct Fixtures {
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) cache: CachedFixtures,
     #[serde(default)]
     keys: Vec<KeyFixture>,
     #[serde(default)]

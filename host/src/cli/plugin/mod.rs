@@ -8,6 +8,7 @@
 //! wasmtime, and the languages' own tools.
 
 mod bench;
+mod cached;
 mod check;
 mod component;
 mod error;
