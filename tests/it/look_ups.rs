@@ -104,6 +104,9 @@ fn value_computed_from_what_its_own_event_ends_is_not_written() {
     let after = json!({"from": "list", "to": "copy", "ended": "lists"});
     stage.event("look.copy-of-ended", after.clone());
     assert_eq!((stage.get("copy"), stage.get("list")), (None, None));
+    let told = stage.last_event();
+    assert_eq!((&told["puts"], &told["puts_refused"]), (&json!(1), &json!(1)));
+    assert_eq!(told["decisions"][0]["actions"][0], "put copy from list");
     // Of something else it is.
     stage.put("list", "a", "others");
     stage.event("look.copy-of-ended", after);

@@ -273,7 +273,7 @@ impl Shared {
             Step::End(name) => self.cache.open(invalidation, name).await?,
         };
         reach(Point::EventApplied);
-        let mut puts_refused = plan.puts.len();
+        let mut puts_refused = plan.puts.len() + plan.puts_ended;
         // Had another invalidation come in between, or a later event before it, the event's value
         // might be the older one; then the key stays invalid, which is always right.
         let is_alone = arrival.since.next() == applied.sequence;

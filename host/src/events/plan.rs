@@ -13,6 +13,9 @@ use crate::model::{Action, Birth, Consulted, Event, Expiry, Key, Mode, Sequence,
 /// Decisions, and actions of one decision, that are kept to be shown.
 const DECISIONS_SHOWN_MAX: usize = 20;
 
+/// Entries that a value was computed from, of which so many are shown.
+const SOURCES_SHOWN_MAX: usize = 3;
+
 /// Who decides where no plugin does.
 pub(super) const BUILT_IN: &str = "built-in";
 
@@ -84,6 +87,8 @@ pub(super) struct Plan {
     pub(super) decisions: Vec<Decision>,
     /// Changes for which the plugin failed.
     pub(super) fallbacks: u64,
+    /// New values that something else in the delivery has ended already.
+    pub(super) puts_ended: usize,
     /// How many of the targets are of changes before the one that is planned now.
     earlier: usize,
 }
@@ -171,7 +176,9 @@ impl Plan {
 
     /// A later change of the same delivery ends the values of earlier ones that it names.
     fn add_target(&mut self, target: Target, mode: Mode) {
+        let planned = self.puts.len();
         self.puts.retain(|put| !put.is_ended_by(&target));
+        self.puts_ended += planned - self.puts.len();
         self.targets.push((target, mode));
     }
 
@@ -190,6 +197,7 @@ impl Plan {
         });
         self.targets.push((Target::Key(put.key.clone()), Mode::Hard));
         if is_over {
+            self.puts_ended += 1;
             tracing::info!(key = put.key.to_text(), "value of an event computed from what it ends");
         } else {
             self.puts.push(put);
@@ -213,7 +221,17 @@ fn action_shown(action: &Action) -> String {
         Action::Invalidate(target, mode) => {
             format!("invalidate {} {} {}", target.kind(), target.name(), mode.as_str())
         }
-        Action::Put { key, .. } => format!("put {}", key.to_text()),
+        Action::Put { key, consulted, .. } => {
+            let sources = consulted.targets.iter().filter_map(|target| match target {
+                Target::Key(key) => Some(key.to_text()),
+                _ => None,
+            });
+            let sources: Vec<String> = sources.take(SOURCES_SHOWN_MAX).collect();
+            match sources.is_empty() {
+                true => format!("put {}", key.to_text()),
+                false => format!("put {} from {}", key.to_text(), sources.join(", ")),
+            }
+        }
         Action::Refresh { url } => format!("refresh {url}"),
     }
 }

@@ -10,6 +10,7 @@ mod breaking;
 mod calls;
 mod hostile;
 mod loading;
+mod looking;
 
 use std::path::PathBuf;
 use std::time::Duration;

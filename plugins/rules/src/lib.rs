@@ -26,9 +26,9 @@
 //! anything. `keys` may be one rule instead of a list. A `host` without a port is any port's.
 //!
 //! `{both.x}` of an event names what the object was and what it is, so that an object that moves
-//! from category 3 to 7 is missed in neither. A name that the event does not say, such as `{pk}` of
-//! a whole model or `{before.x}` of a sender that keeps it to itself, becomes the tag
-//! `model:<model>`, which pages have if a rule gives it to them.
+//! from category 3 to 7 is missed in neither; of a list each member is named. A name that the event
+//! does not say, such as `{pk}` of a whole model or `{before.x}` of a sender that keeps it to
+//! itself, becomes the tag `model:<model>`, which pages have if a rule gives it to them.
 //!
 //! # Invariants
 //! - Rules that can't be understood whole, or of which one could never match, are refused whole, by

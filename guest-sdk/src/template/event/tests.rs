@@ -37,6 +37,18 @@ fn two_values_of_one_name_are_of_one_side() {
 }
 
 #[test]
+fn each_member_of_a_list_is_named() {
+    let moved = event("a.b").field("before.c", serde_json::json!([3, 5]));
+    let moved = moved.field("after.c", serde_json::json!([5, "x", null])).field("after.d", [1, 2]);
+    assert_eq!(known("c:{both.c}", &moved), ["c:3", "c:5", "c:x"]);
+    assert_eq!(known("{after.c}-{after.d}", &moved), ["5-1", "5-2", "x-1", "x-2"]);
+    let none = event("a.b").field("after.c", serde_json::json!([]));
+    assert_eq!(known("c:{after.c}", &none), [""; 0]);
+    let many = event("a.b").field("after.c", vec![7; NAMES_MAX + 1]);
+    assert_eq!(missing("c:{after.c}", &many), "{after.c}");
+}
+
+#[test]
 fn what_has_not_changed_is_taken_from_the_other_side() {
     let moved = event("a.b").field("before.c", 3).field("after.c", 7).field("after.d", "y");
     assert_eq!(known("{both.c}/{both.d}", &moved.clone().changed("c")), ["3/y", "7/y"]);
@@ -60,7 +72,7 @@ fn what_is_not_said_is_missing_and_what_can_not_be_is_not() {
     assert_eq!(missing("c:{before.c}", &updated), "{before.c}");
     assert_eq!(missing("{pk}", &updated), "{pk}");
     let of_lists = event("a.b").field("after.c", serde_json::json!([1, {"d": true}]));
-    assert_eq!(missing("{after.c}", &of_lists), "{after.c}");
+    assert_eq!(missing("{after.c}", &of_lists), "{after.c}", "an object is no name");
     assert_eq!(known("{after.c.1.d}-{after.c.0}", &of_lists), ["true-1"]);
 }
 
