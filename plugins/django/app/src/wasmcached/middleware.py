@@ -1,4 +1,4 @@
-"""Middleware that tags answers with what they show, so that a page cache drops them when it changes.
+"""Middleware that tags answers with what they show, so that they are dropped when it changes.
 
     MIDDLEWARE = ["wasmcached.middleware.TagsMiddleware", ...]
 

@@ -1,12 +1,14 @@
 """Which rows and models a page shows, learnt from the queries that make it.
 
 A query that asks for rows by primary key depends on those rows; one that asks by a unique field and
-finds a row, on that row; every other one on all tables that it names. Subqueries count like queries.
+finds a row, on that row; every other one on all tables that it names. Subqueries count like
+queries.
 
-Invariant: a dependence is never narrower than the query. What can't be understood counts as "any row
-of these tables".
+Invariant: a dependence is never narrower than the query. What can't be understood counts as "any
+row of these tables".
 
-Not here: SQL that is not the ORM's; a view that uses it says so by `reads.note_tags(tags_of(Model))`.
+Not here: SQL that is not the ORM's; a view that uses it says so by
+`reads.note_tags(tags_of(Model))`.
 """
 
 from __future__ import annotations
