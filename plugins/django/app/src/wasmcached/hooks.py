@@ -24,6 +24,9 @@ from . import conf, reads, recorder, snapshots, writes
 
 _installed = []
 
+#: Set on a compiler whose statement is noted.
+_IS_NOTED = "_wasmcached_is_noted"
+
 
 def install():
     """Hooks into Django; once."""
@@ -54,13 +57,14 @@ def install():
 def _writing(compiler, original, arguments, keywords, note):
     """Carries out a statement that writes, and notes what it wrote."""
     model = compiler.query.get_meta().concrete_model
-    if not conf.tracks(model):
+    if not conf.tracks(model) or getattr(compiler, _IS_NOTED, False):
         return original(compiler, *arguments, **keywords)
-    with recorder.unit(compiler.using):
-        with writes.unless_nothing_done(note) as statement:
-            result = original(compiler, *arguments, **keywords)
-            statement.has_done_nothing = writes.is_without_rows(compiler, result)
-            return result
+    # One of an update's methods calls the other.
+    setattr(compiler, _IS_NOTED, True)
+    with recorder.unit(compiler.using), writes.unless_nothing_done(note) as statement:
+        result = original(compiler, *arguments, **keywords)
+        statement.has_done_nothing = writes.is_without_rows(compiler, result)
+        return result
 
 
 def _insert(original):
