@@ -141,6 +141,15 @@ def test_a_streaming_answer_is_not_kept_by_shared_caches():
     assert b"".join(response.streaming_content) == b"p1p2p3"
 
 
+def test_an_answer_whose_reads_can_not_be_named_is_not_kept_by_shared_caches(monkeypatch):
+    def fail(query):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("wasmcached.reads._labels", fail)
+    response = get("/key/1/")
+    assert response.content == b"p1" and response.headers["CDN-Cache-Control"] == "no-store"
+
+
 def test_an_asynchronous_application_is_tagged_too():
     import asyncio
 

@@ -254,6 +254,20 @@ def test_sql_by_hand_is_told_by_hand(events):
     assert told(events) == {("shop.product", boots.pk, "update"), ("shop.category", None, "bulk")}
 
 
+def test_a_mistake_of_ours_is_a_change_of_the_model_and_no_failing_save(events, monkeypatch):
+    def fail(model, value):
+        raise RuntimeError("a mistake of ours")
+
+    boots = product()
+    events.clear()
+    monkeypatch.setattr("wasmcached.names.pk_of", fail)
+    boots.save()
+    Product.objects.filter(pk=boots.pk).update(price=9)
+    boots.delete()
+    assert told(events) >= {("shop.product", None, "bulk")}
+    assert {event["pk"] for event in events} == {None} and not Product.objects.exists()
+
+
 def test_excluded_models_are_not_told(events):
     secret = Secret.objects.create(text="s")
     Secret.objects.update(text="t")

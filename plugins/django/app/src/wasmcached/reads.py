@@ -39,6 +39,8 @@ class Reads:
         self._others = {}
         #: Models whose instances are tagged as they are made.
         self.by_instance = set()
+        #: Whether all that was read is in it.
+        self.is_complete = True
 
     def add_model(self, label):
         """Adds all rows of a model, also those that will be."""
@@ -80,6 +82,18 @@ def gathered():
         yield reads
     finally:
         _current.reset(token)
+
+
+def is_gathering():
+    """Whether anybody wants to know what is read."""
+    return _current.get() is not None
+
+
+def give_up():
+    """Something was read that can't be named."""
+    reads = _current.get()
+    if reads is not None:
+        reads.is_complete = False
 
 
 def note_tags(tags):
