@@ -16,6 +16,7 @@ from django.conf import settings  # noqa: E402
 
 from harness import SECRET, Postgres, Server, site, source  # noqa: E402
 
+
 @pytest.fixture(scope="session")
 def django_project(tmp_path_factory):
     """Django with both databases and their tables."""
@@ -41,8 +42,8 @@ def django_project(tmp_path_factory):
             ],
             ROOT_URLCONF="project",
             USE_TZ=True,
-            # Patience, because two suites may share a core: the test asks whether what is read after
-            # a call is fresh, not how fast the machine is.
+            # Patience, because two suites may share a core: the test asks whether what is read
+            # after a call is fresh, not how fast the machine is.
             WASMCACHED={"URL": "http://127.0.0.1:9", "SECRET": SECRET, "BUDGET_MS": 30_000},
         )
         django.setup()

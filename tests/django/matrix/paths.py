@@ -1,4 +1,5 @@
-"""The ways to write by the ORM. Each is prepared, then carried out, and says which models it changes.
+"""The ways to write by the ORM. Each is prepared, then carried out, and says which models it
+changes.
 
 A path is a function that prepares the rows, and returns what is to be called
 and the models whose pages may change.

@@ -1,11 +1,12 @@
-"""Every way to write, in every kind of transaction, on every database: what is read after the call is
-what was written, and what was rolled back is not told to anybody.
+"""Every way to write, in every kind of transaction, on every database: what is read after the
+call is what was written, and what was rolled back is not told to anybody.
 
-`README.md` has the table of results. What was found must be in it; with `MATRIX_WRITE=1` it is written
-instead.
+`README.md` has the table of results. What was found must be in it; with `MATRIX_WRITE=1` it is
+written instead.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ import pytest
 from django.db import connections, transaction
 from django.test import override_settings
 
-from harness import request
+from harness import LIMIT_S, request
 from routing import DATABASES, Router
 
 README = Path(__file__).with_name("README.md")
@@ -43,6 +44,28 @@ def test_a_write_that_is_not_told_is_seen_to_be_stale(server, origin):
     for name, prepare in PATHS.items():
         result = cell(server, origin, "sqlite", prepare, "untold")
         assert result.startswith("stale: "), f"{name}: {result}"
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("kind", ["autocommit", "atomic"])
+def test_a_page_that_was_being_made_during_a_write_is_not_served_after_it(server, database, kind):
+    import project
+    from shop.models import Product
+
+    Router.database = database
+    empty(database)
+    row = Product.objects.create(name="old")
+    row.name = "new"
+    gate = project.Gate()
+    project.gates.append(gate)
+    with ThreadPoolExecutor() as threads:
+        earlier = threads.submit(read, server, "/product/")
+        assert gate.has_read.wait(LIMIT_S)
+        IN_TRANSACTION[kind](database, row.save)
+        later = threads.submit(read, server, "/product/")
+        gate.may_answer.set()
+        assert '"new"' in later.result() and '"old"' in earlier.result()
+    assert '"new"' in read(server, "/product/")
 
 
 def test_the_table_of_results_is_what_was_found(server):

@@ -53,7 +53,9 @@ def test_a_real_server_takes_it_and_what_depends_on_the_row_is_gone(server):
 def test_any_of_several_secrets_is_enough():
     other = "whsec_" + "B" * 32
     with Server.start(source("shop", secrets=[settings.SECRET])) as server:
-        with telling(server.url("api", ""), SECRET=[other, settings.SECRET]), delivery.logged() as log:
+        with telling(
+            server.url("api", ""), SECRET=[other, settings.SECRET]
+        ), delivery.logged() as log:
             Label.objects.create(name="a")
             assert log[0][2].endswith(" ms")
 

@@ -8,10 +8,12 @@ Tags are models (anything that depends on which rows there are), rows, or text; 
 value that returns them.
 
 Invariants:
-- What `get_or_set` computes is kept only if nothing that it is tagged with was changed since the miss.
-- In a transaction that has changed a model, what is tagged with it is neither read nor stored: others
-  must not see it yet, and this transaction must not see it as it was before.
-- A server that is down is a cache without entries; what `delete` returns says whether it was reached.
+- What `get_or_set` computes is kept only if nothing that it is tagged with was changed since the
+  miss.
+- In a transaction that has changed a model, what is tagged with it is neither read nor stored:
+  others must not see it yet, and this transaction must not see it as it was before.
+- A server that is down is a cache without entries; what `delete` returns says whether it was
+  reached.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ OWN_APP = "wasmcached"
 
 @dataclass(frozen=True)
 class Settings:
-    """`WASMCACHED` with its defaults. Values are as given: `checks` says what is wrong with them."""
+    """`WASMCACHED` with its defaults; `checks` says what is wrong with its values."""
 
     urls: tuple
     source: str
