@@ -11,6 +11,7 @@ mod batch;
 mod journal;
 mod open;
 mod recover;
+mod room;
 mod schema;
 mod upkeep;
 
@@ -28,8 +29,9 @@ use crate::model::{Key, Tag};
 pub(super) use batch::write;
 pub(super) use journal::{newest, probe};
 pub(super) use open::open;
+pub(super) use room::{remove, rows_after, usage};
 pub(super) use schema::{applied, migrate, migrations};
-pub(super) use upkeep::{compact, cull, oldest_birth};
+pub(super) use upkeep::{compact, cull, oldest_birth, sync};
 
 /// An open file.
 pub(super) struct Database {
