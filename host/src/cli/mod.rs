@@ -7,12 +7,14 @@
 //! What the commands do, beyond talking to a server's API.
 
 mod client;
+mod migrate;
 mod plugin;
 mod serve;
 
 use clap::{Parser, Subcommand};
 
 pub use client::{ClientArgs, ClientCommand, ClientFailure};
+pub use migrate::MigrateArgs;
 pub use plugin::{PluginCommand, PluginFailure};
 pub use serve::{ServeArgs, ServeError};
 
@@ -33,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(Box<ServeArgs>),
+    /// Bring the database's schema up to date, as `serve` does at its start
+    Migrate(MigrateArgs),
     /// Run a sample application behind the server, everything on loopback
     Demo(DemoArgs),
     /// Make, check and load plugins

@@ -2,7 +2,9 @@
 
 mod faults;
 mod files;
+mod known;
 mod restart;
+mod room;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::{OpenError, SqliteTier, path_of};
+use super::{Address, DatabaseTier, Limits, OpenError, Settings};
 use crate::cache::tier::Tier;
 use crate::cache::{
     Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,
@@ -29,25 +31,33 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Server {
     cache: Cache,
-    tier: Arc<SqliteTier>,
+    tier: Arc<DatabaseTier>,
     recovered_epoch: u32,
     tasks: Tasks,
 }
 
-async fn open(dir: &Path) -> Result<(Arc<SqliteTier>, Recovered, Clock, Tasks), OpenError> {
+async fn open(
+    dir: &Path,
+    settings: Settings,
+) -> Result<(Arc<DatabaseTier>, Recovered, Clock, Tasks), OpenError> {
     let clock = Clock::manual(1_700_000_000_000);
     let tasks = Tasks::default();
     let url = format!("sqlite://{}", dir.join("tier.db").display());
-    let (tier, recovered) = SqliteTier::open(&url, clock.clone(), &tasks).await?;
+    let (tier, recovered) =
+        DatabaseTier::open(&Address::parse(&url).unwrap(), settings, clock.clone(), &tasks).await?;
     Ok((tier, recovered, clock, tasks))
 }
 
 async fn start(dir: &Path) -> Server {
-    start_with_memory(dir, 64 << 20).await
+    start_with(dir, 64 << 20, Settings::default()).await
 }
 
 async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
-    let (tier, recovered, clock, tasks) = open(dir).await.unwrap();
+    start_with(dir, memory_bytes, Settings::default()).await
+}
+
+async fn start_with(dir: &Path, memory_bytes: u64, settings: Settings) -> Server {
+    let (tier, recovered, clock, tasks) = open(dir, settings).await.unwrap();
     let recovered_epoch = recovered.epoch;
     let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full: WhenFull::Evict };
     let below: Arc<dyn Tier> = Arc::clone(&tier) as Arc<dyn Tier>;
@@ -143,6 +153,10 @@ async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
 
 async fn count(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+async fn count_of(connection: &mut SqliteConnection, sql: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
 }
 
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {

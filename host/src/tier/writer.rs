@@ -1,31 +1,31 @@
 //! The one task that writes: takes what is queued, commits it, calls back, and tells who waits.
 //!
 //! # Invariants
-//! - One transaction at a time, on the one connection that writes.
+//! - One transaction at a time, in the one session that writes.
 //! - After a commit the callbacks run in order, then the keys may be loaded again, then those who
 //!   wait are told; only after that is the next key taken.
 //! - What a failed transaction contained is never assumed to be absent: its keys stay dirty, its
 //!   records are refused, and a transaction that was given up for time is rolled back or
-//!   committed by SQLite before any later one, because there is one write lock on the file.
+//!   committed before any later one, which each database sees to in its own way.
 //! - Nobody waits without bound: a transaction that takes too long fails, and while the tier is
 //!   degraded records and waiters are refused as they come.
 //!
 //! # Not here
-//! SQL (`statements`), and what is queued how (`queue`).
+//! SQL (`database`), and what is queued how (`queue`).
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-
 use super::Inner;
+use super::database::{DatabaseError, KeyRows, Session, Writes};
 use super::queue::{Batch, Life, Records};
-use super::statements::{self, KeyRows};
+use super::room::{Room, STEPS_MAX};
+use super::settings::{Durability, Limits, SYNC_MS, Settings};
 use crate::cache::tier::{Record, TierError};
 use crate::fail_points::{Point, reach};
+use crate::tasks::Tasks;
 
 /// Keys in one transaction; few, because invalidations wait for its end.
 const BATCH_KEYS_MAX: usize = 256;
@@ -45,8 +45,9 @@ const RETRY_MS_MAX: u64 = 5_000;
 /// Time by the server's clock between two rounds of culling and compacting.
 pub(super) const UPKEEP_MS: u64 = 60_000;
 
-/// How often an idle writer looks at that clock.
-const IDLE_MS: u64 = 5_000;
+/// How often an idle writer looks at that clock, and at its session: that it is lost is to be seen
+/// within 5 s.
+const IDLE_MS: u64 = 2_000;
 
 /// Steps of culling in one round.
 const CULL_STEPS_MAX: u32 = 20;
@@ -54,29 +55,42 @@ const CULL_STEPS_MAX: u32 = 20;
 /// The writer's own state.
 pub(super) struct Writer {
     inner: Arc<Inner>,
-    options: SqliteConnectOptions,
+    tasks: Tasks,
     /// `None` while the tier is degraded.
-    connection: Option<SqliteConnection>,
+    session: Option<Session>,
     retry_ms: u64,
     /// When the clock is looked at, or the next attempt to recover is made.
     timer: Pin<Box<tokio::time::Sleep>>,
     /// When the last round of upkeep began, by the server's clock.
     upkeep_ms: Option<u64>,
     cull_steps: u32,
+    settings: Settings,
+    room: Room,
+    /// When commits were made durable last, where they are not by themselves; `None` if there was
+    /// none since.
+    unsynced_ms: Option<u64>,
 }
 
 impl Writer {
+    /// A writer in this session; what it does beside writing runs in `tasks`.
     pub(super) fn new(
         inner: Arc<Inner>,
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
+        settings: Settings,
+        session: Session,
+        tasks: Tasks,
     ) -> Self {
         Self {
             inner,
-            options,
-            connection: Some(connection),
+            tasks,
+            settings,
+            room: Room::new(settings.limits),
+            unsynced_ms: None,
+            session: Some(session),
             retry_ms: RETRY_MS_MIN,
-            timer: timer(IDLE_MS),
+            timer: timer(match settings.durability {
+                Durability::Each => IDLE_MS,
+                Durability::Interval => SYNC_MS,
+            }),
             upkeep_ms: None,
             cull_steps: 0,
         }
@@ -87,8 +101,8 @@ impl Writer {
         let mut stopping = std::pin::pin!(stopping);
         let mut is_last_attempt = false;
         loop {
-            let is_idle = match self.connection.take() {
-                Some(connection) => self.write_queued(connection).await,
+            let is_idle = match self.session.take() {
+                Some(session) => self.write_queued(session).await,
                 None => {
                     self.refuse_waiting();
                     true
@@ -98,7 +112,7 @@ impl Writer {
                 continue;
             }
             let is_closing = self.inner.queue.lock().life != Life::Open;
-            if is_closing && (self.connection.is_some() || is_last_attempt) {
+            if is_closing && (self.session.is_some() || is_last_attempt) {
                 break;
             }
             if is_closing {
@@ -116,15 +130,14 @@ impl Writer {
         if keys > 0 {
             tracing::warn!(keys, "database tier ends with keys unwritten");
         }
-        if let Some(connection) = self.connection.take() {
+        if let Some(session) = self.session.take() {
             reach(Point::WriterEnding);
-            // Folds the log into the file; the log alone would do as well.
-            let _ = sqlx::Connection::close(connection).await;
+            session.close().await;
         }
     }
 
     /// Takes a batch and writes it, or does a step of upkeep. Returns whether there was nothing.
-    async fn write_queued(&mut self, mut connection: SqliteConnection) -> bool {
+    async fn write_queued(&mut self, mut session: Session) -> bool {
         let (batch, rows) = self.take_batch();
         let is_idle = batch.is_empty();
         if !is_idle {
@@ -133,21 +146,28 @@ impl Writer {
         let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
         let outcome = within_bound(async {
             if is_idle {
-                return self.upkeep(&mut connection).await;
+                return self.upkeep(&mut session).await;
             }
-            let oldest = self.inner.oldest_birth();
-            let is_wiping = batch.is_wiping;
-            statements::write_batch(&mut connection, is_wiping, &rows, &records, oldest).await?;
+            let writes = Writes {
+                is_wiping: batch.is_wiping,
+                keys: &rows,
+                records: &records,
+                oldest: self.inner.oldest_birth(),
+                value_bytes_max: self.settings.value_bytes_max,
+            };
+            session.write(&writes).await?;
+            self.room.note(writes.usage());
             Ok(Step::Done)
         })
         .await;
         match outcome {
             Ok(step) => {
-                self.connection = Some(connection);
+                self.session = Some(session);
                 if !is_idle {
                     self.retry_ms = RETRY_MS_MIN;
                     reach(Point::BatchCommitted);
                     self.settle(batch);
+                    self.after_commit().await;
                 }
                 is_idle && step == Step::Done
             }
@@ -156,6 +176,64 @@ impl Writer {
                 true
             }
         }
+    }
+
+    /// What every commit is followed by, once those who waited for it have been told: some room,
+    /// and now and then the disk.
+    async fn after_commit(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        let now_ms = self.inner.clock.now_ms();
+        let since_ms = *self.unsynced_ms.get_or_insert(now_ms);
+        let is_late = now_ms.saturating_sub(since_ms) >= SYNC_MS;
+        let work = async {
+            for _ in 0..STEPS_MAX {
+                if self.make_room(&mut session).await? == Step::Done {
+                    break;
+                }
+            }
+            if is_late { self.sync(&mut session).await } else { Ok(()) }
+        };
+        match within_bound(work).await {
+            Ok(()) => self.session = Some(session),
+            Err(reason) => self.degrade(Batch::default(), reason),
+        }
+    }
+
+    fn idle_ms(&self) -> u64 {
+        match self.settings.durability {
+            Durability::Each => IDLE_MS,
+            Durability::Interval => SYNC_MS,
+        }
+    }
+
+    /// Makes what has been committed durable, where that is done now and then.
+    async fn sync(&mut self, session: &mut Session) -> Result<(), DatabaseError> {
+        if self.unsynced_ms.take().is_some() && self.settings.durability == Durability::Interval {
+            session.sync().await?;
+        }
+        Ok(())
+    }
+
+    /// Removes some rows where there are too many.
+    async fn make_room(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
+        let source = self.inner.source.get().and_then(std::sync::Weak::upgrade);
+        let (removed, step) = self.room.step(session, source.as_deref()).await?;
+        self.inner.rows_evicted.fetch_add(removed, Ordering::Relaxed);
+        Ok(step)
+    }
+
+    /// Has the keys of the table read through in the background, where they are not known.
+    async fn get_to_know_keys(&self, session: &mut Session) -> Result<(), DatabaseError> {
+        if !self.inner.known.is_due() {
+            return Ok(());
+        }
+        let counting = Limits { rows_max: Some(u64::MAX), bytes_max: None };
+        // Here, where no transaction is under way.
+        self.inner.known.begin(session.usage(counting).await?.rows);
+        let inner = Arc::clone(&self.inner);
+        let reading = async move { inner.known.read_through(&inner.database).await };
+        self.tasks.spawn_until_stop(reading);
+        Ok(())
     }
 
     /// All records, and keys up to the bounds, each with the rows that memory has of it now.
@@ -169,6 +247,9 @@ impl Writer {
             // Without a memory to ask, nothing is the only answer that can't be out of date. Asked
             // without the queue's lock: memory calls us under locks of its own.
             let present = source.as_ref().map(|source| source.rows(&key)).unwrap_or_default();
+            if !present.is_empty() {
+                self.inner.known.note(&key);
+            }
             bytes += present.iter().map(|row| row.content.body.len()).sum::<usize>();
             rows.push(KeyRows { key: key.clone(), rows: present });
             batch.keys.push((key, waiters));
@@ -222,23 +303,29 @@ impl Writer {
         }
     }
 
-    /// Where there is no connection, tries to get one that works. Sets the timer anew.
+    /// Looks whether the session is still there; where there is none, tries to get one that works.
+    /// Sets the timer anew.
     async fn recover(&mut self) {
-        if self.connection.is_some() {
-            self.timer = timer(IDLE_MS);
+        if let Some(mut session) = self.session.take() {
+            let work = async {
+                self.sync(&mut session).await?;
+                session.check().await
+            };
+            match within_bound(work).await {
+                Ok(()) => {
+                    self.session = Some(session);
+                    self.timer = timer(self.idle_ms());
+                }
+                Err(reason) => self.degrade(Batch::default(), reason),
+            }
             return;
         }
-        let attempt = within_bound(async {
-            let mut connection = self.options.connect().await?;
-            statements::probe(&mut connection).await?;
-            Ok(connection)
-        });
-        match attempt.await {
-            Ok(connection) => {
+        match within_bound(self.inner.database.connect()).await {
+            Ok(session) => {
                 tracing::info!("database tier works again");
-                self.connection = Some(connection);
+                self.session = Some(session);
                 self.inner.queue.lock().degraded = None;
-                self.timer = timer(IDLE_MS);
+                self.timer = timer(self.idle_ms());
             }
             Err(reason) => {
                 self.inner.queue.lock().degraded = Some(reason);
@@ -249,9 +336,12 @@ impl Writer {
     }
 
     /// One step of a round of culling and compacting, if a round is due or under way.
-    async fn upkeep(&mut self, connection: &mut SqliteConnection) -> Result<Step, sqlx::Error> {
+    async fn upkeep(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
         if self.inner.queue.lock().life != Life::Open {
             return Ok(Step::Done);
+        }
+        if self.make_room(session).await? == Step::MoreToDo {
+            return Ok(Step::MoreToDo);
         }
         let now_ms = self.inner.clock.now_ms();
         if self.cull_steps == 0 {
@@ -260,21 +350,22 @@ impl Writer {
                 return Ok(Step::Done);
             }
             self.upkeep_ms = Some(now_ms);
+            self.get_to_know_keys(session).await?;
             self.cull_steps = CULL_STEPS_MAX;
         }
-        let culled = statements::cull(connection, now_ms).await?;
+        let culled = session.cull(now_ms).await?;
         reach(Point::RowsCulled);
         self.cull_steps = if culled == 0 { 0 } else { self.cull_steps - 1 };
         if self.cull_steps > 0 {
             return Ok(Step::MoreToDo);
         }
         let reached = self.inner.reached();
-        let oldest = statements::oldest_birth(connection).await?.unwrap_or(reached);
+        let oldest = session.oldest_birth().await?.unwrap_or(reached);
         // Published first: from here on nothing older is written or loaded, and only then may rows
         // of the fence go.
         self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
         reach(Point::OldestPublished);
-        statements::compact(connection, self.inner.oldest_birth()).await?;
+        session.compact(self.inner.oldest_birth()).await?;
         Ok(Step::Done)
     }
 }
@@ -302,10 +393,12 @@ impl Drop for Writer {
     }
 }
 
-/// What a step of upkeep leaves.
+/// What a step of work between batches leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
+    /// Nothing for now.
     Done,
+    /// Another step.
     MoreToDo,
 }
 
@@ -313,7 +406,9 @@ fn timer(after_ms: u64) -> Pin<Box<tokio::time::Sleep>> {
     Box::pin(tokio::time::sleep(Duration::from_millis(after_ms)))
 }
 
-async fn within_bound<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, String> {
+async fn within_bound<T>(
+    work: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, String> {
     match tokio::time::timeout(Duration::from_millis(TRANSACTION_MS_MAX), work).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer in {TRANSACTION_MS_MAX} ms")),
