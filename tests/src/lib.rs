@@ -14,8 +14,10 @@
     reason = "a harness reports by panicking in the test that called it"
 )]
 
+pub mod chaos;
 pub mod clients;
 pub mod components;
+pub mod disk;
 pub mod frames;
 pub mod http;
 pub mod memcached;

@@ -43,6 +43,7 @@ pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
         "tier": tier.map(|tier| json!({
             "degraded": tier.degraded,
             "queued": tier.queued,
+            "rows_skipped": tier.rows_skipped,
             "loads": stats.tier_loads.get(),
             "load_hits": stats.tier_load_hits.get(),
             "errors": stats.tier_errors.get(),

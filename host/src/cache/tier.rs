@@ -78,6 +78,8 @@ pub struct Status {
     pub degraded: Option<String>,
     /// Keys that wait to be written.
     pub queued: usize,
+    /// Rows that were found not to be as they were written, and left out.
+    pub rows_skipped: u64,
 }
 
 /// The database below the memory.

@@ -235,7 +235,8 @@ pub(super) fn decode_rows(found: &[SqliteRow], reached: Sequence) -> (Vec<Row>, 
     (rows, skipped)
 }
 
-fn decode_row(row: &SqliteRow, reached: Sequence) -> Option<Row> {
+/// One row; `None` where it is not as it was written.
+pub(super) fn decode_row(row: &SqliteRow, reached: Sequence) -> Option<Row> {
     let number = |column: &str| row.try_get::<i64, _>(column).ok();
     let birth = u64::try_from(number("birth")?).map(Sequence::from_u64).ok()?;
     if birth > reached {

@@ -37,7 +37,9 @@
 //! this folder knows that there is SQL.
 
 mod codec;
+pub mod inspect;
 mod open;
+mod pace;
 mod queue;
 mod statements;
 mod writer;
@@ -209,8 +211,11 @@ impl Tier for SqliteTier {
     }
 
     fn status(&self) -> Status {
+        let rows_skipped = self.rows_skipped();
+        let now_ms = self.inner.clock.now_ms();
         let queue = self.inner.queue.lock();
-        Status { degraded: queue.problem(), queued: queue.len() }
+        let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
+        Status { degraded, queued: queue.len(), rows_skipped }
     }
 
     fn close(&self) -> BoxFuture<()> {

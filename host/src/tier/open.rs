@@ -26,10 +26,10 @@ use crate::model::Sequence;
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// `PRAGMA application_id` of our files: "wmcd".
-const APPLICATION_ID: i64 = 0x776d_6364;
+pub(super) const APPLICATION_ID: i64 = 0x776d_6364;
 
 /// Epochs above would not leave room for the sign in the columns of sequences.
-const EPOCH_MAX: u32 = (1 << 23) - 1;
+pub(super) const EPOCH_MAX: u32 = (1 << 23) - 1;
 
 /// How long a statement waits for another process, such as a backup, to let go.
 const BUSY_MS: u64 = 1_000;
@@ -165,6 +165,31 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     Ok(Opened { lock, options, connection, readers, recovered })
 }
 
+/// Opens the database at `url` for writing, and creates it where there is none, without being a
+/// server: the epoch stays. The lock is held for as long as the file is.
+pub(super) async fn open_to_fill(
+    url: &str,
+) -> Result<(PathBuf, File, SqliteConnection), OpenError> {
+    let path = path_of(url)?;
+    check_folder(&path)?;
+    let lock = lock(&path)?;
+    create(&path)?;
+    let plain = SqliteConnectOptions::new()
+        .filename(&path)
+        .busy_timeout(Duration::from_millis(BUSY_MS))
+        .disable_statement_logging();
+    check_owner(&path, &plain).await?;
+    let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    let mut connection = options.connect().await.map_err(|error| explain(&path, error))?;
+    MIGRATIONS.run(&mut connection).await.map_err(|error| explain_schema(&path, error))?;
+    Ok((path, lock, connection))
+}
+
+/// The newest schema that this binary knows.
+pub(super) fn schema_known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 /// The path of the file that an address names; nothing is opened.
 ///
 /// # Errors
@@ -197,7 +222,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
     created.map(drop).map_err(|error| unwritable(path, &error))
 }
 
-fn owner_only() -> OpenOptions {
+pub(super) fn owner_only() -> OpenOptions {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
     options
@@ -207,7 +232,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Unwritable { path: path.to_owned(), reason: error.to_string() }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push("-lock");
     let opened = owner_only().open(PathBuf::from(beside));
@@ -248,7 +273,7 @@ async fn check_owner(path: &Path, options: &SqliteConnectOptions) -> Result<(), 
 
 fn explain_schema(path: &Path, error: MigrateError) -> OpenError {
     let path = path.to_owned();
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = schema_known();
     match error {
         MigrateError::VersionMissing(found) if found > known => {
             OpenError::Newer { path, found, known }
@@ -260,7 +285,7 @@ fn explain_schema(path: &Path, error: MigrateError) -> OpenError {
     }
 }
 
-fn explain(path: &Path, error: sqlx::Error) -> OpenError {
+pub(super) fn explain(path: &Path, error: sqlx::Error) -> OpenError {
     let path = path.to_owned();
     let reason = error.to_string();
     let code = error.as_database_error().and_then(|error| error.code());

@@ -129,6 +129,7 @@ impl Writer {
         let is_idle = batch.is_empty();
         if !is_idle {
             reach(Point::BatchTaken);
+            self.inner.queue.lock().pace.begin(self.inner.clock.now_ms());
         }
         let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
         let outcome = within_bound(async {
@@ -141,6 +142,7 @@ impl Writer {
             Ok(Step::Done)
         })
         .await;
+        self.inner.queue.lock().pace.end(self.inner.clock.now_ms());
         match outcome {
             Ok(step) => {
                 self.connection = Some(connection);
@@ -233,7 +235,16 @@ impl Writer {
             statements::probe(&mut connection).await?;
             Ok(connection)
         });
-        match attempt.await {
+        let mut attempt = Box::pin(attempt);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut attempt => break outcome,
+                // An attempt may take seconds, which nobody is to wait for.
+                () = self.inner.work.notified() => self.refuse_waiting(),
+            }
+        };
+        drop(attempt);
+        match outcome {
             Ok(connection) => {
                 tracing::info!("database tier works again");
                 self.connection = Some(connection);

@@ -19,6 +19,7 @@ mod pages;
 mod process;
 mod results;
 mod sweep;
+mod tier;
 
 use std::net::SocketAddr;
 
@@ -57,6 +58,17 @@ enum Command {
     Invalidation {
         #[command(flatten)]
         plan: Plan,
+    },
+    /// What a database tier costs, and what hits cost while it fails.
+    Tier {
+        #[command(flatten)]
+        plan: Plan,
+        /// Entries above which a server is started.
+        #[arg(long, default_value_t = 100_000)]
+        rows: u32,
+        /// An empty PostgreSQL database to measure too: postgres://user:password@host/name.
+        #[arg(long)]
+        postgres: Option<String>,
     },
     /// Resident memory per connection that waits.
     Idle {
@@ -136,6 +148,7 @@ fn main() -> anyhow::Result<()> {
         Command::Memcached { plan, shape } => memcached::measure(&plan, shape),
         Command::Pages { plan, shape } => pages::measure(&plan, shape),
         Command::Invalidation { plan } => invalidation::measure(&plan),
+        Command::Tier { plan, rows, postgres } => tier::measure(&plan, rows, postgres),
         Command::Idle { cores, connections } => idle::measure(&cores, connections),
         Command::Load { address, shape, seconds, client_cpus } => {
             memcached::load_only(address, shape, seconds, &client_cpus)
