@@ -8,6 +8,7 @@
 
 mod client;
 mod import;
+mod migrate;
 mod plugin;
 mod serve;
 mod tier;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 pub use client::{ClientArgs, ClientCommand, ClientFailure};
 pub use import::{ImportCommand, ImportFailure};
+pub use migrate::MigrateArgs;
 pub use plugin::{PluginCommand, PluginFailure};
 pub use serve::{ServeArgs, ServeError};
 pub use tier::{TierCommand, TierFailure};
@@ -37,6 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(Box<ServeArgs>),
+    /// Bring the database's schema up to date, as `serve` does at its start
+    Migrate(MigrateArgs),
     /// Run a sample application behind the server, everything on loopback
     Demo(DemoArgs),
     /// Make, check and load plugins

@@ -5,7 +5,7 @@
 //! - `verify` exits 1 where something is damaged.
 //!
 //! # Not here
-//! How it is read and judged (`tier::inspect`).
+//! How it is read and judged (`tier::operator`).
 
 use std::fs::OpenOptions;
 use std::io::{BufReader, BufWriter, Write as _};
@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::model::{Kind, Tag, TagError};
-use crate::tier::inspect::{self, InspectError, Inspector, Listed, Selection, Verification};
+use crate::tier::operator::{self, Inspector, Listed, OperatorError, Selection, Verification};
+use crate::tier::{Address, AddressError};
 
 /// What to do with a tier.
 #[derive(Debug, Subcommand)]
@@ -52,7 +53,7 @@ pub enum TierCommand {
         #[command(flatten)]
         tier: TierArgs,
     },
-    /// Copy the database to a new file, also while the server runs
+    /// Copy a SQLite database to a new file, also while the server runs
     ///
     /// A server that is started on the copy serves what was valid when it was made: run
     /// `wasmcached invalidate --everything` there, unless nothing was invalidated since.
@@ -68,7 +69,7 @@ pub enum TierCommand {
 /// Which tier.
 #[derive(Debug, Args)]
 pub struct TierArgs {
-    /// Its address: sqlite:///path
+    /// Its address: sqlite:///path or postgres://user:password@host/database
     #[arg(long, value_name = "URL", env = "WASMCACHED_DATABASE", hide_env_values = true)]
     database: String,
 }
@@ -97,7 +98,10 @@ pub struct InspectArgs {
 pub enum TierFailure {
     /// The tier.
     #[error(transparent)]
-    Tier(#[from] InspectError),
+    Tier(#[from] OperatorError),
+    /// The address is none.
+    #[error("database {0}")]
+    Address(#[from] AddressError),
     /// The tag is none.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -132,8 +136,12 @@ impl TierCommand {
 }
 
 impl TierArgs {
-    async fn open(&self) -> Result<Inspector, InspectError> {
-        Inspector::open(&self.database, Clock::system()).await
+    async fn open(&self) -> Result<Inspector, TierFailure> {
+        Ok(Inspector::open(&self.address()?, Clock::system()).await?)
+    }
+
+    fn address(&self) -> Result<Address, TierFailure> {
+        Ok(Address::parse(&self.database)?)
     }
 }
 
@@ -224,10 +232,10 @@ async fn import(file: &Path, tier: &TierArgs) -> Result<(), TierFailure> {
     let clock = Clock::system();
     let imported = if file == Path::new("-") {
         let mut lines = BufReader::new(std::io::stdin());
-        inspect::import(&tier.database, &clock, &mut lines).await?
+        operator::import(&tier.address()?, &clock, &mut lines).await?
     } else {
         let mut lines = BufReader::new(std::fs::File::open(file).map_err(at(file))?);
-        inspect::import(&tier.database, &clock, &mut lines).await?
+        operator::import(&tier.address()?, &clock, &mut lines).await?
     };
     print(&json!({ "entries": imported.entries, "expired": imported.expired }))
 }

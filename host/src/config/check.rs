@@ -94,10 +94,12 @@ impl RawConfig {
 fn check_database(m: &mut Mistakes, address: String) -> Option<SecretText> {
     let scheme = address.split(':').next().unwrap_or_default().to_owned();
     match scheme.as_str() {
-        "sqlite" => return Some(SecretText::new(address)),
-        "postgres" | "postgresql" => m.add("database", "PostgreSQL is not available yet"),
+        "sqlite" | "postgres" | "postgresql" => return Some(SecretText::new(address)),
         // The address may hold a password: only its scheme is shown.
-        _ => m.add("database", format!("`{scheme}:…` is not `sqlite:///path`")),
+        _ => m.add(
+            "database",
+            format!("`{scheme}:…` is not `sqlite:///path` or `postgres://user@host/database`"),
+        ),
     }
     None
 }

@@ -26,7 +26,7 @@ pub struct RawConfig {
     pub threads: Option<u32>,
     /// `false`: refuse new entries when memory is full.
     pub evict: Option<bool>,
-    /// Address of the database tier: `sqlite:///path`.
+    /// Address of the database tier: `sqlite:///path` or `postgres://user:password@host/database`.
     pub database: Option<String>,
     /// The memcached listener.
     pub memcached: RawMemcached,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::{OpenError, SqliteTier, path_of};
+use super::{Address, DatabaseTier, OpenError};
 use crate::cache::tier::Tier;
 use crate::cache::{
     Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,
@@ -30,16 +30,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
     pub(super) cache: Cache,
-    tier: Arc<SqliteTier>,
+    tier: Arc<DatabaseTier>,
     recovered_epoch: u32,
     tasks: Tasks,
 }
 
-async fn open(dir: &Path) -> Result<(Arc<SqliteTier>, Recovered, Clock, Tasks), OpenError> {
+async fn open(dir: &Path) -> Result<(Arc<DatabaseTier>, Recovered, Clock, Tasks), OpenError> {
     let clock = Clock::manual(1_700_000_000_000);
     let tasks = Tasks::default();
     let url = format!("sqlite://{}", dir.join("tier.db").display());
-    let (tier, recovered) = SqliteTier::open(&url, clock.clone(), &tasks).await?;
+    let (tier, recovered) =
+        DatabaseTier::open(&Address::parse(&url).unwrap(), clock.clone(), &tasks).await?;
     Ok((tier, recovered, clock, tasks))
 }
 

@@ -4,17 +4,17 @@ use std::io::Cursor;
 use std::path::Path;
 
 use super::*;
-use crate::model::Mode;
+use crate::model::{Mode, Tag};
 use crate::tier::tests::{self as beside, Server, intruder, page_at, start, tag};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
-fn url(dir: &Path) -> String {
-    format!("sqlite://{}", dir.join("tier.db").display())
+fn at(dir: &Path) -> Address {
+    Address::Sqlite(dir.join("tier.db"))
 }
 
 async fn inspector(dir: &Path) -> Inspector {
-    Inspector::open(&url(dir), Clock::manual(NOW_MS)).await.unwrap()
+    Inspector::open(&at(dir), Clock::manual(NOW_MS)).await.unwrap()
 }
 
 /// Five items and a page, of which one item is dead and one softly purged.
@@ -46,7 +46,7 @@ async fn export(dir: &Path) -> (Exported, String) {
 
 async fn import_lines(dir: &Path, lines: &str) -> Result<Imported, String> {
     let clock = Clock::manual(NOW_MS);
-    let imported = import(&url(dir), &clock, &mut Cursor::new(lines)).await;
+    let imported = import(&at(dir), &clock, &mut Cursor::new(lines)).await;
     imported.map_err(|error| error.to_string())
 }
 
@@ -239,7 +239,7 @@ async fn copy_made_while_a_server_writes_is_whole_and_never_replaces_a_file() {
 async fn database_that_is_not_a_tier_of_this_binary_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let refusal = async |dir: &Path| {
-        let opened = Inspector::open(&url(dir), Clock::manual(NOW_MS)).await;
+        let opened = Inspector::open(&at(dir), Clock::manual(NOW_MS)).await;
         opened.err().expect("refused").to_string()
     };
     assert!(refusal(dir.path()).await.ends_with("does not exist"));
@@ -247,7 +247,7 @@ async fn database_that_is_not_a_tier_of_this_binary_is_refused() {
     let mut other = intruder(dir.path()).await;
     beside::execute(&mut other, "DELETE FROM _sqlx_migrations WHERE version > 3").await;
     let told = refusal(dir.path()).await;
-    assert!(told.contains("has schema 3; this binary reads schema"), "{told}");
+    assert!(told.contains("lacks 2 steps that this binary reads"), "{told}");
     beside::execute(&mut other, "PRAGMA application_id = 7").await;
     assert!(refusal(dir.path()).await.contains("is not one of wasmcached"));
     std::fs::write(dir.path().join("tier.db"), "a letter\n".repeat(1_000)).unwrap();

@@ -6,21 +6,24 @@
 //!   of it. So one that a server could go on changing is not imported, and one is imported only
 //!   into a database that no server has used: what such a server invalidates is later than all of
 //!   it, because everything imported is older than its first sequence.
-//! - An import is one transaction: all lines or none.
+//! - An import that meets a bad line takes out again what it has written.
 
 use std::io::{BufRead, Read as _, Write};
-use std::path::Path;
-
-use sqlx::sqlite::{Sqlite, SqliteConnection};
-use sqlx::{Connection as _, Transaction};
 
 use super::line::{End, Header, Line, LineError, VERSION, line_of};
-use super::scan::{Part, Scan};
-use super::{InspectError, Inspector, OpenError, State, open, statements};
+use super::{Inspector, OperatorError, Part, State};
 use crate::cache::tier::Row;
 use crate::clock::Clock;
 use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{Birth, Key, Kind, Sequence};
+use crate::tier::address::Address;
+use crate::tier::database::{DatabaseError, KeyRows, Session, Writes};
+use crate::tier::error::OpenError;
+use crate::tier::{postgres, sqlite};
+
+/// Keys, and bytes of their values, that are written together.
+const BATCH_KEYS: usize = 256;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Longest line: a value of 512 MiB as base64, with the rest of its entry.
 const LINE_BYTES_MAX: u64 = 768 * 1024 * 1024;
@@ -50,21 +53,17 @@ impl Inspector {
     ///
     /// # Errors
     /// What the database says, or the one who takes the lines.
-    pub async fn export(&mut self, out: &mut impl Write) -> Result<Exported, InspectError> {
+    pub async fn export(&mut self, out: &mut impl Write) -> Result<Exported, OperatorError> {
         // Held to the end: no server starts meanwhile. One that runs already holds it.
-        let lock = match open::lock(&self.path) {
-            Ok(lock) => Some(lock),
-            Err(OpenError::InUse { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let lock = Lock::take(&self.address).await?;
         let sealed = lock.is_some();
         let exported_ms = self.clock.now_ms();
         let header = Header { version: VERSION, sealed, epoch: self.epoch, exported_ms };
         write(out, &Line::Header(header))?;
         let mut exported = Exported { sealed, ..Exported::default() };
-        let mut scan = Scan::from(b"");
+        self.begin(b"", Part::Whole).await?;
         loop {
-            let rows = scan.next(self, Part::Whole).await?;
+            let rows = self.next(Part::Whole).await?;
             if rows.is_empty() {
                 break;
             }
@@ -80,68 +79,93 @@ impl Inspector {
         }
         write(out, &Line::End(End { entries: exported.entries }))?;
         out.flush()?;
+        drop(lock);
         Ok(exported)
     }
 }
 
-fn write(out: &mut impl Write, line: &Line) -> Result<(), InspectError> {
+fn write(out: &mut impl Write, line: &Line) -> Result<(), OperatorError> {
     serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
     Ok(out.write_all(b"\n")?)
 }
 
-/// Reads all lines into the database at `url`, which is made where there is none and which no
-/// server may have used.
+/// Keeps servers out of a database.
+enum Lock {
+    Sqlite { _file: std::fs::File },
+    Postgres { _connection: Box<sqlx::postgres::PgConnection> },
+}
+
+impl Lock {
+    /// `None` where a server has it.
+    async fn take(address: &Address) -> Result<Option<Self>, OpenError> {
+        Ok(match address {
+            Address::Sqlite(path) => sqlite::hold(path)?.map(|file| Self::Sqlite { _file: file }),
+            Address::Postgres(address) => {
+                let held = postgres::hold(address).await?;
+                held.map(|connection| Self::Postgres { _connection: Box::new(connection) })
+            }
+        })
+    }
+}
+
+/// Reads all lines into a database, which is made where there is none and which no server may have
+/// used.
 ///
 /// # Errors
 /// The database can't take them, or a line is bad, which is named; then nothing is imported.
 pub async fn import(
-    url: &str,
+    address: &Address,
     clock: &Clock,
     lines: &mut impl BufRead,
-) -> Result<Imported, InspectError> {
-    let (path, _lock, mut connection) = open::open_to_fill(url).await?;
-    let told = |error| open::explain(&path, error);
-    let epoch = epoch_of(&mut connection).await.map_err(told)?;
-    if epoch > 0 {
-        return Err(InspectError::Used { path, epoch });
+) -> Result<Imported, OperatorError> {
+    let database = address.to_string();
+    let told = |error: DatabaseError| {
+        let database = database.clone();
+        OperatorError::Open(OpenError::Database { database, reason: error.to_string() })
+    };
+    let (_lock, session, epoch) = match address {
+        Address::Sqlite(path) => {
+            let (lock, connection, epoch) = sqlite::fill(path).await?;
+            (Some(lock), Session::Sqlite(connection), epoch)
+        }
+        Address::Postgres(address) => {
+            let (session, epoch) = postgres::fill(address).await?;
+            (None, Session::Postgres(Box::new(session)), epoch)
+        }
+    };
+    if epoch != 0 {
+        return Err(OperatorError::Used { database, epoch });
     }
     let mut importing = Importing {
-        transaction: connection.begin_with("BEGIN IMMEDIATE").await.map_err(told)?,
-        path: &path,
+        session,
+        batch: Vec::new(),
+        batch_bytes: 0,
         imported: Imported::default(),
         now_ms: clock.now_ms(),
         lines: 0,
-        key: None,
+        last: None,
         variants: 0,
     };
     let read = importing.read(lines).await;
-    let Importing { transaction, imported, lines: number, .. } = importing;
+    if read.is_err() {
+        importing.wipe().await.map_err(told)?;
+    }
+    let Importing { session, imported, lines: number, .. } = importing;
+    session.close().await;
     match read {
-        Ok(()) => {
-            transaction.commit().await.map_err(told)?;
-            connection.close().await.map_err(told)?;
-            Ok(imported)
-        }
-        Err(Stop::Line(source)) => {
-            transaction.rollback().await.map_err(told)?;
-            Err(InspectError::Line { number, source })
-        }
+        Ok(()) => Ok(imported),
+        Err(Stop::Line(source)) => Err(OperatorError::Line { number, source }),
+        Err(Stop::Database(error)) => Err(told(error)),
         Err(Stop::Other(error)) => Err(error),
     }
-}
-
-async fn epoch_of(connection: &mut SqliteConnection) -> Result<u32, sqlx::Error> {
-    let epoch: i64 = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'epoch'")
-        .fetch_one(connection)
-        .await?;
-    Ok(u32::try_from(epoch).unwrap_or(u32::MAX))
 }
 
 /// Why reading ended early.
 enum Stop {
     /// This line is bad.
     Line(LineError),
-    Other(InspectError),
+    Database(DatabaseError),
+    Other(OperatorError),
 }
 
 impl From<LineError> for Stop {
@@ -150,20 +174,22 @@ impl From<LineError> for Stop {
     }
 }
 
-struct Importing<'a> {
-    transaction: Transaction<'a, Sqlite>,
-    path: &'a Path,
+struct Importing {
+    session: Session,
+    /// Read, and not written yet.
+    batch: Vec<KeyRows>,
+    batch_bytes: usize,
     imported: Imported,
     now_ms: u64,
     /// Read so far, with the one that is being read.
     lines: u64,
     /// The last line's key, and whether it was a page's.
-    key: Option<(Key, bool)>,
+    last: Option<(Key, bool)>,
     /// How many lines before it had the same.
     variants: usize,
 }
 
-impl Importing<'_> {
+impl Importing {
     async fn read(&mut self, lines: &mut impl BufRead) -> Result<(), Stop> {
         let Some(Line::Header(header)) = self.next(lines)? else {
             return Err(LineError::Order { expected: "a header" }.into());
@@ -172,7 +198,7 @@ impl Importing<'_> {
             return Err(LineError::Version { found: header.version }.into());
         }
         if !header.sealed {
-            return Err(Stop::Other(InspectError::Unsealed));
+            return Err(Stop::Other(OperatorError::Unsealed));
         }
         let mut counted = 0;
         loop {
@@ -189,10 +215,10 @@ impl Importing<'_> {
                 None => return Err(LineError::Order { expected: "the end" }.into()),
             };
             counted += 1;
-            self.write(key, row, counted).await?;
+            self.take(key, row, counted).await?;
         }
         match self.next(lines)? {
-            None => Ok(()),
+            None => self.write().await,
             Some(_) => Err(LineError::Order { expected: "nothing behind the end" }.into()),
         }
     }
@@ -211,41 +237,66 @@ impl Importing<'_> {
         }
     }
 
-    async fn write(&mut self, key: Key, row: Row, number: u64) -> Result<(), Stop> {
-        let variant = self.variant_of(&key, matches!(row.content.kind, Kind::Page(_)))?;
+    async fn take(&mut self, key: Key, row: Row, number: u64) -> Result<(), Stop> {
+        let is_page = matches!(row.content.kind, Kind::Page(_));
+        let is_another = self.is_another_variant(&key, is_page)?;
         if row.content.expires.is_past(self.now_ms) {
             self.imported.expired += 1;
             return Ok(());
         }
+        self.batch_bytes += row.content.body.len();
         // Older than whatever a server will invalidate here, and with a unique of its own.
         let row = Row { birth: Birth::at(Sequence::ZERO), cas: number, ..row };
-        let written = statements::insert_row(&mut self.transaction, &key, variant, &row).await;
-        written.map_err(|error| Stop::Other(open::explain(self.path, error).into()))?;
+        match self.batch.last_mut() {
+            Some(last) if is_another && last.key == key => last.rows.push(row),
+            _ => {
+                // Between keys: a batch has all rows of each of its keys.
+                if self.batch.len() >= BATCH_KEYS || self.batch_bytes > BATCH_BYTES {
+                    self.write().await?;
+                }
+                self.batch.push(KeyRows { key, rows: vec![row] });
+            }
+        }
         self.imported.entries += 1;
         Ok(())
     }
 
+    /// Writes what was taken.
+    async fn write(&mut self) -> Result<(), Stop> {
+        let keys = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let oldest = Sequence::ZERO;
+        let writes = Writes { is_wiping: false, keys: &keys, records: &[], oldest };
+        self.session.write(&writes).await.map_err(Stop::Database)
+    }
+
+    /// Takes out again what was written: nobody but us has had the table.
+    async fn wipe(&mut self) -> Result<(), DatabaseError> {
+        let oldest = Sequence::ZERO;
+        let writes = Writes { is_wiping: true, keys: &[], records: &[], oldest };
+        self.session.write(&writes).await
+    }
+
     /// A key has one item, or the variants of one page one after another; keys come in order.
-    fn variant_of(&mut self, key: &Key, is_page: bool) -> Result<usize, LineError> {
+    fn is_another_variant(&mut self, key: &Key, is_page: bool) -> Result<bool, LineError> {
         let refuse = |reason: &str| LineError::Field { field: "key", reason: reason.to_owned() };
-        match &self.key {
-            Some((last, _)) if key < last => {
-                return Err(refuse("comes before that of the line before"));
-            }
+        match &self.last {
+            Some((last, _)) if key < last => Err(refuse("comes before that of the line before")),
             Some((last, was_page)) if key == last => {
-                if !is_page || !was_page {
-                    return Err(refuse("has an item and something else"));
-                }
                 self.variants += 1;
-                if self.variants >= VARIANTS_PER_KEY_MAX {
-                    return Err(refuse("has more variants than are kept"));
+                if !is_page || !was_page {
+                    Err(refuse("has an item and something else"))
+                } else if self.variants >= VARIANTS_PER_KEY_MAX {
+                    Err(refuse("has more variants than are kept"))
+                } else {
+                    Ok(true)
                 }
             }
             _ => {
-                self.key = Some((key.clone(), is_page));
+                self.last = Some((key.clone(), is_page));
                 self.variants = 0;
+                Ok(false)
             }
         }
-        Ok(self.variants)
     }
 }

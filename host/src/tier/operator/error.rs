@@ -1,45 +1,41 @@
 //! Why an operator's command did not do what it was asked.
 
-use std::path::PathBuf;
-
 use super::LineError;
 use crate::tier::OpenError;
 
 /// Why a tier could not be looked at, exported or imported.
 #[derive(Debug, thiserror::Error)]
-pub enum InspectError {
+pub enum OperatorError {
     /// The database.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// There is none.
-    #[error("database {path} does not exist")]
+    #[error("database {database} does not exist")]
     Missing {
         /// Where it was looked for.
-        path: PathBuf,
+        database: String,
     },
     /// Its schema has yet to be brought up.
     #[error(
-        "database {path} has schema {found}; this binary reads schema {known}, to which a server \
-         brings it when it starts"
+        "schema of database {database} lacks {pending} steps that this binary reads; \
+         `wasmcached migrate` or the start of a server takes them"
     )]
     Older {
-        /// The file.
-        path: PathBuf,
-        /// The schema's number.
-        found: i64,
-        /// The one that can be read.
-        known: i64,
+        /// The database.
+        database: String,
+        /// How many.
+        pending: usize,
     },
     /// A server has been there: what it invalidated is not known to what was exported before.
     #[error(
-        "database {path} has been used by a server, {epoch} times; entries are imported into a new \
-         one alone, because what was invalidated since the export is not known to them"
+        "database {database} has been used by a server, {epoch} times; entries are imported into \
+         a new one alone, because what was invalidated since the export is not known to them"
     )]
     Used {
-        /// The file.
-        path: PathBuf,
+        /// The database.
+        database: String,
         /// How often.
-        epoch: u32,
+        epoch: i64,
     },
     /// It was exported while a server could go on changing what was exported.
     #[error(
@@ -56,6 +52,9 @@ pub enum InspectError {
         #[source]
         source: LineError,
     },
+    /// PostgreSQL.
+    #[error("pg_dump is the tool that makes a copy of a PostgreSQL database")]
+    NoBackup,
     /// Reading or writing the lines.
     #[error(transparent)]
     Io(#[from] std::io::Error),

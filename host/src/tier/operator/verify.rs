@@ -1,9 +1,6 @@
 //! Whether a tier is whole: the file, the fence, the journal, and every row.
 
-use sqlx::Row as _;
-
-use super::scan::{Part, Scan};
-use super::{InspectError, Inspector, State, codec};
+use super::{Inspector, OperatorError, Part, Reading, State};
 
 /// Damaged rows that are named; the others are counted.
 const NAMED_MAX: usize = 20;
@@ -43,11 +40,11 @@ impl Inspector {
     ///
     /// # Errors
     /// What the database says, unless it says that the file is damaged, which is a finding.
-    pub async fn verify(&mut self) -> Result<Verification, InspectError> {
-        let mut found = Verification { file: self.check_file().await?, ..Verification::default() };
-        let mut scan = Scan::from(b"");
+    pub async fn verify(&mut self) -> Result<Verification, OperatorError> {
+        let mut found = Verification { file: self.problems().await?, ..Verification::default() };
+        self.begin(b"", Part::Whole).await?;
         loop {
-            let rows = match scan.next(self, Part::Whole).await {
+            let rows = match self.next(Part::Whole).await {
                 Ok(rows) => rows,
                 // What lies behind can't be reached.
                 Err(error) if !found.file.is_empty() => {
@@ -74,43 +71,21 @@ impl Inspector {
                 }
             }
         }
-        found.fence_damaged = self.count_damaged_fence().await?;
-        found.journal_damaged = self.count_damaged_journal().await?;
+        let damaged = match &mut self.reading {
+            Reading::Sqlite(reading) => reading.damaged().await,
+            Reading::Postgres(reading) => reading.damaged().await,
+        };
+        let damaged = damaged.map_err(|error| self.reading.told(error))?;
+        (found.fence_damaged, found.journal_damaged) = damaged;
         Ok(found)
     }
 
-    /// SQLite's own findings (sqlite.org/pragma.html#pragma_integrity_check).
-    async fn check_file(&mut self) -> Result<Vec<String>, InspectError> {
-        let said = sqlx::query_scalar::<_, String>("PRAGMA integrity_check(20)")
-            .fetch_all(&mut self.connection)
-            .await;
-        match said {
-            Ok(said) => Ok(said.into_iter().filter(|line| line != "ok").collect()),
-            Err(error) if error.as_database_error().is_some() => Ok(vec![error.to_string()]),
-            Err(error) => Err(self.told()(error).into()),
-        }
-    }
-
-    async fn count_damaged_fence(&mut self) -> Result<u64, InspectError> {
-        let rows = sqlx::query("SELECT kind, name, hard, soft FROM fence")
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(self.told())?;
-        let is_readable = |row: &sqlx::sqlite::SqliteRow| {
-            let kind = row.try_get::<i64, _>("kind").ok()?;
-            let name = row.try_get::<Vec<u8>, _>("name").ok()?;
-            let levels = row.try_get::<i64, _>("hard").ok()?.min(row.try_get("soft").ok()?);
-            codec::target_of(kind, &name).filter(|_| kind != codec::TARGET_KEY && levels >= 0)
+    async fn problems(&mut self) -> Result<Vec<String>, OperatorError> {
+        let problems = match &mut self.reading {
+            Reading::Sqlite(reading) => reading.problems().await,
+            // It checks its pages as it reads them, and says so.
+            Reading::Postgres(_) => Ok(Vec::new()),
         };
-        Ok(rows.iter().filter(|row| is_readable(row).is_none()).count() as u64)
-    }
-
-    async fn count_damaged_journal(&mut self) -> Result<u64, InspectError> {
-        let targets = sqlx::query_scalar::<_, Vec<u8>>("SELECT targets FROM journal")
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(self.told())?;
-        let is_damaged = |targets: &&Vec<u8>| codec::decode_targets(targets).is_none();
-        Ok(targets.iter().filter(is_damaged).count() as u64)
+        Ok(problems.map_err(|error| self.reading.told(error))?)
     }
 }
