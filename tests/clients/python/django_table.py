@@ -4,7 +4,9 @@
     django_table.py read HOST:PORT                 reads every value by Django's memcached backend
 """
 
+import os
 import sys
+import time
 
 import django
 from django.conf import settings
@@ -36,6 +38,10 @@ NAMES = {"KEY_PREFIX": "shop", "VERSION": 3}
 
 def write():
     file, *zone = sys.argv[2:]
+    if zone:
+        # As Django does for a settings module; not for what is configured by hand.
+        os.environ["TZ"] = zone[0]
+        time.tzset()
     table = {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "cache table",
