@@ -104,7 +104,12 @@ impl Table {
             let connection = Connection::Sqlite(connection);
             let seconds = match zone {
                 Zone::Utc => "CAST(strftime('%s', expires) AS INTEGER)",
-                Zone::Local => "CAST(strftime('%s', expires, 'utc') AS INTEGER)",
+                // Never has no other zone: it would be beyond the years that SQLite knows.
+                Zone::Local => {
+                    "CASE WHEN expires >= '9999-12-31' \
+                     THEN CAST(strftime('%s', expires) AS INTEGER) \
+                     ELSE CAST(strftime('%s', expires, 'utc') AS INTEGER) END"
+                }
             };
             let now = "CAST(strftime('%s', 'now') AS INTEGER)";
             return Ok(Self::new(connection, name, &quoted, ["?1", "?2"], seconds, now));
