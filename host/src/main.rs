@@ -41,6 +41,8 @@ fn obey(command: Command) -> anyhow::Result<()> {
         Command::Migrate(args) => migrate(args),
         Command::Demo(args) => run_demo(args),
         Command::Plugin(command) => run(command.run()),
+        Command::Tier(command) => run(command.run()),
+        Command::Import(command) => run(command.run()),
         Command::Client(command) => run(command.run()),
     }
 }

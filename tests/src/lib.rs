@@ -14,9 +14,11 @@
     reason = "a harness reports by panicking in the test that called it"
 )]
 
+pub mod chaos;
 pub mod clients;
 pub mod components;
 pub mod database;
+pub mod disk;
 pub mod frames;
 pub mod http;
 pub mod memcached;

@@ -267,6 +267,12 @@ impl Server {
         std::fs::read_to_string(path).expect("limits of the process")
     }
 
+    /// The id of its process.
+    #[track_caller]
+    pub fn process_id(&self) -> u32 {
+        self.child().id()
+    }
+
     fn child(&self) -> &Child {
         self.child.as_ref().expect("it has ended already")
     }

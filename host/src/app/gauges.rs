@@ -52,6 +52,7 @@ impl Collector for Memory {
         let cache = &self.0;
         let tier = cache.tier_status();
         let is_degraded = tier.as_ref().is_some_and(|tier| tier.degraded.is_some());
+        let rows_skipped = tier.as_ref().map_or(0, |tier| tier.rows_skipped);
         for (name, help, value) in [
             ("keys", "Keys in memory", cache.len()),
             ("memory_bytes", "Resident bytes charged to entries", cache.bytes()),
@@ -74,10 +75,15 @@ impl Collector for Memory {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        let counter = ConstCounter::new(cache.evictions());
-        let help = "Entries evicted for want of room";
-        let encoder = encoder.encode_descriptor("evictions", help, None, counter.metric_type())?;
-        counter.encode(encoder)
+        for (name, help, count) in [
+            ("evictions", "Entries evicted for want of room", cache.evictions()),
+            ("tier_rows_skipped", "Rows of the tier that can't be read", rows_skipped),
+        ] {
+            let counter = ConstCounter::new(count);
+            let encoder = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(encoder)?;
+        }
+        Ok(())
     }
 }
 

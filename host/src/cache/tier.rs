@@ -84,6 +84,8 @@ pub struct Status {
     pub spared: u64,
     /// Whether keys without rows are known, so that they can be.
     pub knows_keys: bool,
+    /// Rows that were found not to be as they were written, and left out.
+    pub rows_skipped: u64,
 }
 
 /// The database below the memory.

@@ -46,6 +46,8 @@ mod database;
 mod error;
 mod filter;
 mod known;
+pub mod operator;
+mod pace;
 mod postgres;
 mod queue;
 mod room;
@@ -231,11 +233,14 @@ impl Tier for DatabaseTier {
     }
 
     fn status(&self) -> Status {
+        let rows_skipped = self.rows_skipped();
+        let now_ms = self.inner.clock.now_ms();
         let queue = self.inner.queue.lock();
         let evicted = self.inner.rows_evicted.load(Ordering::Relaxed);
         let spared = self.inner.known.spared();
         let knows_keys = self.inner.known.is_complete();
-        Status { degraded: queue.problem(), queued: queue.len(), evicted, spared, knows_keys }
+        let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
+        Status { degraded, queued: queue.len(), evicted, spared, knows_keys, rows_skipped }
     }
 
     fn close(&self) -> BoxFuture<()> {

@@ -142,6 +142,7 @@ impl Writer {
         let is_idle = batch.is_empty();
         if !is_idle {
             reach(Point::BatchTaken);
+            self.inner.queue.lock().pace.begin(self.inner.clock.now_ms());
         }
         let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
         let outcome = within_bound(async {
@@ -160,6 +161,7 @@ impl Writer {
             Ok(Step::Done)
         })
         .await;
+        self.inner.queue.lock().pace.end(self.inner.clock.now_ms());
         match outcome {
             Ok(step) => {
                 self.session = Some(session);
@@ -320,7 +322,16 @@ impl Writer {
             }
             return;
         }
-        match within_bound(self.inner.database.connect()).await {
+        let inner = Arc::clone(&self.inner);
+        let mut attempt = Box::pin(within_bound(inner.database.connect()));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut attempt => break outcome,
+                // An attempt may take seconds, which nobody is to wait for.
+                () = self.inner.work.notified() => self.refuse_waiting(),
+            }
+        };
+        match outcome {
             Ok(session) => {
                 tracing::info!("database tier works again");
                 self.session = Some(session);

@@ -39,9 +39,10 @@ async fn insert_records(
     let targets = records.iter().map(|record| codec::encode_targets(&record.invalidation.targets));
     let event_ids = causes().map(|cause| cause.event_id.as_deref().map(str::as_bytes));
     sqlx::query(
+        // There already where it was refused for time and yet committed, and is owed.
         "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
          SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[], \
-         $6::bigint[])",
+         $6::bigint[]) ON CONFLICT (sequence) DO NOTHING",
     )
     .bind(sequences.collect::<Vec<_>>())
     .bind(causes().map(|cause| cause.source.as_bytes()).collect::<Vec<_>>())

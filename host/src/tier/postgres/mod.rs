@@ -17,6 +17,7 @@
 mod batch;
 mod journal;
 mod open;
+mod reading;
 mod recover;
 mod room;
 mod schema;
@@ -36,6 +37,7 @@ use session::Hold;
 
 pub(super) use batch::write;
 pub(super) use open::open;
+pub(super) use reading::{Reading, fill, hold};
 pub(super) use room::{remove, rows_after, usage};
 pub(super) use schema::{applied, migrate, migrations};
 pub(super) use session::Session;

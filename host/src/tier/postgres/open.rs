@@ -18,7 +18,7 @@ use crate::tier::error::OpenError;
 use crate::tier::settings::Durability;
 
 /// The upper half of the lock's number: "wmcd"; the lower is the schema's.
-const LOCK_CLASS: i64 = 0x776d_6364;
+pub(super) const LOCK_CLASS: i64 = 0x776d_6364;
 
 /// How long a start waits for the lock: as long as a server that was killed may go on holding it.
 const LOCK_MS: u64 = 3_000;

@@ -18,8 +18,9 @@ pub(super) async fn insert_record(
     write_passage(transaction, passage, &invalidation.targets).await?;
     let sequence = codec::encode_sequence(*sequence);
     sqlx::query(
+        // There already where it was refused for time and yet committed, and is owed.
         "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
     )
     .bind(sequence)
     .bind(&*invalidation.cause.source)

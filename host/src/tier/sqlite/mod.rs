@@ -10,6 +10,7 @@
 mod batch;
 mod journal;
 mod open;
+mod reading;
 mod recover;
 mod room;
 mod schema;
@@ -29,6 +30,7 @@ use crate::model::{Key, Tag};
 pub(super) use batch::write;
 pub(super) use journal::{newest, probe};
 pub(super) use open::open;
+pub(super) use reading::{Reading, fill, hold};
 pub(super) use room::{remove, rows_after, usage};
 pub(super) use schema::{applied, migrate, migrations};
 pub(super) use upkeep::{compact, cull, oldest_birth, sync};

@@ -111,17 +111,17 @@ fn create(path: &Path) -> Result<(), OpenError> {
     created.map(drop).map_err(|error| unwritable(path, &error))
 }
 
-fn owner_only() -> OpenOptions {
+pub(super) fn owner_only() -> OpenOptions {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
     options
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Unwritable { database: shown(path), reason: error.to_string() }
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push("-lock");
     let opened = owner_only().open(PathBuf::from(beside));

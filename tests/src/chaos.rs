@@ -1,0 +1,207 @@
+//! A TCP proxy that delays, freezes and cuts what goes through it, between a server and the
+//! database that it is above.
+//!
+//! # Invariants
+//! - What passes is passed unchanged and in order, in every state.
+//! - A dropped proxy leaves no connection and no listener behind.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+/// What is done with bytes and with connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Passing,
+    /// Each piece waits so long in each direction.
+    Delaying(Duration),
+    /// Nothing passes, and nothing is closed: what a lost network looks like.
+    Frozen,
+    /// Every connection is closed, and every new one at once.
+    Cut,
+    /// The proxy is gone.
+    Over,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Both ends of every connection there was.
+    sockets: Mutex<Vec<TcpStream>>,
+}
+
+impl Shared {
+    fn set(&self, state: State) {
+        *self.state.lock() = state;
+        self.changed.notify_all();
+        if matches!(state, State::Cut | State::Over) {
+            for socket in self.sockets.lock().drain(..) {
+                // Closed already is as good.
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// Returns when a piece may go on; false when its connection is over.
+    fn wait_to_pass(&self) -> bool {
+        let mut state = self.state.lock();
+        if let State::Delaying(delay) = *state {
+            // Ends early when the state changes.
+            let _ = self.changed.wait_for(&mut state, delay);
+        }
+        while *state == State::Frozen {
+            self.changed.wait(&mut state);
+        }
+        !matches!(*state, State::Cut | State::Over)
+    }
+}
+
+/// A proxy.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Listens on a free port of loopback and passes everything on to `target`.
+    #[track_caller]
+    pub fn to(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let address = listener.local_addr().expect("address");
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::Passing),
+            changed: Condvar::new(),
+            sockets: Mutex::default(),
+        });
+        let (accepting, target) = (Arc::clone(&shared), target.to_owned());
+        spawn(move || accept(&listener, &target, &accepting));
+        Self { address, shared }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on everything passes as it comes.
+    pub fn pass(&self) {
+        self.shared.set(State::Passing);
+    }
+
+    /// From now on each piece takes so long in each direction.
+    pub fn delay_ms(&self, delay_ms: u64) {
+        self.shared.set(State::Delaying(Duration::from_millis(delay_ms)));
+    }
+
+    /// From now on nothing passes.
+    pub fn freeze(&self) {
+        self.shared.set(State::Frozen);
+    }
+
+    /// Closes every connection, and from now on every new one.
+    pub fn cut(&self) {
+        self.shared.set(State::Cut);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.set(State::Over);
+        // Wakes the one who accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
+    for client in listener.incoming().map_while(Result::ok) {
+        match *shared.state.lock() {
+            State::Over => return,
+            State::Cut => continue,
+            State::Passing | State::Delaying(_) | State::Frozen => {}
+        }
+        // Whom it can't pass on to it does not keep.
+        let Ok(server) = TcpStream::connect(target) else { continue };
+        let ends = [&client, &server].map(|socket| socket.try_clone().expect("descriptor"));
+        shared.sockets.lock().extend(ends);
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let (from, to) = (from.try_clone(), to.try_clone());
+            let (from, to) = (from.expect("descriptor"), to.expect("descriptor"));
+            let shared = Arc::clone(shared);
+            spawn(move || copy(from, to, &shared));
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+    let mut piece = [0; 64 * 1024];
+    loop {
+        let read = from.read(&mut piece).unwrap_or(0);
+        if read == 0 || !shared.wait_to_pass() || to.write_all(&piece[..read]).is_err() {
+            break;
+        }
+    }
+    // Gone already is as good.
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().name("proxy".into()).spawn(work).expect("start a thread");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::eventually;
+
+    fn echoing() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        spawn(move || {
+            for mut socket in listener.incoming().map_while(Result::ok) {
+                spawn(move || {
+                    let mut byte = [0];
+                    while socket.read_exact(&mut byte).is_ok() && socket.write_all(&byte).is_ok() {}
+                });
+            }
+        });
+        address
+    }
+
+    fn is_echoed(socket: &mut TcpStream) -> bool {
+        let mut byte = [0];
+        socket.write_all(b"x").is_ok() && socket.read_exact(&mut byte).is_ok()
+    }
+
+    #[test]
+    fn bytes_pass_are_held_and_pass_again() {
+        let proxy = Proxy::to(&echoing().to_string());
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        assert!(is_echoed(&mut socket));
+        proxy.freeze();
+        socket.write_all(b"y").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.read(&mut [0]).is_err());
+        proxy.pass();
+        let mut byte = [0];
+        eventually("the byte comes", || socket.read(&mut byte).is_ok());
+        assert_eq!(byte, *b"y");
+    }
+
+    #[test]
+    fn cut_connections_end_and_new_ones_too_until_they_may_pass() {
+        let proxy = Proxy::to(&echoing().to_string());
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        assert!(is_echoed(&mut socket));
+        proxy.cut();
+        assert!(!is_echoed(&mut socket));
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        assert!(!is_echoed(&mut socket));
+        proxy.pass();
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        assert!(is_echoed(&mut socket));
+    }
+}
