@@ -165,8 +165,8 @@ pub(super) fn numbers(found: &[impl Columns]) -> Vec<(String, u64)> {
 pub(super) fn journal(found: &[impl Columns]) -> Vec<Record> {
     let records = found.iter().filter_map(|row| {
         let cause = Cause {
-            source: row.text("source")?.into(),
-            event_id: row.optional_text("event_id")?.map(Into::into),
+            source: row.text("source")?,
+            event_id: row.optional_text("event_id")?,
             at_ms: row.number("at_ms")?.cast_unsigned(),
             number: None,
             // Records from before the column say nothing: then the event is applied once more.
