@@ -66,7 +66,7 @@ impl Filter {
     fn place(&self, key: &[u8]) -> Option<(&[AtomicU64; WORDS], [u64; WORDS])> {
         let hash = self.seed.hash_one(key);
         // The upper half says which block, by multiplication in place of division.
-        let block = (hash >> 32) * self.blocks.len() as u64 >> 32;
+        let block = ((hash >> 32) * self.blocks.len() as u64) >> 32;
         let low = hash as u32;
         let bits = SALTS.map(|salt| 1 << (low.wrapping_mul(salt) >> 26));
         Some((self.blocks.get(block as usize)?, bits))
