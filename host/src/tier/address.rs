@@ -113,7 +113,7 @@ impl PostgresAddress {
         if let Some(name) = unknown.next() {
             return Err(AddressError::Parameter { name: name.to_owned() });
         }
-        let options = PgConnectOptions::from_str(address).map_err(|error| {
+        let options = PgConnectOptions::from_str(&with_host(address)).map_err(|error| {
             let reason = match error {
                 sqlx::Error::Configuration(reason) => reason.to_string(),
                 other => other.to_string(),
@@ -121,6 +121,22 @@ impl PostgresAddress {
             AddressError::Postgres { reason }
         })?;
         Ok(Self { options: options.disable_statement_logging() })
+    }
+}
+
+/// A user without a host, as libpq takes it where the parameter `host` names a socket's folder; the
+/// driver needs one, and prefers the parameter.
+fn with_host(address: &str) -> String {
+    match address.split_once("@/") {
+        Some((user, rest)) if user.matches('/').count() == 2 => format!("{user}@localhost/{rest}"),
+        _ => address.to_owned(),
+    }
+}
+
+impl PostgresAddress {
+    /// How it is connected to, password included.
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.options
     }
 }
 
@@ -154,10 +170,14 @@ mod tests {
         .unwrap();
         assert_eq!(address.to_string(), "postgres://web@db.example:6432/cache");
         assert!(!format!("{address:?} {address:#?}").contains("hunter2"));
-        let address = Address::parse("postgresql:///cache?host=/run/pg&user=web&password=hunter2");
-        let address = address.unwrap();
-        assert_eq!(address.to_string(), "postgres://web@/cache?host=/run/pg");
-        assert!(!format!("{address:?}").contains("hunter2"));
+        for address in [
+            "postgresql:///cache?host=/run/pg&user=web&password=hunter2",
+            "postgres://web:hunter2@/cache?host=/run/pg",
+        ] {
+            let address = Address::parse(address).unwrap();
+            assert_eq!(address.to_string(), "postgres://web@/cache?host=/run/pg");
+            assert!(!format!("{address:?}").contains("hunter2"));
+        }
     }
 
     #[test]
