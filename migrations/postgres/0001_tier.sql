@@ -6,15 +6,17 @@
 
 -- One row. Every transaction of a server names the epoch and the number of commits that it knows,
 -- and fails where the row has others: then another server has been here, or this one has given the
--- transaction up and gone on without it. Room for new versions of the row in its page: it changes
--- with every commit.
+-- transaction up and gone on without it. `rows` and `bytes` are what the entries take. Room for new
+-- versions of the row in its page: it changes with every commit.
 CREATE TABLE state (
     is_only BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (is_only),
     epoch BIGINT NOT NULL,
-    commits BIGINT NOT NULL
+    commits BIGINT NOT NULL,
+    rows BIGINT NOT NULL,
+    bytes BIGINT NOT NULL
 ) WITH (fillfactor = 10);
 
-INSERT INTO state (epoch, commits) VALUES (0, 0);
+INSERT INTO state (epoch, commits, rows, bytes) VALUES (0, 0, 0, 0);
 
 CREATE TABLE journal (
     sequence BIGINT PRIMARY KEY,
@@ -39,8 +41,8 @@ CREATE TABLE intents (
     targets BYTEA NOT NULL
 );
 
--- Up to which sequence a tag (0), URL (1), prefix (2), everything (3) or a site (5) was invalidated;
--- 0: never.
+-- Up to which sequence a tag (0), URL (1), prefix (2), everything (3) or a site (5) was
+-- invalidated; 0: never.
 CREATE TABLE fence (
     kind BIGINT NOT NULL,
     name BYTEA NOT NULL,
@@ -54,6 +56,7 @@ CREATE UNIQUE INDEX fence_by_name ON fence (kind, sha256(name));
 -- only read back are kept bit by bit; those that are compared (`birth`, `expires_ms`) stay below
 -- 2^63. `staleness`: beyond its time never (0), within its own windows (1), also otherwise (2).
 CREATE TABLE entries (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key BYTEA NOT NULL,
     variant BIGINT NOT NULL,
     kind BIGINT NOT NULL,
@@ -81,3 +84,34 @@ CREATE TABLE entries (
 CREATE UNIQUE INDEX entries_by_key ON entries (sha256(key), variant);
 CREATE INDEX entries_by_birth ON entries (birth);
 CREATE INDEX entries_by_expiry ON entries (expires_ms) WHERE expires_ms IS NOT NULL;
+
+-- Counts what the entries take, statement by statement; some 300 bytes for what is not counted.
+CREATE FUNCTION count_entries() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+DECLARE
+    sign BIGINT := CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END;
+BEGIN
+    UPDATE state SET rows = rows + sign * c.count, bytes = bytes + sign * c.sum
+    FROM (
+        SELECT count(*) AS count, coalesce(sum(
+            300 + octet_length(key) + octet_length(body) + coalesce(octet_length(headers), 0)
+        ), 0) AS sum
+        FROM changed
+    ) c
+    WHERE c.count > 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION count_no_entries() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE state SET rows = 0, bytes = 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entries_inserted AFTER INSERT ON entries
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_entries();
+CREATE TRIGGER entries_deleted AFTER DELETE ON entries
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_entries();
+CREATE TRIGGER entries_truncated AFTER TRUNCATE ON entries
+    FOR EACH STATEMENT EXECUTE FUNCTION count_no_entries();

@@ -15,7 +15,8 @@ use super::listeners::TlsOfDoors;
 use crate::cache::{Recovered, tier};
 use crate::clock::Clock;
 use crate::config::{
-    Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig, Watch,
+    self, Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
+    TierSettings, Watch,
 };
 use crate::events;
 use crate::memcached;
@@ -24,7 +25,7 @@ use crate::net::BindError;
 use crate::pages;
 use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Plugins};
 use crate::tasks::Tasks;
-use crate::tier::{Address, AddressError, DatabaseTier, OpenError};
+use crate::tier::{self as database, Address, AddressError, DatabaseTier, OpenError};
 
 /// Records of the journal in which events are looked for that are to be applied again.
 const JOURNAL_RECORDS_READ: usize = 10_000;
@@ -195,6 +196,17 @@ pub(super) struct OpenTier {
     pub(super) earlier: events::Earlier,
 }
 
+fn tier_settings(given: &TierSettings) -> database::Settings {
+    database::Settings {
+        durability: match given.durability {
+            config::Durability::Each => database::Durability::Each,
+            config::Durability::Interval => database::Durability::Interval,
+        },
+        limits: database::Limits { bytes_max: given.bytes_max, rows_max: given.rows_max },
+        value_bytes_max: given.value_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()),
+    }
+}
+
 /// Opens the database, where there is one.
 pub(super) async fn open_tier(
     config: &Config,
@@ -203,7 +215,8 @@ pub(super) async fn open_tier(
     tasks: &Tasks,
 ) -> Result<OpenTier, StartError> {
     let Some(address) = address else { return Ok(OpenTier::default()) };
-    let (tier, mut recovered) = DatabaseTier::open(address, clock.clone(), tasks).await?;
+    let settings = tier_settings(&config.tier);
+    let (tier, mut recovered) = DatabaseTier::open(address, settings, clock.clone(), tasks).await?;
     let journal = match config.sources.iter().any(|source| source.hold_ms > 0) {
         true => tier.journal(JOURNAL_RECORDS_READ).await.map_err(StartError::Journal)?,
         false => Vec::new(),

@@ -12,6 +12,7 @@ use super::pages::check_pages;
 use super::plugins::check_plugin;
 use super::raw::{RawConfig, RawSource};
 use super::sites::check_sites;
+use super::tier::TierSettings;
 use super::units::parse_size;
 use crate::limits::{HOLD_MS_MAX, INTENT_MS_MAX};
 
@@ -53,6 +54,7 @@ impl RawConfig {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = count(m, "threads", self.threads, cores.min(THREADS_MAX), THREADS_MAX);
         let database = self.database.and_then(|address| check_database(m, address));
+        let tier = TierSettings::check(m, &self.tier);
         let plugins: Vec<_> =
             self.plugins.into_iter().map(|(name, plugin)| check_plugin(m, name, plugin)).collect();
         let names: BTreeSet<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
@@ -79,6 +81,7 @@ impl RawConfig {
             threads: threads as usize,
             evict: self.evict.unwrap_or(true).into(),
             database,
+            tier,
             memcached,
             pages,
             api,

@@ -120,6 +120,11 @@ impl PostgresAddress {
             };
             AddressError::Postgres { reason }
         })?;
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            // For those who look who is connected.
+            None => options.application_name("wasmcached"),
+        };
         Ok(Self { options: options.disable_statement_logging() })
     }
 }

@@ -13,7 +13,9 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::address::Address;
 use super::error::OpenError;
+use super::room::{Candidate, Usage};
 use super::rows::Found;
+use super::settings::{Durability, Limits};
 use super::{postgres, sqlite};
 use crate::cache::Recovered;
 use crate::cache::tier::{Record, Row};
@@ -22,6 +24,9 @@ use crate::model::{Birth, Key, Sequence};
 
 /// Largest value that is written; SQLite takes 1 GB for a whole row.
 const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// What a row takes beside its value, about.
+const ROW_OVERHEAD_BYTES: u64 = 300;
 
 /// Journal records kept for reading; what must survive of older ones is in the fence.
 pub(super) const JOURNAL_RECORDS_MAX: i64 = 10_000;
@@ -70,6 +75,8 @@ pub(super) struct Writes<'batch> {
     pub records: &'batch [Record],
     /// The published oldest birth.
     pub oldest: Sequence,
+    /// Larger values are left out.
+    pub value_bytes_max: Option<usize>,
 }
 
 impl Writes<'_> {
@@ -79,8 +86,19 @@ impl Writes<'_> {
         rows: &'rows KeyRows,
     ) -> impl Iterator<Item = (usize, &'rows Row)> + use<'rows> {
         let oldest = Birth::at(self.oldest);
+        let bytes_max = self.value_bytes_max.unwrap_or(ROW_BYTES_MAX).min(ROW_BYTES_MAX);
         let rows = rows.rows.iter().take(VARIANTS_PER_KEY_MAX).enumerate();
-        rows.filter(move |(_, row)| row.birth >= oldest && row.content.body.len() <= ROW_BYTES_MAX)
+        rows.filter(move |(_, row)| row.birth >= oldest && row.content.body.len() <= bytes_max)
+    }
+
+    /// What is written with it, about: for knowing when to look how much there is.
+    pub(super) fn usage(&self) -> Usage {
+        let rows = self.keys.iter().flat_map(|rows| self.kept(rows));
+        let add = |usage: Usage, (_, row): (usize, &Row)| Usage {
+            rows: usage.rows + 1,
+            bytes: usage.bytes + row.content.body.len() as u64 + ROW_OVERHEAD_BYTES,
+        };
+        rows.fold(Usage::default(), add)
     }
 }
 
@@ -111,10 +129,10 @@ pub(super) struct Opened {
 }
 
 /// Opens the database at an address, and makes what is missing of it.
-pub(super) async fn open(address: &Address) -> Result<Opened, OpenError> {
+pub(super) async fn open(address: &Address, durability: Durability) -> Result<Opened, OpenError> {
     match address {
-        Address::Sqlite(path) => sqlite::open(path).await,
-        Address::Postgres(address) => postgres::open(address).await,
+        Address::Sqlite(path) => sqlite::open(path, durability).await,
+        Address::Postgres(address) => postgres::open(address, durability).await,
     }
 }
 
@@ -146,6 +164,24 @@ impl Database {
         match self {
             Self::Sqlite(database) => Ok(sqlite::newest(database.readers(), limit).await?),
             Self::Postgres(database) => database.journal(limit).await,
+        }
+    }
+
+    /// The oldest rows after one.
+    pub(super) async fn rows_after(
+        &self,
+        id: i64,
+        limit: i64,
+    ) -> Result<Vec<Candidate>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => {
+                let mut reader = database.readers().acquire().await?;
+                Ok(sqlite::rows_after(&mut reader, id, limit).await?)
+            }
+            Self::Postgres(database) => {
+                let mut reader = database.readers().acquire().await?;
+                Ok(postgres::rows_after(&mut reader, id, limit).await?)
+            }
         }
     }
 
@@ -192,6 +228,45 @@ impl Session {
         match self {
             Self::Sqlite(connection) => Ok(sqlite::compact(connection, oldest).await?),
             Self::Postgres(session) => Ok(postgres::compact(session, oldest).await?),
+        }
+    }
+
+    /// What the table of entries takes.
+    pub(super) async fn usage(&mut self, limits: Limits) -> Result<Usage, DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::usage(connection, limits).await?),
+            Self::Postgres(session) => Ok(postgres::usage(session).await?),
+        }
+    }
+
+    /// The oldest rows after one.
+    pub(super) async fn rows_after(
+        &mut self,
+        id: i64,
+        limit: i64,
+    ) -> Result<Vec<Candidate>, DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::rows_after(connection, id, limit).await?),
+            Self::Postgres(session) => {
+                Ok(postgres::rows_after(session.connection(), id, limit).await?)
+            }
+        }
+    }
+
+    /// Takes rows out by their numbers.
+    pub(super) async fn remove(&mut self, ids: &[i64]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::remove(connection, ids).await?),
+            Self::Postgres(session) => Ok(postgres::remove(session, ids).await?),
+        }
+    }
+
+    /// Makes all commits so far outlive the machine's power, where they do not by themselves.
+    pub(super) async fn sync(&mut self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::sync(connection).await?),
+            // Its server does so by itself.
+            Self::Postgres(_) => Ok(()),
         }
     }
 

@@ -31,7 +31,9 @@
 //!    after a restart.
 //! 6. **One server writes.** A file is locked, a schema of PostgreSQL by the session that writes;
 //!    while another has it, nothing is written or loaded (`sqlite`, `postgres`).
-//! 7. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
+//! 7. **A key that is not known to have rows** is not asked for. The writer notes each before it
+//!    begins the transaction that writes it (`known`).
+//! 8. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
 //!    has emptied the table. Less being cached is always allowed.
 //!
 //! # Not here
@@ -42,12 +44,16 @@ mod address;
 mod codec;
 mod database;
 mod error;
+mod filter;
+mod known;
 pub mod operator;
 mod pace;
 mod postgres;
 mod queue;
+mod room;
 mod rows;
 mod schema;
+mod settings;
 mod sqlite;
 mod writer;
 
@@ -68,6 +74,7 @@ use crate::fail_points::{Point, reach};
 use crate::model::{Birth, Key, Sequence};
 use crate::tasks::Tasks;
 use database::{Database, DatabaseError};
+use known::Known;
 use queue::{Life, Queue};
 use rows::Found;
 use writer::Writer;
@@ -76,6 +83,7 @@ pub use crate::cache::tier::Record as JournalRow;
 pub use address::{Address, AddressError, PostgresAddress};
 pub use error::OpenError;
 pub use schema::{SchemaReport, SchemaStep, inspect, migrate};
+pub use settings::{Durability, Limits, Settings};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;
@@ -92,6 +100,8 @@ struct Inner {
     reached: AtomicU64,
     oldest_birth: AtomicU64,
     rows_skipped: AtomicU64,
+    rows_evicted: AtomicU64,
+    known: Known,
     /// Whether the writer has ended.
     closed: watch::Sender<bool>,
 }
@@ -119,10 +129,11 @@ impl DatabaseTier {
     /// stopped, or [`Tier::close`] called, after the front doors have answered their last request.
     pub async fn open(
         address: &Address,
+        settings: Settings,
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
-        let opened = database::open(address).await?;
+        let opened = database::open(address, settings.durability).await?;
         let inner = Arc::new(Inner {
             clock,
             queue: Mutex::default(),
@@ -132,9 +143,11 @@ impl DatabaseTier {
             reached: AtomicU64::new(Sequence::start_of(opened.recovered.epoch).as_u64()),
             oldest_birth: AtomicU64::new(0),
             rows_skipped: AtomicU64::new(0),
+            rows_evicted: AtomicU64::new(0),
+            known: Known::default(),
             closed: watch::Sender::new(false),
         });
-        let writer = Writer::new(Arc::clone(&inner), opened.session);
+        let writer = Writer::new(Arc::clone(&inner), settings, opened.session, tasks.clone());
         tasks.spawn(writer.run(tasks.stopping()));
         Ok((Arc::new(Self { inner }), opened.recovered))
     }
@@ -193,6 +206,9 @@ impl Tier for DatabaseTier {
             if !inner.queue.lock().is_loadable(&key)? {
                 return Ok(Vec::new());
             }
+            if !inner.known.may_have(&key) {
+                return Ok(Vec::new());
+            }
             let found = in_time(inner.database.rows_of(&key)).await?;
             if !found.rows.is_empty() {
                 reach(Point::RowsFound);
@@ -220,8 +236,11 @@ impl Tier for DatabaseTier {
         let rows_skipped = self.rows_skipped();
         let now_ms = self.inner.clock.now_ms();
         let queue = self.inner.queue.lock();
+        let evicted = self.inner.rows_evicted.load(Ordering::Relaxed);
+        let spared = self.inner.known.spared();
+        let knows_keys = self.inner.known.is_complete();
         let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
-        Status { degraded, queued: queue.len(), rows_skipped }
+        Status { degraded, queued: queue.len(), rows_skipped, evicted, spared, knows_keys }
     }
 
     fn close(&self) -> BoxFuture<()> {

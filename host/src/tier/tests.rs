@@ -2,8 +2,10 @@
 
 mod faults;
 mod files;
+mod known;
 mod owed;
 mod restart;
+mod room;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::{Address, DatabaseTier, OpenError};
+use super::{Address, DatabaseTier, Limits, OpenError, Settings};
 use crate::cache::tier::Tier;
 use crate::cache::{
     Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,
@@ -35,21 +37,28 @@ pub(super) struct Server {
     tasks: Tasks,
 }
 
-async fn open(dir: &Path) -> Result<(Arc<DatabaseTier>, Recovered, Clock, Tasks), OpenError> {
+async fn open(
+    dir: &Path,
+    settings: Settings,
+) -> Result<(Arc<DatabaseTier>, Recovered, Clock, Tasks), OpenError> {
     let clock = Clock::manual(1_700_000_000_000);
     let tasks = Tasks::default();
     let url = format!("sqlite://{}", dir.join("tier.db").display());
     let (tier, recovered) =
-        DatabaseTier::open(&Address::parse(&url).unwrap(), clock.clone(), &tasks).await?;
+        DatabaseTier::open(&Address::parse(&url).unwrap(), settings, clock.clone(), &tasks).await?;
     Ok((tier, recovered, clock, tasks))
 }
 
 pub(super) async fn start(dir: &Path) -> Server {
-    start_with_memory(dir, 64 << 20).await
+    start_with(dir, 64 << 20, Settings::default()).await
 }
 
 async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
-    let (tier, recovered, clock, tasks) = open(dir).await.unwrap();
+    start_with(dir, memory_bytes, Settings::default()).await
+}
+
+async fn start_with(dir: &Path, memory_bytes: u64, settings: Settings) -> Server {
+    let (tier, recovered, clock, tasks) = open(dir, settings).await.unwrap();
     let recovered_epoch = recovered.epoch;
     let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full: WhenFull::Evict };
     let below: Arc<dyn Tier> = Arc::clone(&tier) as Arc<dyn Tier>;
@@ -154,6 +163,10 @@ pub(super) async fn execute(connection: &mut SqliteConnection, sql: &'static str
 
 async fn count(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+async fn count_of(connection: &mut SqliteConnection, sql: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
 }
 
 pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {

@@ -21,8 +21,11 @@ use std::time::Duration;
 use super::Inner;
 use super::database::{DatabaseError, KeyRows, Session, Writes};
 use super::queue::{Batch, Life, Records};
+use super::room::{Room, STEPS_MAX};
+use super::settings::{Durability, Limits, SYNC_MS, Settings};
 use crate::cache::tier::{Record, TierError};
 use crate::fail_points::{Point, reach};
+use crate::tasks::Tasks;
 
 /// Keys in one transaction; few, because invalidations wait for its end.
 const BATCH_KEYS_MAX: usize = 256;
@@ -52,6 +55,7 @@ const CULL_STEPS_MAX: u32 = 20;
 /// The writer's own state.
 pub(super) struct Writer {
     inner: Arc<Inner>,
+    tasks: Tasks,
     /// `None` while the tier is degraded.
     session: Option<Session>,
     retry_ms: u64,
@@ -60,15 +64,33 @@ pub(super) struct Writer {
     /// When the last round of upkeep began, by the server's clock.
     upkeep_ms: Option<u64>,
     cull_steps: u32,
+    settings: Settings,
+    room: Room,
+    /// When commits were made durable last, where they are not by themselves; `None` if there was
+    /// none since.
+    unsynced_ms: Option<u64>,
 }
 
 impl Writer {
-    pub(super) fn new(inner: Arc<Inner>, session: Session) -> Self {
+    /// A writer in this session; what it does beside writing runs in `tasks`.
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        settings: Settings,
+        session: Session,
+        tasks: Tasks,
+    ) -> Self {
         Self {
             inner,
+            tasks,
+            settings,
+            room: Room::new(settings.limits),
+            unsynced_ms: None,
             session: Some(session),
             retry_ms: RETRY_MS_MIN,
-            timer: timer(IDLE_MS),
+            timer: timer(match settings.durability {
+                Durability::Each => IDLE_MS,
+                Durability::Interval => SYNC_MS,
+            }),
             upkeep_ms: None,
             cull_steps: 0,
         }
@@ -132,8 +154,10 @@ impl Writer {
                 keys: &rows,
                 records: &records,
                 oldest: self.inner.oldest_birth(),
+                value_bytes_max: self.settings.value_bytes_max,
             };
             session.write(&writes).await?;
+            self.room.note(writes.usage());
             Ok(Step::Done)
         })
         .await;
@@ -145,6 +169,7 @@ impl Writer {
                     self.retry_ms = RETRY_MS_MIN;
                     reach(Point::BatchCommitted);
                     self.settle(batch);
+                    self.after_commit().await;
                 }
                 is_idle && step == Step::Done
             }
@@ -153,6 +178,64 @@ impl Writer {
                 true
             }
         }
+    }
+
+    /// What every commit is followed by, once those who waited for it have been told: some room,
+    /// and now and then the disk.
+    async fn after_commit(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        let now_ms = self.inner.clock.now_ms();
+        let since_ms = *self.unsynced_ms.get_or_insert(now_ms);
+        let is_late = now_ms.saturating_sub(since_ms) >= SYNC_MS;
+        let work = async {
+            for _ in 0..STEPS_MAX {
+                if self.make_room(&mut session).await? == Step::Done {
+                    break;
+                }
+            }
+            if is_late { self.sync(&mut session).await } else { Ok(()) }
+        };
+        match within_bound(work).await {
+            Ok(()) => self.session = Some(session),
+            Err(reason) => self.degrade(Batch::default(), reason),
+        }
+    }
+
+    fn idle_ms(&self) -> u64 {
+        match self.settings.durability {
+            Durability::Each => IDLE_MS,
+            Durability::Interval => SYNC_MS,
+        }
+    }
+
+    /// Makes what has been committed durable, where that is done now and then.
+    async fn sync(&mut self, session: &mut Session) -> Result<(), DatabaseError> {
+        if self.unsynced_ms.take().is_some() && self.settings.durability == Durability::Interval {
+            session.sync().await?;
+        }
+        Ok(())
+    }
+
+    /// Removes some rows where there are too many.
+    async fn make_room(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
+        let source = self.inner.source.get().and_then(std::sync::Weak::upgrade);
+        let (removed, step) = self.room.step(session, source.as_deref()).await?;
+        self.inner.rows_evicted.fetch_add(removed, Ordering::Relaxed);
+        Ok(step)
+    }
+
+    /// Has the keys of the table read through in the background, where they are not known.
+    async fn get_to_know_keys(&self, session: &mut Session) -> Result<(), DatabaseError> {
+        if !self.inner.known.is_due() {
+            return Ok(());
+        }
+        let counting = Limits { rows_max: Some(u64::MAX), bytes_max: None };
+        // Here, where no transaction is under way.
+        self.inner.known.begin(session.usage(counting).await?.rows);
+        let inner = Arc::clone(&self.inner);
+        let reading = async move { inner.known.read_through(&inner.database).await };
+        self.tasks.spawn_until_stop(reading);
+        Ok(())
     }
 
     /// All records, and keys up to the bounds, each with the rows that memory has of it now.
@@ -166,6 +249,9 @@ impl Writer {
             // Without a memory to ask, nothing is the only answer that can't be out of date. Asked
             // without the queue's lock: memory calls us under locks of its own.
             let present = source.as_ref().map(|source| source.rows(&key)).unwrap_or_default();
+            if !present.is_empty() {
+                self.inner.known.note(&key);
+            }
             bytes += present.iter().map(|row| row.content.body.len()).sum::<usize>();
             rows.push(KeyRows { key: key.clone(), rows: present });
             batch.keys.push((key, waiters));
@@ -223,10 +309,14 @@ impl Writer {
     /// Sets the timer anew.
     async fn recover(&mut self) {
         if let Some(mut session) = self.session.take() {
-            match within_bound(session.check()).await {
+            let work = async {
+                self.sync(&mut session).await?;
+                session.check().await
+            };
+            match within_bound(work).await {
                 Ok(()) => {
                     self.session = Some(session);
-                    self.timer = timer(IDLE_MS);
+                    self.timer = timer(self.idle_ms());
                 }
                 Err(reason) => self.degrade(Batch::default(), reason),
             }
@@ -246,7 +336,7 @@ impl Writer {
                 tracing::info!("database tier works again");
                 self.session = Some(session);
                 self.inner.queue.lock().degraded = None;
-                self.timer = timer(IDLE_MS);
+                self.timer = timer(self.idle_ms());
             }
             Err(reason) => {
                 self.inner.queue.lock().degraded = Some(reason);
@@ -261,6 +351,9 @@ impl Writer {
         if self.inner.queue.lock().life != Life::Open {
             return Ok(Step::Done);
         }
+        if self.make_room(session).await? == Step::MoreToDo {
+            return Ok(Step::MoreToDo);
+        }
         let now_ms = self.inner.clock.now_ms();
         if self.cull_steps == 0 {
             let is_due = self.upkeep_ms.is_none_or(|last| now_ms.saturating_sub(last) >= UPKEEP_MS);
@@ -268,6 +361,7 @@ impl Writer {
                 return Ok(Step::Done);
             }
             self.upkeep_ms = Some(now_ms);
+            self.get_to_know_keys(session).await?;
             self.cull_steps = CULL_STEPS_MAX;
         }
         let culled = session.cull(now_ms).await?;
@@ -310,10 +404,12 @@ impl Drop for Writer {
     }
 }
 
-/// What a step of upkeep leaves.
+/// What a step of work between batches leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
+    /// Nothing for now.
     Done,
+    /// Another step.
     MoreToDo,
 }
 

@@ -19,6 +19,7 @@ mod journal;
 mod open;
 mod reading;
 mod recover;
+mod room;
 mod schema;
 mod session;
 mod upkeep;
@@ -37,6 +38,7 @@ use session::Hold;
 pub(super) use batch::write;
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};
+pub(super) use room::{remove, rows_after, usage};
 pub(super) use schema::{applied, migrate, migrations};
 pub(super) use session::Session;
 pub(super) use upkeep::{compact, cull, oldest_birth};
@@ -53,6 +55,11 @@ impl Database {
     /// A session that writes, in place of one that was lost.
     pub(super) async fn connect(&self) -> Result<Session, DatabaseError> {
         self.hold.take_again().await
+    }
+
+    /// For looking up.
+    pub(super) fn readers(&self) -> &PgPool {
+        &self.readers
     }
 
     /// What the table has of a key.

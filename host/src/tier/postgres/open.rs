@@ -10,11 +10,12 @@ use sqlx::postgres::{PgConnection, PgPoolOptions};
 
 use super::recover::{raise_epoch, recover};
 use super::schema;
-use super::session::{Hold, code_of, connect, lock};
+use super::session::{Claim, Hold, code_of, connect, lock};
 use crate::fail_points::{Point, reach};
 use crate::tier::address::PostgresAddress;
 use crate::tier::database::{ACQUIRE_MS, Database, Opened, Session, epoch_of};
 use crate::tier::error::OpenError;
+use crate::tier::settings::Durability;
 
 /// The upper half of the lock's number: "wmcd"; the lower is the schema's.
 pub(super) const LOCK_CLASS: i64 = 0x776d_6364;
@@ -38,7 +39,10 @@ pub(super) struct Place {
 }
 
 /// Opens the database, and makes what is missing in its schema.
-pub(in crate::tier) async fn open(address: &PostgresAddress) -> Result<Opened, OpenError> {
+pub(in crate::tier) async fn open(
+    address: &PostgresAddress,
+    durability: Durability,
+) -> Result<Opened, OpenError> {
     let told = |error: sqlx::Error| explain(address, error);
     let (mut connection, number) = take(address).await?;
     reach(Point::Migrated);
@@ -57,8 +61,8 @@ pub(in crate::tier) async fn open(address: &PostgresAddress) -> Result<Opened, O
         // It would be a way to the server and back; a look-up that fails is a miss.
         .test_before_acquire(false)
         .connect_lazy_with(reading);
-    let hold = Hold::new(address.options.clone(), connection, number, (raised, commits));
-    let (hold, session) = hold.await.map_err(told)?;
+    let claim = Claim { options: address.options.clone(), lock: number, epoch: raised, durability };
+    let (hold, session) = Hold::new(claim, connection, commits).await.map_err(told)?;
     let database = Database::Postgres(super::Database { readers, hold });
     Ok(Opened { database, session: Session::Postgres(Box::new(session)), recovered })
 }

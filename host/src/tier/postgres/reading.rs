@@ -9,11 +9,12 @@ use sqlx::{Connection as _, Error};
 use super::Session;
 use super::open::{LOCK_CLASS, explain, place, take};
 use super::recover::recover;
-use super::session::{Hold, connect, lock};
+use super::session::{Claim, Hold, connect, lock};
 use crate::cache::Recovered;
 use crate::tier::address::PostgresAddress;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
+use crate::tier::settings::Durability;
 
 /// How long the lock is waited for before it counts as a server's.
 const LOCK_MS: u64 = 100;
@@ -120,8 +121,8 @@ pub(in crate::tier) async fn fill(address: &PostgresAddress) -> Result<(Session,
     let (mut connection, number) = take(address).await?;
     let state = sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection);
     let (epoch, commits): (i64, i64) = state.await.map_err(told)?;
-    let options = address.options.clone();
-    let hold = Hold::new(options, connection, number, (epoch, commits)).await;
-    let (_, session) = hold.map_err(told)?;
+    let (options, durability) = (address.options.clone(), Durability::Each);
+    let claim = Claim { options, lock: number, epoch, durability };
+    let (_, session) = Hold::new(claim, connection, commits).await.map_err(told)?;
     Ok((session, epoch))
 }

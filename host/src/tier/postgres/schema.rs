@@ -18,9 +18,6 @@ static MIGRATIONS: Migrator = {
     Migrator { locking: false, ..sqlx::migrate!("../migrations/postgres") }
 };
 
-/// SQLSTATE of a table that does not exist (`undefined_table`).
-const UNDEFINED_TABLE: &str = "42P01";
-
 /// The steps that this server knows.
 pub(in crate::tier) fn migrations() -> &'static Migrator {
     &MIGRATIONS
@@ -62,13 +59,15 @@ pub(super) async fn bring_up(
 
 /// The steps that have been taken, each with the checksum of what was done.
 async fn steps(connection: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, Error> {
-    let steps = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version");
-    match steps.fetch_all(connection).await {
-        Err(error) if super::session::code_of(&error).as_deref() == Some(UNDEFINED_TABLE) => {
-            Ok(Vec::new())
-        }
-        outcome => outcome,
+    let made: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !made {
+        return Ok(Vec::new());
     }
+    sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+        .fetch_all(connection)
+        .await
 }
 
 /// Finds out whose schema it is, before anything is changed in it. Ours is one that is empty, and

@@ -14,6 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Postgres, Transaction};
 
 use crate::tier::database::DatabaseError;
+use crate::tier::settings::Durability;
 
 /// How long a session waits for the lock when it takes the place of another.
 const LOCK_MS_AGAIN: u64 = 2_000;
@@ -38,16 +39,26 @@ const SETTINGS: &str = "SELECT set_config(v.name, v.value, FALSE) FROM (VALUES \
      ('tcp_keepalives_interval', '2'), \
      ('tcp_keepalives_count', '3'), \
      ('tcp_user_timeout', '10000'), \
-     ('synchronous_commit', CASE current_setting('synchronous_commit') \
-      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END) \
+     ('synchronous_commit', CASE WHEN $1 THEN 'off' \
+      WHEN current_setting('synchronous_commit') = 'off' THEN 'on' \
+      ELSE current_setting('synchronous_commit') END) \
      ) v (name, value) WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = v.name)";
+
+/// What a session needs to be this server's.
+pub(super) struct Claim {
+    /// How it is connected.
+    pub options: PgConnectOptions,
+    /// The number of the advisory lock.
+    pub lock: i64,
+    /// The epoch that this server has raised.
+    pub epoch: i64,
+    /// When its commits are durable.
+    pub durability: Durability,
+}
 
 /// What makes a schema this server's.
 pub(super) struct Hold {
-    options: PgConnectOptions,
-    /// The number of the advisory lock.
-    lock: i64,
-    epoch: i64,
+    claim: Claim,
     /// Commits of which this server knows.
     commits: Arc<AtomicI64>,
     /// The backend of the last session.
@@ -103,6 +114,12 @@ pub(super) fn code_of(error: &Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code()).map(Into::into)
 }
 
+async fn settle(connection: &mut PgConnection, durability: Durability) -> Result<(), Error> {
+    let is_delayed = durability == Durability::Interval;
+    sqlx::query(SETTINGS).bind(is_delayed).execute(connection).await?;
+    Ok(())
+}
+
 async fn backend_of(connection: &mut PgConnection) -> Result<Backend, Error> {
     let (pid, started) = sqlx::query_as(
         "SELECT pid, extract(epoch FROM backend_start)::text FROM pg_stat_activity \
@@ -114,36 +131,35 @@ async fn backend_of(connection: &mut PgConnection) -> Result<Backend, Error> {
 }
 
 impl Hold {
-    /// Holds the schema by a session that has the lock already; `epoch` is the one it has raised.
+    /// Holds the schema by a session that has the lock already.
     pub(super) async fn new(
-        options: PgConnectOptions,
+        claim: Claim,
         mut connection: PgConnection,
-        lock: i64,
-        (epoch, commits): (i64, i64),
+        commits: i64,
     ) -> Result<(Self, Session), Error> {
-        sqlx::query(SETTINGS).execute(&mut connection).await?;
+        settle(&mut connection, claim.durability).await?;
         let backend = Mutex::new(backend_of(&mut connection).await?);
         let commits = Arc::new(AtomicI64::new(commits));
-        let session = Session { connection, epoch, commits: Arc::clone(&commits) };
-        Ok((Self { options, lock, epoch, commits, backend }, session))
+        let session = Session { connection, epoch: claim.epoch, commits: Arc::clone(&commits) };
+        Ok((Self { claim, commits, backend }, session))
     }
 
     /// This server's epoch, as the column holds it.
     pub(super) fn epoch(&self) -> i64 {
-        self.epoch
+        self.claim.epoch
     }
 
     /// A session in place of one that was lost.
     pub(super) async fn take_again(&self) -> Result<Session, DatabaseError> {
-        let mut connection = connect(&self.options).await?;
+        let mut connection = connect(&self.claim.options).await?;
         self.end_last(&mut connection).await?;
-        if !lock(&mut connection, self.lock, LOCK_MS_AGAIN).await? {
+        if !lock(&mut connection, self.claim.lock, LOCK_MS_AGAIN).await? {
             return Err(DatabaseError::InUse);
         }
-        sqlx::query(SETTINGS).execute(&mut connection).await?;
+        settle(&mut connection, self.claim.durability).await?;
         let (epoch, commits): (i64, i64) =
             sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection).await?;
-        if epoch != self.epoch {
+        if epoch != self.claim.epoch {
             return Err(DatabaseError::Superseded);
         }
         let known = self.commits.load(Ordering::Acquire);
@@ -206,7 +222,7 @@ impl Session {
     }
 
     /// The connection, outside of transactions.
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
+    pub(in crate::tier) fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
 

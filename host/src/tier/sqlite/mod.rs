@@ -12,6 +12,7 @@ mod journal;
 mod open;
 mod reading;
 mod recover;
+mod room;
 mod schema;
 mod upkeep;
 
@@ -30,8 +31,9 @@ pub(super) use batch::write;
 pub(super) use journal::{newest, probe};
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};
+pub(super) use room::{remove, rows_after, usage};
 pub(super) use schema::{applied, migrate, migrations};
-pub(super) use upkeep::{compact, cull, oldest_birth};
+pub(super) use upkeep::{compact, cull, oldest_birth, sync};
 
 /// An open file.
 pub(super) struct Database {

@@ -23,6 +23,7 @@ use crate::fail_points::{Point, reach};
 use crate::tier::database::{ACQUIRE_MS, Database, Opened, Session, epoch_of};
 use crate::tier::error::OpenError;
 use crate::tier::schema::foreign;
+use crate::tier::settings::Durability;
 
 /// `PRAGMA application_id` of our files: "wmcd".
 const APPLICATION_ID: i64 = 0x776d_6364;
@@ -34,9 +35,12 @@ const BUSY_MS: u64 = 1_000;
 const READERS: u32 = 4;
 
 /// Opens the file at `path`, and creates it where there is none.
-pub(in crate::tier) async fn open(path: &Path) -> Result<Opened, OpenError> {
+pub(in crate::tier) async fn open(
+    path: &Path,
+    durability: Durability,
+) -> Result<Opened, OpenError> {
     let told = |error: sqlx::Error| explain(path, error);
-    let (lock, options, mut connection) = take(path).await?;
+    let (lock, options, mut connection) = take(path, durability).await?;
     reach(Point::Migrated);
     let raised = raise_epoch(&mut connection).await.map_err(told)?;
     reach(Point::EpochRaised);
@@ -56,6 +60,7 @@ pub(in crate::tier) async fn open(path: &Path) -> Result<Opened, OpenError> {
 /// file where there is none.
 pub(super) async fn take(
     path: &Path,
+    durability: Durability,
 ) -> Result<(File, SqliteConnectOptions, SqliteConnection), OpenError> {
     check_folder(path)?;
     let lock = lock(path)?;
@@ -65,8 +70,12 @@ pub(super) async fn take(
     let plain = plain(path);
     check_owner(path, &plain).await?;
     reach(Point::FileMarked);
-    // Full: an acknowledged invalidation outlives the machine's power, not just the process.
-    let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    let synchronous = match durability {
+        // An acknowledged invalidation outlives the machine's power, not just the process.
+        Durability::Each => SqliteSynchronous::Full,
+        Durability::Interval => SqliteSynchronous::Normal,
+    };
+    let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
     let mut connection = options.connect().await.map_err(told)?;
     schema::bring_up(path, &mut connection).await?;
     Ok((lock, options, connection))

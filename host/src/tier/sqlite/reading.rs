@@ -16,6 +16,7 @@ use super::recover::recover;
 use crate::cache::Recovered;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
+use crate::tier::settings::Durability;
 
 /// How long a statement waits for another process to let go.
 const BUSY_MS: u64 = 5_000;
@@ -145,7 +146,7 @@ pub(in crate::tier) fn hold(path: &Path) -> Result<Option<File>, OpenError> {
 /// A connection that fills the file, and makes it where there is none, with the lock and with how
 /// often a server has opened it.
 pub(in crate::tier) async fn fill(path: &Path) -> Result<(File, SqliteConnection, i64), OpenError> {
-    let (lock, _, mut connection) = take(path).await?;
+    let (lock, _, mut connection) = take(path, Durability::Each).await?;
     let epoch = sqlx::query_scalar(EPOCH).fetch_one(&mut connection).await;
     Ok((lock, connection, epoch.map_err(|error| explain(path, error))?))
 }

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::open::{explain, owner, plain, shown, take};
 use crate::tier::error::OpenError;
 use crate::tier::schema;
+use crate::tier::settings::Durability;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -41,7 +42,7 @@ pub(in crate::tier) async fn applied(path: &Path) -> Result<Vec<i64>, OpenError>
 
 /// Takes the steps that are missing.
 pub(in crate::tier) async fn migrate(path: &Path) -> Result<(), OpenError> {
-    let (_lock, _, connection) = take(path).await?;
+    let (_lock, _, connection) = take(path, Durability::Each).await?;
     connection.close().await.map_err(|error| explain(path, error))
 }
 

@@ -51,6 +51,12 @@ pub(in crate::tier) async fn cull(
     Ok(expired.rows_affected() + ended.rows_affected())
 }
 
+/// Writes the log out and into the file, as far as no reader needs it as it is.
+pub(in crate::tier) async fn sync(connection: &mut SqliteConnection) -> Result<(), Error> {
+    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
+    Ok(())
+}
+
 /// The smallest birth among all rows; `None` without rows.
 pub(in crate::tier) async fn oldest_birth(
     connection: &mut SqliteConnection,

@@ -3,7 +3,7 @@
 use super::*;
 
 async fn refusal(dir: &Path) -> String {
-    match open(dir).await {
+    match open(dir, Settings::default()).await {
         Ok(_) => panic!("opened"),
         Err(error) => error.to_string(),
     }
@@ -127,7 +127,8 @@ async fn restart_knows_the_highest_number_of_each_source_and_what_was_applied_ag
     assert_eq!(again, [false, false, true, false]);
     server.stop().await;
 
-    let (_tier, mut recovered, _clock, tasks) = open(dir.path()).await.unwrap();
+    let (_tier, mut recovered, _clock, tasks) =
+        open(dir.path(), Settings::default()).await.unwrap();
     recovered.numbers.sort();
     // What the column can't hold is above every number.
     assert_eq!(recovered.numbers, [("other".into(), u64::MAX), ("shop".into(), 8)]);
