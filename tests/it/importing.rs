@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use tempfile::TempDir;
-use wasmcached_tests::{Server, clients, server, settings};
+use wasmcached_tests::{Postgres, Server, clients, server, settings};
 
 /// Rows that the script writes: values, one for ever, many, and three that can't be taken over.
 const STORED: u64 = 15 + 1 + 250;
@@ -108,7 +108,7 @@ fn import_of_what_is_not_there_says_so_and_exits_1() {
     let missing = format!("sqlite://{}/none.db", dir.path().display());
     for (database, server, said) in [
         (missing.as_str(), "127.0.0.1:1", "none.db does not exist"),
-        ("mysql://root:secret@h/db", "127.0.0.1:1", "is not `sqlite:///path`"),
+        ("mysql://root:secret@h/db", "127.0.0.1:1", "is not `sqlite:///"),
         ("postgres://u:secret@127.0.0.1:1/db", "127.0.0.1:1", "table django_cache: "),
     ] {
         let arguments = ["import", "django-table", "--database", database, "--memcached", server];
@@ -136,4 +136,30 @@ fn value_that_the_server_does_not_take_is_told() {
     assert!(errors.contains("server refused 2 values"), "{errors}");
     // The rest is there.
     assert_eq!(server.memcached().get("shop:3:small").unwrap(), b"200");
+}
+
+#[test]
+fn table_in_postgres_is_read_by_its_own_clock() {
+    let postgres = Postgres::shared();
+    let address = postgres.new_database();
+    let name = address.split(['/', '?']).nth(3).unwrap();
+    // As `createcachetable` makes it; the pickle is that of 5.
+    let made = "SET TIME ZONE 'Australia/Adelaide'; \
+                CREATE TABLE django_cache (cache_key varchar(255) NOT NULL PRIMARY KEY, \
+                value text NOT NULL, expires timestamp with time zone NOT NULL); \
+                INSERT INTO django_cache SELECT ':1:many-' || n, 'gAVLBS4=', \
+                date_trunc('second', now() + interval '1 hour') FROM generate_series(1, 250) n; \
+                INSERT INTO django_cache VALUES \
+                (':1:never', 'gAVLBS4=', '9999-12-31 23:59:59'), \
+                (':1:over', 'gAVLBS4=', '2001-01-01 00:00:00'), \
+                (':1:for ever', 'gAVLBS4=', '9999-12-31 23:59:59'), \
+                (':1:damaged', '***', '9999-12-31 23:59:59')";
+    postgres.ask(name, made);
+    let server = Server::start(&settings::plain());
+    let memcached = server.address("memcached");
+    let arguments = ["import", "django-table", "--memcached", memcached, "--database", &address];
+    assert_eq!(counts(&server::run(&arguments)), expected(251, 0));
+    let ttl = server.memcached().ask("mg :1:many-7 t f v");
+    assert!(ttl.starts_with("VA 1 t3") && ttl.ends_with(" f2"), "{ttl}");
+    assert_eq!(server.memcached().ask("mg :1:never t"), "HD t-1");
 }

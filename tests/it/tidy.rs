@@ -27,7 +27,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("cache", &["model", "clock", "limits", "sync", "tasks"]),
     ("plugins", &["model", "clock", "limits", "tasks"]),
     ("tier", &["cache", "model", "clock", "fail_points", "limits", "tasks"]),
-    ("import", &["limits"]),
+    ("import", &["limits", "tier"]),
     ("memcached", DOOR),
     ("pages", DOOR),
     ("events", DOOR),

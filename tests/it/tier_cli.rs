@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 use wasmcached_tests::wait::eventually;
-use wasmcached_tests::{Origin, Server, http, origin, server, settings};
+use wasmcached_tests::{Database, Origin, Server, http, origin, server, settings};
 
 fn url(file: &Path) -> String {
     format!("sqlite://{}", file.display())
@@ -154,4 +154,48 @@ fn what_is_no_tier_is_refused_by_each_command_in_words() {
     let output = server::run(&["tier", "verify", "--database", "mysql://root:secret@h/db"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("is not `sqlite:///"), "{said}");
+}
+
+#[test]
+fn cache_moves_from_sqlite_to_postgres_and_back() {
+    let settings = settings::plain();
+    let (first, second) = (Database::sqlite(), Database::postgres());
+    let mut server = Server::start(&first.below(&settings));
+    for command in ["ms a 3 Lt\r\none", "ms b 3 Lu\r\ntwo", "ms c 3 Lgone\r\nbye"] {
+        assert_eq!(server.memcached().ask(command), "HD");
+    }
+    let body = json!({"tags": ["gone"]});
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+    server.stop();
+    let old = server.dir().join("cache.db");
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let over = |arguments: &[&str]| {
+        server::run(&[&["tier"], arguments, &["--database", second.address()]].concat())
+    };
+    assert!(tier(&["export", &file("first")], &old).status.success());
+    assert_eq!(printed(&over(&["import", &file("first")])), json!({"entries": 2, "expired": 0}));
+
+    let mut server = Server::start(&second.below(&settings));
+    assert_eq!(server.memcached().get("a").unwrap(), b"one");
+    assert_eq!(server.memcached().get("c"), None);
+    let listed = printed(&over(&["inspect", "--prefix", "b"]));
+    assert_eq!(listed["keys"][0]["key"], "b");
+    assert_eq!(listed["totals"]["rows"], 2);
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["t"]})).status, 200);
+    let verified = printed(&over(&["verify"]));
+    assert_eq!((&verified["rows"]["valid"], &verified["rows"]["dead"]), (&json!(1), &json!(1)));
+    let unsealed = over(&["export", &file("unsealed")]);
+    assert!(String::from_utf8_lossy(&unsealed.stderr).contains("\"sealed\":false"));
+    let copied = over(&["backup", &file("copy")]);
+    assert!(String::from_utf8_lossy(&copied.stderr).contains("pg_dump is the tool"));
+    server.stop();
+    let said = String::from_utf8(over(&["import", &file("first")]).stderr).unwrap();
+    assert!(said.contains("has been used by a server, 1 times"), "{said}");
+
+    let exported = over(&["export", &file("second")]);
+    assert!(String::from_utf8_lossy(&exported.stderr).contains("\"sealed\":true"));
+    let new = dir.path().join("new.db");
+    assert_eq!(printed(&tier(&["import", &file("second")], &new))["entries"], 1);
+    assert_eq!(printed(&tier(&["inspect"], &new))["keys"][0]["key"], "b");
 }

@@ -1,12 +1,14 @@
-//! A TCP proxy that delays, freezes and cuts what goes through it, between a server and the
-//! database that it is above.
+//! A proxy that delays, freezes and cuts what goes through it, between a server and the database
+//! that it is above: TCP on this side, a unix socket on the other.
 //!
 //! # Invariants
 //! - What passes is passed unchanged and in order, in every state.
 //! - A dropped proxy leaves no connection and no listener behind.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     /// Both ends of every connection there was.
-    sockets: Mutex<Vec<TcpStream>>,
+    sockets: Mutex<Vec<(TcpStream, UnixStream)>>,
 }
 
 impl Shared {
@@ -38,9 +40,8 @@ impl Shared {
         *self.state.lock() = state;
         self.changed.notify_all();
         if matches!(state, State::Cut | State::Over) {
-            for socket in self.sockets.lock().drain(..) {
-                // Closed already is as good.
-                let _ = socket.shutdown(Shutdown::Both);
+            for pair in self.sockets.lock().drain(..) {
+                close(&pair);
             }
         }
     }
@@ -66,9 +67,9 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port of loopback and passes everything on to `target`.
+    /// Listens on a free port of loopback and passes everything on to a unix socket.
     #[track_caller]
-    pub fn to(target: &str) -> Self {
+    pub fn to(target: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("address");
         let shared = Arc::new(Shared {
@@ -76,7 +77,7 @@ impl Proxy {
             changed: Condvar::new(),
             sockets: Mutex::default(),
         });
-        let (accepting, target) = (Arc::clone(&shared), target.to_owned());
+        let (accepting, target) = (Arc::clone(&shared), PathBuf::from(target));
         spawn(move || accept(&listener, &target, &accepting));
         Self { address, shared }
     }
@@ -115,7 +116,7 @@ impl Drop for Proxy {
     }
 }
 
-fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
+fn accept(listener: &TcpListener, target: &Path, shared: &Arc<Shared>) {
     for client in listener.incoming().map_while(Result::ok) {
         match *shared.state.lock() {
             State::Over => return,
@@ -123,29 +124,39 @@ fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
             State::Passing | State::Delaying(_) | State::Frozen => {}
         }
         // Whom it can't pass on to it does not keep.
-        let Ok(server) = TcpStream::connect(target) else { continue };
-        let ends = [&client, &server].map(|socket| socket.try_clone().expect("descriptor"));
-        shared.sockets.lock().extend(ends);
-        for (from, to) in [(&client, &server), (&server, &client)] {
-            let (from, to) = (from.try_clone(), to.try_clone());
-            let (from, to) = (from.expect("descriptor"), to.expect("descriptor"));
-            let shared = Arc::clone(shared);
-            spawn(move || copy(from, to, &shared));
-        }
+        let Ok(server) = UnixStream::connect(target) else { continue };
+        let another = || {
+            let client = client.try_clone().expect("descriptor");
+            (client, server.try_clone().expect("descriptor"))
+        };
+        shared.sockets.lock().push(another());
+        let (up, down) = (another(), another());
+        let (upwards, downwards) = (Arc::clone(shared), Arc::clone(shared));
+        spawn(move || {
+            copy(&up.0, &up.1, &upwards);
+            close(&up);
+        });
+        spawn(move || {
+            copy(&down.1, &down.0, &downwards);
+            close(&down);
+        });
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+fn copy(mut from: impl Read, mut to: impl Write, shared: &Shared) {
     let mut piece = [0; 64 * 1024];
     loop {
         let read = from.read(&mut piece).unwrap_or(0);
         if read == 0 || !shared.wait_to_pass() || to.write_all(&piece[..read]).is_err() {
-            break;
+            return;
         }
     }
+}
+
+fn close((client, server): &(TcpStream, UnixStream)) {
     // Gone already is as good.
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) {
@@ -154,12 +165,14 @@ fn spawn(work: impl FnOnce() + Send + 'static) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
     use crate::wait::eventually;
 
-    fn echoing() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+    fn echoing(dir: &tempfile::TempDir) -> PathBuf {
+        let path = dir.path().join("echo");
+        let listener = UnixListener::bind(&path).unwrap();
         spawn(move || {
             for mut socket in listener.incoming().map_while(Result::ok) {
                 spawn(move || {
@@ -168,7 +181,7 @@ mod tests {
                 });
             }
         });
-        address
+        path
     }
 
     fn is_echoed(socket: &mut TcpStream) -> bool {
@@ -178,7 +191,8 @@ mod tests {
 
     #[test]
     fn bytes_pass_are_held_and_pass_again() {
-        let proxy = Proxy::to(&echoing().to_string());
+        let dir = tempfile::tempdir().unwrap();
+        let proxy = Proxy::to(&echoing(&dir));
         let mut socket = TcpStream::connect(proxy.address()).unwrap();
         assert!(is_echoed(&mut socket));
         proxy.freeze();
@@ -193,7 +207,8 @@ mod tests {
 
     #[test]
     fn cut_connections_end_and_new_ones_too_until_they_may_pass() {
-        let proxy = Proxy::to(&echoing().to_string());
+        let dir = tempfile::tempdir().unwrap();
+        let proxy = Proxy::to(&echoing(&dir));
         let mut socket = TcpStream::connect(proxy.address()).unwrap();
         assert!(is_echoed(&mut socket));
         proxy.cut();

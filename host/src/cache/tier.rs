@@ -78,14 +78,14 @@ pub struct Status {
     pub degraded: Option<String>,
     /// Keys that wait to be written.
     pub queued: usize,
+    /// Rows that were found not to be as they were written, and left out.
+    pub rows_skipped: u64,
     /// Rows that went to make room, since the start.
     pub evicted: u64,
     /// Look-ups that were answered without asking the database, since the start.
     pub spared: u64,
     /// Whether keys without rows are known, so that they can be.
     pub knows_keys: bool,
-    /// Rows that were found not to be as they were written, and left out.
-    pub rows_skipped: u64,
 }
 
 /// The database below the memory.

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 
 use crate::import::{self, DjangoTable, ImportError, Report, Zone};
+use crate::tier::{Address, AddressError};
 
 /// Which cache is taken over.
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,9 @@ pub struct DjangoTableArgs {
 /// Why an import did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportFailure {
+    /// The address is none.
+    #[error("database {0}")]
+    Address(#[from] AddressError),
     /// Reading or storing.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -62,8 +66,9 @@ impl ImportCommand {
     /// The import did not come to its end, or values were refused.
     pub async fn run(self) -> Result<(), ImportFailure> {
         let Self::DjangoTable(args) = self;
+        let database = Address::parse(&args.database)?;
         let from = DjangoTable {
-            database: &args.database,
+            database: &database,
             table: &args.table,
             zone: if args.local_time { Zone::Local } else { Zone::Utc },
             server: &args.memcached,

@@ -21,6 +21,7 @@ pub use server::ServerError;
 pub use table::{TableError, Zone};
 
 use crate::limits::MEMCACHED_KEY_BYTES_MAX;
+use crate::tier::Address;
 use server::{Reply, Server, Storing};
 use table::{Row, Table};
 
@@ -31,8 +32,8 @@ const BATCH_KEYS: usize = 100;
 /// Where from and where to.
 #[derive(Debug)]
 pub struct DjangoTable<'a> {
-    /// `sqlite:///path` or `postgres://…`.
-    pub database: &'a str,
+    /// Where the table is.
+    pub database: &'a Address,
     /// The table's name, as `createcachetable` made it.
     pub table: &'a str,
     /// What the times in a SQLite table are.

@@ -138,6 +138,13 @@ fn with_host(address: &str) -> String {
     }
 }
 
+impl PostgresAddress {
+    /// How it is connected to, password included.
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+}
+
 impl fmt::Display for PostgresAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = &self.options;

@@ -240,7 +240,7 @@ impl Tier for DatabaseTier {
         let spared = self.inner.known.spared();
         let knows_keys = self.inner.known.is_complete();
         let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
-        Status { degraded, queued: queue.len(), evicted, spared, knows_keys, rows_skipped }
+        Status { degraded, queued: queue.len(), rows_skipped, evicted, spared, knows_keys }
     }
 
     fn close(&self) -> BoxFuture<()> {

@@ -1,5 +1,6 @@
 //! The database fails while the server runs: what goes on, what is refused, what comes back.
 
+mod postgres;
 mod sqlite;
 
 use serde_json::{Value, json};

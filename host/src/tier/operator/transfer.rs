@@ -265,18 +265,12 @@ impl Importing {
     async fn write(&mut self) -> Result<(), Stop> {
         let keys = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        let oldest = Sequence::ZERO;
-        let writes =
-            Writes { is_wiping: false, keys: &keys, records: &[], oldest, value_bytes_max: None };
-        self.session.write(&writes).await.map_err(Stop::Database)
+        self.session.write(&writes(&keys)).await.map_err(Stop::Database)
     }
 
     /// Takes out again what was written: nobody but us has had the table.
     async fn wipe(&mut self) -> Result<(), DatabaseError> {
-        let oldest = Sequence::ZERO;
-        let writes =
-            Writes { is_wiping: true, keys: &[], records: &[], oldest, value_bytes_max: None };
-        self.session.write(&writes).await
+        self.session.write(&Writes { is_wiping: true, ..writes(&[]) }).await
     }
 
     /// A key has one item, or the variants of one page one after another; keys come in order.
@@ -301,4 +295,10 @@ impl Importing {
             }
         }
     }
+}
+
+/// All of these, whatever the settings of the server that will serve them.
+fn writes(keys: &[KeyRows]) -> Writes<'_> {
+    let oldest = Sequence::ZERO;
+    Writes { is_wiping: false, keys, records: &[], oldest, value_bytes_max: None }
 }

@@ -11,6 +11,7 @@ use wasmcached_tests::disk::{Disk, Fault};
 use super::drive::Memcached;
 use super::server::{Database, Server};
 use crate::Plan;
+use crate::clock::wait_for;
 use crate::memcached::items::Items;
 use crate::memcached::load::{self, Load};
 use crate::memcached::replies::Look;
@@ -44,7 +45,12 @@ pub(super) fn table(plan: &Plan) -> anyhow::Result<String> {
         for ((_, fault), samples) in STATES.iter().zip(&mut samples) {
             match fault {
                 Some(fault) => disk.fails(*fault),
-                None => disk.works(),
+                None => {
+                    disk.works();
+                    let mut connection = Memcached::connect(server.memcached)?;
+                    let mut is_stored = || connection.set("written", "STORED").is_ok();
+                    wait_for("the tier works", || Ok(is_stored().then_some(())))?;
+                }
             }
             samples.push(hits(plan, &server, &items)?);
         }
