@@ -85,8 +85,6 @@ def cell(server, origin, database, prepare, kind):
     empty(database)
     write, models = prepare()
     pages = addresses(models)
-    for page in pages:
-        read(server, page)
     stale = [page for page in pages if read(server, page) != read_directly(origin, page)]
     if stale:
         return f"stale before: {stale}"

@@ -120,10 +120,13 @@ class Cache(PyMemcacheCache):
                 self._cache.meta_give_up(name, lease.unique)
             raise
         names.note()
-        if lease is not None and not names.are_changing():
-            expire = self.get_backend_timeout(timeout)
-            self._cache.meta_set(name, value, expire, names.texts, lease.unique)
-        elif lease is not None:
+        if lease is None:
+            return value
+        expire = self.get_backend_timeout(timeout)
+        is_kept = not names.are_changing() and self._cache.meta_set(
+            name, value, expire, names.texts, lease.unique
+        )
+        if not is_kept:
             self._cache.meta_give_up(name, lease.unique)
         return value
 

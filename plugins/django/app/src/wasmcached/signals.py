@@ -26,7 +26,8 @@ _CLEARED = "_wasmcached_cleared"
 def connect():
     """Connects the receivers."""
     for model in apps.get_models(include_auto_created=True):
-        if not conf.tracks(model):
+        # Tests turn announcements on later.
+        if not conf.covers(model):
             continue
         label = model._meta.label_lower
         if not model._meta.auto_created:
