@@ -10,8 +10,8 @@
 //! # Invariants
 //! - The raw bytes are verified before they are parsed.
 //! - Never 2xx with nothing done: a plugin that fails is replaced by the purge of the model's
-//!   built-in tags (`<model>`, `<model>:*`, `model:<model>`), and said so. Where there is no plugin,
-//!   a row's are purged (`<model>:<pk>`, `<model>`, `model:<model>`).
+//!   built-in tags (`<model>`, `<model>:*`, `model:<model>`), and said so. Where there is none, a
+//!   row's are purged (`<model>:<pk>`, `<model>`, `model:<model>`).
 //! - A value that an event carries is written only if the event is known to be the newest of its
 //!   source (`data.seq`) and nothing else was invalidated since it arrived.
 //! - An event of a source with `hold_ms` is applied again after that delay.

@@ -73,7 +73,7 @@ impl Plan {
         let Event { model, object_id, .. } = event;
         let Some(object_id) = object_id else { return self.add_model(event) };
         match tags([format!("{model}:{object_id}"), model.clone(), format!("model:{model}")]) {
-            Some(tags) => self.add_tags(event, tags),
+            Some(tags) => self.add_built_in(event, tags),
             // No entry has such a tag; whatever shows the row has that of any row.
             None => self.add_model(event),
         }
@@ -83,25 +83,15 @@ impl Plan {
     /// plugin has understood: `<model>`, `<model>:*` of what shows any row, `model:<model>`.
     pub(super) fn add_model(&mut self, event: &Event) {
         let model = &event.model;
-        match tags([model.clone(), format!("{model}:*"), format!("model:{model}")]) {
-            Some(tags) => self.add_tags(event, tags),
-            None => {
-                let everything = [Action::Invalidate(Target::Everything, Mode::Hard)];
-                self.explain(event, BUILT_IN, &everything);
-                self.add_target(Target::Everything, Mode::Hard);
-            }
-        }
+        let tags = tags([model.clone(), format!("{model}:*"), format!("model:{model}")]);
+        self.add_built_in(event, tags.unwrap_or_else(|| vec![Target::Everything]));
     }
 
-    fn add_tags(&mut self, event: &Event, tags: Vec<Tag>) {
-        let actions = tags.into_iter().map(|tag| Action::Invalidate(Target::Tag(tag), Mode::Hard));
-        let actions: Vec<Action> = actions.collect();
+    fn add_built_in(&mut self, event: &Event, targets: Vec<Target>) {
+        let invalidate = |target: &Target| Action::Invalidate(target.clone(), Mode::Hard);
+        let actions: Vec<Action> = targets.iter().map(invalidate).collect();
         self.explain(event, BUILT_IN, &actions);
-        for action in actions {
-            if let Action::Invalidate(target, mode) = action {
-                self.add_target(target, mode);
-            }
-        }
+        targets.into_iter().for_each(|target| self.add_target(target, Mode::Hard));
     }
 
     /// Notes who wants what done about a change.
@@ -136,8 +126,8 @@ impl Plan {
 }
 
 /// All of them as tags, or `None` if one can't be.
-fn tags(names: [String; 3]) -> Option<Vec<Tag>> {
-    names.iter().map(|name| Tag::new(name).ok()).collect()
+fn tags(names: [String; 3]) -> Option<Vec<Target>> {
+    names.iter().map(|name| Tag::new(name).ok().map(Target::Tag)).collect()
 }
 
 fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
@@ -227,7 +217,7 @@ mod tests {
     fn built_in(object_id: Option<&str>) -> Vec<String> {
         let mut plan = Plan::default();
         plan.add_row(&change(object_id));
-        plan.targets.iter().map(|(target, _)| target.name().to_string()).collect()
+        plan.targets.iter().map(|(target, _)| target.name()).collect()
     }
 
     #[test]

@@ -71,18 +71,43 @@ class Postgres:
             shutil.chown(self._folder, self._as_user["user"], self._as_user["group"])
         data = os.path.join(self._folder, "data")
         self._run(
-            "initdb", "-D", data, "-U", USER, "--auth=trust", "--encoding=UTF8",
-            "--locale=C", "--no-sync", "--no-instructions",
+            "initdb",
+            "-D",
+            data,
+            "-U",
+            USER,
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
         )
         self.port = _free_port()
         with open(os.path.join(self._folder, "log"), "wb") as log:
             self._process = subprocess.Popen(
                 [
-                    _command("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(self.port),
-                    "-k", self._folder, "-c", "fsync=off", "-c", "synchronous_commit=off",
-                    "-c", "full_page_writes=off", "-c", "shared_buffers=16MB",
+                    _command("postgres"),
+                    "-D",
+                    data,
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    str(self.port),
+                    "-k",
+                    self._folder,
+                    "-c",
+                    "fsync=off",
+                    "-c",
+                    "synchronous_commit=off",
+                    "-c",
+                    "full_page_writes=off",
+                    "-c",
+                    "shared_buffers=16MB",
                 ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
                 **self._as_user,
             )
         eventually(self._answers, "PostgreSQL is not ready")
@@ -96,8 +121,13 @@ class Postgres:
 
     def _run(self, name, *arguments):
         done = subprocess.run(
-            [_command(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, cwd=self._folder, **self._as_user,
+            [_command(name), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self._folder,
+            **self._as_user,
         )
         assert done.returncode == 0, f"{name}: {done.stdout}"
 

@@ -16,8 +16,6 @@ from django.conf import settings  # noqa: E402
 
 from harness import SECRET, Postgres, Server, site, source  # noqa: E402
 
-DATABASES = ("sqlite", "postgres")
-
 
 @pytest.fixture(scope="session")
 def django_project(tmp_path_factory):
@@ -34,20 +32,24 @@ def django_project(tmp_path_factory):
             SECRET_KEY="only for tests",
             ALLOWED_HOSTS=["*"],
             DATABASES={"default": {}, **databases},
-            DATABASE_ROUTERS=["project.Router"],
+            DATABASE_ROUTERS=["routing.Router"],
             DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
             INSTALLED_APPS=["wasmcached", "shop"],
-            MIDDLEWARE=["wasmcached.middleware.TagsMiddleware"],
+            # The second says how long answers are; those that end with the connection are not kept.
+            MIDDLEWARE=[
+                "wasmcached.middleware.TagsMiddleware",
+                "django.middleware.common.CommonMiddleware",
+            ],
             ROOT_URLCONF="project",
             USE_TZ=True,
-            # Patience, because two suites may share a core: the test asks whether what is read after
-            # a call is fresh, not how fast the machine is.
+            # Patience, because two suites may share a core: the test asks whether what is read
+            # after a call is fresh, not how fast the machine is.
             WASMCACHED={"URL": "http://127.0.0.1:9", "SECRET": SECRET, "BUDGET_MS": 30_000},
         )
         django.setup()
         from django.core.management import call_command
         from django.db import connections
-        from project import Router
+        from routing import Router
 
         for alias in databases:
             Router.database = alias

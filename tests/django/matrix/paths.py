@@ -1,4 +1,5 @@
-"""The ways to write by the ORM. Each is prepared, then carried out, and says which models it changes.
+"""The ways to write by the ORM. Each is prepared, then carried out, and says which models it
+changes.
 
 A path is a function that prepares the rows, and returns what is to be called
 and the models whose pages may change.
@@ -9,6 +10,8 @@ from django.db.models import F
 
 from shop.models import Cafe, Category, Complaint, Country, Digest, Label, Offer, Parcel, Place
 from shop.models import Product, Restaurant, Review
+
+from routing import Router
 
 PATHS = {}
 
@@ -126,8 +129,6 @@ def _():
 @way("a raw delete")
 def _():
     Label.objects.create(name="a")
-    from project import Router
-
     return lambda: Label.objects.all()._raw_delete(Router.database), [Label]
 
 

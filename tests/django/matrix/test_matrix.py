@@ -1,19 +1,21 @@
-"""Every way to write, in every kind of transaction, on every database: what is read after the call is
-what was written, and what was rolled back is not told to anybody.
+"""Every way to write, in every kind of transaction, on every database: what is read after the
+call is what was written, and what was rolled back is not told to anybody.
 
-`README.md` has the table of results. It is compared with what was found; with `MATRIX_WRITE=1` it is
+`README.md` has the table of results. What was found must be in it; with `MATRIX_WRITE=1` it is
 written instead.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from django.db import connections, transaction
+from django.test import override_settings
 
-from conftest import DATABASES
-from harness import request
+from harness import LIMIT_S, request
+from routing import DATABASES, Router
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
@@ -36,27 +38,53 @@ def test_what_is_read_after_a_write_is_what_was_written(server, origin, database
     assert not wrong
 
 
+def test_a_write_that_is_not_told_is_seen_to_be_stale(server, origin):
+    from paths import PATHS
+
+    for name, prepare in PATHS.items():
+        result = cell(server, origin, "sqlite", prepare, "untold")
+        assert result.startswith("stale: "), f"{name}: {result}"
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("kind", ["autocommit", "atomic"])
+def test_a_page_that_was_being_made_during_a_write_is_not_served_after_it(server, database, kind):
+    import project
+    from shop.models import Product
+
+    Router.database = database
+    empty(database)
+    row = Product.objects.create(name="old")
+    row.name = "new"
+    gate = project.Gate()
+    project.gates.append(gate)
+    with ThreadPoolExecutor() as threads:
+        earlier = threads.submit(read, server, "/product/")
+        assert gate.has_read.wait(LIMIT_S)
+        IN_TRANSACTION[kind](database, row.save)
+        later = threads.submit(read, server, "/product/")
+        gate.may_answer.set()
+        assert '"new"' in later.result() and '"old"' in earlier.result()
+    assert '"new"' in read(server, "/product/")
+
+
 def test_the_table_of_results_is_what_was_found(server):
-    assert len(results) >= 40 * len(DATABASES) * len(TRANSACTIONS), "the tests before this one"
-    text = README.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    wanted = f"{head}{BEGIN}{table()}{END}{tail}"
+    assert len(results) >= 35 * len(DATABASES) * len(TRANSACTIONS), "the tests before this one"
+    head, _, rest = README.read_text().partition(BEGIN)
+    old, _, tail = rest.partition(END)
     if os.environ.get("MATRIX_WRITE") == "1":
-        README.write_text(wanted)
-    assert README.read_text() == wanted
+        README.write_text(f"{head}{BEGIN}{table()}{END}{tail}")
+        return
+    # An older Django knows fewer ways.
+    assert set(table().splitlines()) <= set(old.splitlines())
 
 
 def cell(server, origin, database, prepare, kind):
     """Carries out one write; `fresh`, `silent` (nothing told, pages kept), or what is wrong."""
-    from project import Router
-
     Router.database = database
     empty(database)
     write, models = prepare()
     pages = addresses(models)
-    for page in pages:
-        read(server, page)
     stale = [page for page in pages if read(server, page) != read_directly(origin, page)]
     if stale:
         return f"stale before: {stale}"
@@ -103,11 +131,17 @@ def rollback(database, write):
         transaction.set_rollback(True, using=database)
 
 
+def untold(database, write):
+    with override_settings(WASMCACHED=None):
+        write()
+
+
 IN_TRANSACTION = {
     "autocommit": autocommit,
     "atomic": atomic,
     "savepoint": savepoint,
     "rollback": rollback,
+    "untold": untold,
 }
 
 

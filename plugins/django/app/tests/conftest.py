@@ -11,6 +11,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
+from django.dispatch import receiver  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
 
 from wasmcached.testing import recorded_events  # noqa: E402
@@ -20,7 +21,7 @@ from harness import Server, source  # noqa: E402
 setup_test_environment()
 
 
-@connection_created.connect
+@receiver(connection_created)
 def carelessly(*, connection, **_):
     """Nobody needs this database after a crash."""
     with connection.cursor() as cursor:

@@ -211,9 +211,9 @@ def test_a_server_that_is_down_is_a_cache_without_entries():
 def test_several_servers_share_the_keys():
     with Server.start() as first, Server.start() as second:
         addresses = [first.address("memcached"), second.address("memcached")]
-        cache = CacheHandler(
-            {"default": {"BACKEND": "wasmcached.Cache", "LOCATION": addresses}}
-        )["default"]
+        cache = CacheHandler({"default": {"BACKEND": "wasmcached.Cache", "LOCATION": addresses}})[
+            "default"
+        ]
         for n in range(40):
             cache.get_or_set(f"k{n}", n, tags=["t"])
         assert cache.get_many([f"k{n}" for n in range(40)]) == {f"k{n}": n for n in range(40)}

@@ -1,7 +1,6 @@
 """Messages arrive whatever the servers do, and saving works meanwhile."""
 
 import threading
-import time
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -54,7 +53,9 @@ def test_a_real_server_takes_it_and_what_depends_on_the_row_is_gone(server):
 def test_any_of_several_secrets_is_enough():
     other = "whsec_" + "B" * 32
     with Server.start(source("shop", secrets=[settings.SECRET])) as server:
-        with telling(server.url("api", ""), SECRET=[other, settings.SECRET]), delivery.logged() as log:
+        with telling(
+            server.url("api", ""), SECRET=[other, settings.SECRET]
+        ), delivery.logged() as log:
             Label.objects.create(name="a")
             assert log[0][2].endswith(" ms")
 
@@ -73,13 +74,13 @@ def test_saving_works_while_the_server_is_down_and_it_is_told_when_it_is_back():
 
 
 def test_a_slow_server_costs_the_budget_once():
-    with receiver() as shop, telling(shop.url, BUDGET_MS=200):
+    with receiver() as shop, telling(shop.url, BUDGET_MS=50):
         shop.gate = threading.Event()
-        started = time.monotonic()
-        for n in range(5):
-            Label.objects.create(name=str(n))
-        took_s = time.monotonic() - started
-        assert 0.15 < took_s < 0.2 * 5, "one budget, not five"
+        with delivery.logged() as log:
+            for n in range(5):
+                Label.objects.create(name=str(n))
+        outcomes = [outcome for _, _, outcome in log]
+        assert "did not answer within" in outcomes[0] and outcomes[1:] == ["queued"] * 4
         shop.gate.set()
         settled(shop.url)
         assert {event["pk"] for event in shop.events} == {1, 2, 3, 4, 5}

@@ -34,8 +34,8 @@ def test_a_key_that_is_too_long_for_a_tag_counts_as_the_whole_model():
 
 def test_the_tables_of_one_thing_are_a_family():
     assert set(names.family_of(Restaurant)) == {Place, Restaurant, Cafe}
-    assert names.descendants_of(Restaurant) == [Restaurant, Cafe]
-    assert names.family_of(Offer) == [Product]
+    assert names.descendants_of(Restaurant) == (Restaurant, Cafe)
+    assert names.family_of(Offer) == (Product,)
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "a,b", "é", "a\n", "x" * 257])

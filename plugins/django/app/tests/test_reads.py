@@ -32,8 +32,10 @@ def rows(events):
         (lambda: Product.objects.get(pk=1), {"shop.product:1", "shop.product:*"}),
         (lambda: Product.objects.filter(pk=9).first(), {"shop.product:9", "shop.product:*"}),
         (lambda: Product.objects.filter(pk=1).exists(), {"shop.product:1", "shop.product:*"}),
-        (lambda: Product.objects.in_bulk([1, 2]),
-         {"shop.product:1", "shop.product:2", "shop.product:*"}),
+        (
+            lambda: Product.objects.in_bulk([1, 2]),
+            {"shop.product:1", "shop.product:2", "shop.product:*"},
+        ),
         (lambda: Product.objects.get(slug="p2"), {"shop.product:2", "shop.product:*"}),
         (lambda: Product.objects.filter(slug="none").first(), {PRODUCT}),
         (lambda: Product.objects.filter(slug="p2").values("name").first(), {PRODUCT}),
@@ -43,15 +45,20 @@ def rows(events):
         (lambda: list(Product.objects.exclude(pk=1)), {PRODUCT}),
         (lambda: Product.objects.count(), {PRODUCT}),
         (lambda: list(Product.objects.iterator()), {PRODUCT}),
-        (lambda: Product.objects.aggregate(Count("labels")),
-         {PRODUCT, "shop.product_labels"}),
+        (lambda: Product.objects.aggregate(Count("labels")), {PRODUCT, "shop.product_labels"}),
         (lambda: list(Product.objects.filter(category__name="c")), {PRODUCT, "shop.category"}),
         (lambda: list(Product.objects.select_related("category")), {PRODUCT, "shop.category"}),
         (lambda: list(Product.objects.union(Product.objects.filter(pk=1))), {PRODUCT}),
-        (lambda: list(Category.objects.filter(Exists(Product.objects.filter(category=OuterRef("pk"))))),
-         {PRODUCT, "shop.category"}),
-        (lambda: list(Category.objects.filter(pk__in=Complaint.objects.values("product"))),
-         {"shop.category", "shop.complaint"}),
+        (
+            lambda: list(
+                Category.objects.filter(Exists(Product.objects.filter(category=OuterRef("pk"))))
+            ),
+            {PRODUCT, "shop.category"},
+        ),
+        (
+            lambda: list(Category.objects.filter(pk__in=Complaint.objects.values("product"))),
+            {"shop.category", "shop.complaint"},
+        ),
         (lambda: list(Secret.objects.all()), set()),
     ],
 )
@@ -71,7 +78,10 @@ def test_a_followed_key_depends_on_its_row():
 def test_a_row_in_two_tables_is_a_row_of_both():
     restaurant = Restaurant.objects.create(name="r")
     assert tags_of(lambda: Restaurant.objects.get(pk=restaurant.pk)) == {
-        "shop.restaurant:1", "shop.restaurant:*", "shop.place:1", "shop.place:*",
+        "shop.restaurant:1",
+        "shop.restaurant:*",
+        "shop.place:1",
+        "shop.place:*",
     }
 
 
@@ -129,6 +139,15 @@ def test_a_streaming_answer_is_not_kept_by_shared_caches():
     response = get("/streamed/")
     assert response.headers["CDN-Cache-Control"] == "no-store"
     assert b"".join(response.streaming_content) == b"p1p2p3"
+
+
+def test_an_answer_whose_reads_can_not_be_named_is_not_kept_by_shared_caches(monkeypatch):
+    def fail(query):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("wasmcached.reads._labels", fail)
+    response = get("/key/1/")
+    assert response.content == b"p1" and response.headers["CDN-Cache-Control"] == "no-store"
 
 
 def test_an_asynchronous_application_is_tagged_too():

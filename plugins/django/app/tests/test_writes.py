@@ -162,25 +162,19 @@ def test_a_raw_delete_is_told():
     assert told(writing(lambda: rows._raw_delete("default"))) == {("shop.product", None, "bulk")}
 
 
+@pytest.mark.parametrize("is_reverse", [False, True])
 @pytest.mark.parametrize("name", ["add", "remove", "set", "clear"])
-def test_relations_of_many_to_many_are_changes_of_both_sides(name):
-    boots = product()
-    label = Label.objects.create(name="new")
+def test_relations_of_many_to_many_are_changes_of_both_sides(name, is_reverse):
+    boots, label = product(), Label.objects.create(name="new")
     if name in ("remove", "clear"):
         boots.labels.add(label)
-    arguments = {"add": [label], "remove": [label], "set": [[label]], "clear": []}[name]
-    for rows, given in ((boots.labels, arguments), (label.products, None)):
-        if given is None:
-            given = {"add": [boots], "remove": [boots], "set": [[boots]], "clear": []}[name]
-            boots.labels.clear()
-            if name in ("remove", "clear"):
-                boots.labels.add(label)
-        events = writing(lambda: getattr(rows, name)(*given))
-        assert {("shop.product", boots.pk, "update"), ("shop.label", label.pk, "update")} < told(
-            events
-        )
-        fields = {event["model"]: event.get("changed") for event in events}
-        assert fields["shop.product"] == ["labels"] and fields["shop.label"] == ["products"]
+    rows, other = (label.products, boots) if is_reverse else (boots.labels, label)
+    arguments = {"add": [other], "remove": [other], "set": [[other]], "clear": []}[name]
+    events = writing(lambda: getattr(rows, name)(*arguments))
+    both = {("shop.product", boots.pk, "update"), ("shop.label", label.pk, "update")}
+    assert both < told(events)
+    fields = {event["model"]: event.get("changed") for event in events}
+    assert fields["shop.product"] == ["labels"] and fields["shop.label"] == ["products"]
 
 
 def test_parts_of_one_thing_in_several_tables_change_together():
@@ -198,7 +192,9 @@ def test_parts_of_one_thing_in_several_tables_change_together():
 
 def test_an_update_by_query_over_two_tables_names_both():
     restaurant = Restaurant.objects.create(name="c")
-    update = lambda: Restaurant.objects.filter(serves_pizza=False).update(name="d", serves_pizza=True)
+    update = lambda: Restaurant.objects.filter(serves_pizza=False).update(
+        name="d", serves_pizza=True
+    )
     models_told = {event["model"] for event in writing(update)}
     assert models_told == {"shop.place", "shop.restaurant", "shop.cafe"}
     assert restaurant.pk
@@ -256,6 +252,20 @@ def test_sql_by_hand_is_told_by_hand(events):
         cursor.execute("UPDATE shop_product SET price = 7")
     wasmcached.changed(boots, Category)
     assert told(events) == {("shop.product", boots.pk, "update"), ("shop.category", None, "bulk")}
+
+
+def test_a_mistake_of_ours_is_a_change_of_the_model_and_no_failing_save(events, monkeypatch):
+    def fail(model, value):
+        raise RuntimeError("a mistake of ours")
+
+    boots = product()
+    events.clear()
+    monkeypatch.setattr("wasmcached.names.pk_of", fail)
+    boots.save()
+    Product.objects.filter(pk=boots.pk).update(price=9)
+    boots.delete()
+    assert told(events) >= {("shop.product", None, "bulk")}
+    assert {event["pk"] for event in events} == {None} and not Product.objects.exists()
 
 
 def test_excluded_models_are_not_told(events):

@@ -8,10 +8,12 @@ Tags are models (anything that depends on which rows there are), rows, or text; 
 value that returns them.
 
 Invariants:
-- What `get_or_set` computes is kept only if nothing that it is tagged with was changed since the miss.
-- In a transaction that has changed a model, what is tagged with it is neither read nor stored: others
-  must not see it yet, and this transaction must not see it as it was before.
-- A server that is down is a cache without entries; what `delete` returns says whether it was reached.
+- What `get_or_set` computes is kept only if nothing that it is tagged with was changed since the
+  miss.
+- In a transaction that has changed a model, what is tagged with it is neither read nor stored:
+  others must not see it yet, and this transaction must not see it as it was before.
+- A server that is down is a cache without entries; what `delete` returns says whether it was
+  reached.
 """
 
 from __future__ import annotations
@@ -118,10 +120,13 @@ class Cache(PyMemcacheCache):
                 self._cache.meta_give_up(name, lease.unique)
             raise
         names.note()
-        if lease is not None and not names.are_changing():
-            expire = self.get_backend_timeout(timeout)
-            self._cache.meta_set(name, value, expire, names.texts, lease.unique)
-        elif lease is not None:
+        if lease is None:
+            return value
+        expire = self.get_backend_timeout(timeout)
+        is_kept = not names.are_changing() and self._cache.meta_set(
+            name, value, expire, names.texts, lease.unique
+        )
+        if not is_kept:
             self._cache.meta_give_up(name, lease.unique)
         return value
 

@@ -126,10 +126,15 @@ class Changes:
 
 def jsonable(value):
     """A field's value as JSON has it, and whether it is one to be told."""
+    if value is None or isinstance(value, int):
+        return value, True
+    if type(value) is str:
+        return value, len(value) <= TEXT_MAX
     if isinstance(value, (bytes, bytearray, memoryview)):
         return None, False
     try:
-        text = json.dumps(value, cls=DjangoJSONEncoder)
+        # What is no number, JSON has no word for.
+        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
     except (TypeError, ValueError):
         return None, False
     return json.loads(text), len(text) <= TEXT_MAX

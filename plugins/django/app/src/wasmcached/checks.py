@@ -24,12 +24,18 @@ def check_settings(app_configs=None, **_):
     given = getattr(django_settings, "WASMCACHED", None)
     if given is None:
         hint = 'WASMCACHED = {"URL": "http://127.0.0.1:8081", "SECRET": "whsec_…"}'
-        return [checks.Warning("WASMCACHED is not set: nothing is announced", hint, id="wasmcached.W001")]
+        return [
+            checks.Warning(
+                "WASMCACHED is not set: nothing is announced", hint, id="wasmcached.W001"
+            )
+        ]
     if not isinstance(given, dict):
         return [_error("E001", f"WASMCACHED is {type(given).__name__}; it must be a dict")]
     found = []
     for key in sorted(set(given) - conf.KEYS):
-        found.append(_error("E002", f"WASMCACHED has no key {key!r}", f"It has {_names(conf.KEYS)}."))
+        found.append(
+            _error("E002", f"WASMCACHED has no key {key!r}", f"It has {_names(conf.KEYS)}.")
+        )
     found += _check_urls(given) + _check_secrets(given) + _check_numbers(given)
     for key, choices in (("OUTBOX", conf.OUTBOXES), ("TAG_FIELD", conf.TAG_FIELDS)):
         value = given.get(key, choices[0])
@@ -52,7 +58,9 @@ def check_caches(app_configs=None, **_):
 def _check_urls(given):
     urls = given.get("URL")
     if not urls:
-        return [_error("E003", "URL is missing", "The address of the API, as http://127.0.0.1:8081")]
+        return [
+            _error("E003", "URL is missing", "The address of the API, as http://127.0.0.1:8081")
+        ]
     found = []
     for url in conf.listed(urls):
         try:

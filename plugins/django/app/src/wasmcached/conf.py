@@ -38,7 +38,7 @@ OWN_APP = "wasmcached"
 
 @dataclass(frozen=True)
 class Settings:
-    """`WASMCACHED` with its defaults. Values are as given: `checks` says what is wrong with them."""
+    """`WASMCACHED` with its defaults; `checks` says what is wrong with its values."""
 
     urls: tuple
     source: str
@@ -60,10 +60,15 @@ class Settings:
 @lru_cache(maxsize=None)
 def tracks(model):
     """Whether changes of a model are announced."""
+    return current().is_on and covers(model)
+
+
+def covers(model):
+    """Whether changes of a model are announced where there is somebody to tell."""
     settings = current()
     meta = model._meta.concrete_model._meta
     names = {meta.app_label, meta.label_lower}
-    if not settings.is_on or meta.app_label == OWN_APP or names & settings.exclude:
+    if meta.app_label == OWN_APP or names & settings.exclude:
         return False
     return settings.models is None or bool(names & settings.models)
 

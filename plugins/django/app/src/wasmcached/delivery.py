@@ -1,8 +1,8 @@
 """Delivery: every server is told before the answer leaves, or else as soon as it can be.
 
-A commit waits for the servers within `BUDGET_MS`. What a server does not acknowledge in that time is
-sent again and again by a thread (`resending`), or has been noted in the database (`outbox`). A server
-that failed is not waited for again until the thread has got through to it.
+A commit waits for the servers within `BUDGET_MS`. What a server does not acknowledge in that time
+is sent again and again by a thread (`resending`), or has been noted in the database (`outbox`). A
+server that failed is not waited for again until the thread has got through to it.
 
 Invariants:
 - Nothing here raises what has to do with a server.

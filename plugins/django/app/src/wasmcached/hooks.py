@@ -8,11 +8,13 @@
 | `Model.save_base` | tables and signals of one `save()` are one message |
 | `BaseDatabaseWrapper.commit`, `.run_and_clear_commit_hooks` | before and after a commit |
 
-Every replacement calls the original, whatever happens here. Installed once per process.
+Every replacement calls the original, and what goes wrong here is logged: a write counts as one of
+its whole model then, and a page as one that is not to be kept. Installed once per process.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import wraps
 
 from django.db import router
@@ -20,9 +22,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.models.sql import compiler as sql
 
-from . import conf, reads, recorder, snapshots, writes
+from . import conf, names, reads, recorder, snapshots, writes
+
+logger = logging.getLogger("wasmcached")
 
 _installed = []
+
+#: Set on a compiler whose statement is noted.
+_IS_NOTED = "_wasmcached_is_noted"
 
 
 def install():
@@ -54,13 +61,34 @@ def install():
 def _writing(compiler, original, arguments, keywords, note):
     """Carries out a statement that writes, and notes what it wrote."""
     model = compiler.query.get_meta().concrete_model
-    if not conf.tracks(model):
+    if not conf.tracks(model) or getattr(compiler, _IS_NOTED, False):
         return original(compiler, *arguments, **keywords)
-    with recorder.unit(compiler.using):
-        with writes.unless_nothing_done(note) as statement:
-            result = original(compiler, *arguments, **keywords)
-            statement.has_done_nothing = writes.is_without_rows(compiler, result)
-            return result
+    # One of an update's methods calls the other.
+    setattr(compiler, _IS_NOTED, True)
+    using = compiler.connection.alias
+
+    def note_anyhow():
+        try:
+            note()
+        except Exception:
+            logger.exception("rows of %s are not told; naming the model", model._meta.label)
+            recorder.record_whole(using, names.label_of(model))
+
+    with recorder.unit(using), writes.unless_nothing_done(note_anyhow) as statement:
+        result = original(compiler, *arguments, **keywords)
+        statement.has_done_nothing = writes.is_without_rows(compiler, result)
+        return result
+
+
+def _note_read(note, *arguments):
+    """Notes what a page reads."""
+    if not reads.is_gathering():
+        return
+    try:
+        note(*arguments)
+    except Exception:
+        logger.exception("what a page shows is not known; it is not to be kept")
+        reads.give_up()
 
 
 def _insert(original):
@@ -80,11 +108,19 @@ def _insert(original):
     return execute_sql
 
 
+def _known(keys_of, query):
+    try:
+        return keys_of(query)
+    except Exception:
+        logger.exception("the rows of a statement are not known; naming the model")
+        return None
+
+
 def _update(original):
     @wraps(original)
     def execute_sql(compiler, *arguments, **keywords):
         # Before: Django rewrites the condition of an update of several tables.
-        keys = writes.keys_of_update(compiler.query)
+        keys = _known(writes.keys_of_update, compiler.query)
 
         def note():
             writes.note_updated(compiler, keys)
@@ -97,7 +133,7 @@ def _update(original):
 def _delete(original):
     @wraps(original)
     def execute_sql(compiler, *arguments, **keywords):
-        keys = writes.keys_of(compiler.query)
+        keys = _known(writes.keys_of, compiler.query)
 
         def note():
             writes.note_deleted(compiler, keys)
@@ -112,7 +148,7 @@ def _from_clause(original):
     def get_from_clause(compiler):
         clause = original(compiler)
         # Only now is it known which joins are used; Django forgets it again.
-        reads.note_tables(compiler)
+        _note_read(reads.note_tables, compiler)
         return clause
 
     return get_from_clause
@@ -122,7 +158,7 @@ def _select(original):
     @wraps(original)
     def execute_sql(compiler, *arguments, **keywords):
         result = original(compiler, *arguments, **keywords)
-        reads.note_result(compiler, result)
+        _note_read(reads.note_result, compiler, result)
         return result
 
     return execute_sql
@@ -156,7 +192,7 @@ def _from_db(original):
     def from_db(model, *arguments, **keywords):
         instance = original(model, *arguments, **keywords)
         snapshots.take(instance)
-        reads.note_instance(instance)
+        _note_read(reads.note_instance, instance)
         return instance
 
     return from_db

@@ -1,7 +1,7 @@
 """pymemcache's client, with the meta commands that leases and tags need (protocol.txt, "Meta").
 
-- `mg KEY N30 c f v` creates what is missing as an empty item with a unique, and says so; that is the
-  lease.
+- `mg KEY N30 c f v` creates what is missing as an empty item with a unique, and says so; that is
+  the lease.
 - `ms KEY … C<unique> L<tags>` stores only if nothing was stored or invalidated since; that is what
   refuses a value computed from older data.
 

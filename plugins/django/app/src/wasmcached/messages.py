@@ -71,4 +71,6 @@ def parts_of(events):
 
 
 def _json(value):
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    # Half a character, which a database may have let through, is no text.
+    return text.encode(errors="replace")

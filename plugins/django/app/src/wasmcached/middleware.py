@@ -1,4 +1,4 @@
-"""Middleware that tags answers with what they show, so that a page cache drops them when it changes.
+"""Middleware that tags answers with what they show, so that they are dropped when it changes.
 
     MIDDLEWARE = ["wasmcached.middleware.TagsMiddleware", ...]
 
@@ -58,13 +58,11 @@ def _watched():
 def _tagged(request, response, read, delivered):
     settings = conf.current()
     tags = read.tags(TAGS_MAX)
-    if settings.is_on and request.method in ("GET", "HEAD") and tags:
-        if getattr(response, "streaming", False) or len(tags) > TAGS_MAX:
+    if settings.is_on and request.method in ("GET", "HEAD"):
+        if not read.is_complete or len(tags) > TAGS_MAX or _reads_on(response, tags):
             response.headers[_TARGETED] = "no-store"
-        else:
+        elif tags:
             _add(response, settings.tag_field, tags)
-    elif getattr(response, "streaming", False) and settings.is_on and not _is_file(response):
-        response.headers[_TARGETED] = "no-store"
     if settings.debug:
         response.headers[DEBUG_FIELD] = _debug(tags, delivered)
     return response
@@ -86,6 +84,7 @@ def _debug(tags, delivered):
     return f"tags: {' '.join(tags) or 'none'}" + (f"; told: {told}" if told else "")
 
 
-def _is_file(response):
-    """A file, not rows that are read while they are sent."""
-    return getattr(response, "file_to_stream", None) is not None
+def _reads_on(response, tags):
+    """Whether rows may be read while the answer is sent; a file has none."""
+    is_file = getattr(response, "file_to_stream", None) is not None
+    return getattr(response, "streaming", False) and (bool(tags) or not is_file)

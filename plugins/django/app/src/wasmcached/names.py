@@ -3,7 +3,7 @@
 | tag | is on | is purged by |
 |---|---|---|
 | `shop.product:5` | what shows the row | a change of the row |
-| `shop.product` | what shows a choice of rows: a list, a count, "not found" | any change of the model |
+| `shop.product` | what shows a choice of rows, or none | any change of the model |
 | `shop.product:*` | whatever has a tag of one row | a change of unknown rows |
 
 A primary key is percent-encoded, so that a tag fits into every field and command; the parts of a
@@ -12,9 +12,12 @@ composite key are joined by `/`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from django.db import models
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
 
 #: Longest tag that a server takes.
 TAG_BYTES_MAX = 256
@@ -28,18 +31,20 @@ def label_of(model):
     return model._meta.concrete_model._meta.label_lower
 
 
+@lru_cache(maxsize=None)
 def family_of(model):
     """The model, and those whose rows are parts of the same things under the same primary key by
     multi-table inheritance: its parents and its descendants."""
-    family = descendants_of(model)
+    family = list(descendants_of(model))
     for member in family:
         parents = member._meta.parents.items()
         family.extend(
             parent for parent, link in parents if link and link.primary_key and parent not in family
         )
-    return family
+    return tuple(family)
 
 
+@lru_cache(maxsize=None)
 def descendants_of(model):
     """The model, and those that inherit its columns: a change of its rows changes theirs."""
     family = [model._meta.concrete_model]
@@ -50,7 +55,14 @@ def descendants_of(model):
             link = relation.field
             if relation.parent_link and link.primary_key and link.model not in family:
                 family.append(link.model)
-    return family
+    return tuple(family)
+
+
+@receiver(class_prepared)
+def _forget(**_):
+    """A model that is new may be a descendant."""
+    family_of.cache_clear()
+    descendants_of.cache_clear()
 
 
 def pk_of(model, value):
@@ -126,5 +138,7 @@ def checked(tag):
         raise ValueError(f"tag is {size} bytes; 1 to {TAG_BYTES_MAX} are allowed")
     for character in tag:
         if not "!" <= character <= "~" or character == ",":
-            raise ValueError(f"tag {tag!r} contains {character!r}; visible ASCII but commas is allowed")
+            raise ValueError(
+                f"tag {tag!r} contains {character!r}; visible ASCII but commas is allowed"
+            )
     return tag

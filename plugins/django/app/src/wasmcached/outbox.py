@@ -79,8 +79,8 @@ def send(row):
 def relay(using, limit=100):
     """Sends the oldest notes, to each server in their order; how many are done and how many wait.
 
-    Outside of transactions, so that nobody waits for a server that doesn't answer. Two relays at once
-    do some work twice, which harms nothing.
+    Outside of transactions, so that nobody waits for a server that doesn't answer. Two relays at
+    once do some work twice, which harms nothing.
     """
     from .models import Note
 

@@ -1,12 +1,14 @@
 """Which rows and models a page shows, learnt from the queries that make it.
 
 A query that asks for rows by primary key depends on those rows; one that asks by a unique field and
-finds a row, on that row; every other one on all tables that it names. Subqueries count like queries.
+finds a row, on that row; every other one on all tables that it names. Subqueries count like
+queries.
 
-Invariant: a dependence is never narrower than the query. What can't be understood counts as "any row
-of these tables".
+Invariant: a dependence is never narrower than the query. What can't be understood counts as "any
+row of these tables".
 
-Not here: SQL that is not the ORM's; a view that uses it says so by `reads.note_tags(tags_of(Model))`.
+Not here: SQL that is not the ORM's; a view that uses it says so by
+`reads.note_tags(tags_of(Model))`.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ class Reads:
         self._others = {}
         #: Models whose instances are tagged as they are made.
         self.by_instance = set()
+        #: Whether all that was read is in it.
+        self.is_complete = True
 
     def add_model(self, label):
         """Adds all rows of a model, also those that will be."""
@@ -78,6 +82,18 @@ def gathered():
         yield reads
     finally:
         _current.reset(token)
+
+
+def is_gathering():
+    """Whether anybody wants to know what is read."""
+    return _current.get() is not None
+
+
+def give_up():
+    """Something was read that can't be named."""
+    reads = _current.get()
+    if reads is not None:
+        reads.is_complete = False
 
 
 def note_tags(tags):

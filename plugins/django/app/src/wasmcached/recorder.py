@@ -34,8 +34,8 @@ class Part(Changes):
     note = None
 
     def __call__(self):
-        """Called by Django after the commit; by then they have been told, unless only a test pretends
-        to commit."""
+        """Called by Django after the commit; by then they have been told, unless only a test
+        pretends to commit."""
         if not self.is_told:
             tell([self])
 
@@ -59,8 +59,8 @@ def record_whole(using, label):
 
 
 def changed(*things, using=DEFAULT_DB_ALIAS):
-    """Says that rows (instances) or models (classes) were changed behind the ORM's back, as by SQL of
-    your own. Told after the commit of the present transaction, if there is one."""
+    """Says that rows (instances) or models (classes) were changed behind the ORM's back, as by
+    SQL of your own. Told after the commit of the present transaction, if there is one."""
     if not conf.current().is_on:
         return
     for thing in things:
@@ -194,5 +194,3 @@ def _merged(parts):
     for part in parts:
         merged.add_all(part)
     return merged
-
-

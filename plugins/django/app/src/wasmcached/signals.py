@@ -7,13 +7,17 @@ receivers faster.
 
 from __future__ import annotations
 
-from functools import partial
+import logging
+from functools import partial, wraps
 
 from django.apps import apps
+from django.db import DatabaseError
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from . import conf, names, recorder, snapshots
 from .changes import CREATE, DELETE, UPDATE, Change
+
+logger = logging.getLogger("wasmcached")
 
 #: Rows of one side of a many-to-many relation that are named when it is cleared.
 _CLEARED = "_wasmcached_cleared"
@@ -22,7 +26,8 @@ _CLEARED = "_wasmcached_cleared"
 def connect():
     """Connects the receivers."""
     for model in apps.get_models(include_auto_created=True):
-        if not conf.tracks(model):
+        # Tests turn announcements on later.
+        if not conf.covers(model):
             continue
         label = model._meta.label_lower
         if not model._meta.auto_created:
@@ -37,6 +42,23 @@ def connect():
             m2m_changed.connect(receiver, through, weak=False, dispatch_uid=uid)
 
 
+def _harmless(receiver):
+    """A receiver that fails is logged: that the row was written is told all the same."""
+
+    @wraps(receiver)
+    def receive(*arguments, **keywords):
+        try:
+            receiver(*arguments, **keywords)
+        except DatabaseError:
+            # The transaction is broken; whoever is in it has to know.
+            raise
+        except Exception:
+            logger.exception("what is known of a write is not told")
+
+    return receive
+
+
+@_harmless
 def _saved(*, instance, created, using, **_):
     # Those that an update has written are learnt from its statement.
     fields = None if created else ()
@@ -46,11 +68,13 @@ def _saved(*, instance, created, using, **_):
     snapshots.take(instance)
 
 
+@_harmless
 def _deleted(*, instance, using, **_):
     before = snapshots.before(instance) or snapshots.now(instance)
     _record(instance, DELETE, using, None, before, {})
 
 
+@_harmless
 def _related(field, *, instance, action, reverse, model, pk_set, using, **_):
     """Rows were related, or no longer: both sides show it."""
     if action not in ("pre_clear", "post_add", "post_remove", "post_clear"):

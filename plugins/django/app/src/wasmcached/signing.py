@@ -22,7 +22,9 @@ def key_of(secret):
     except (binascii.Error, ValueError):
         raise ValueError(f"secret is not base64 after {PREFIX!r}") from None
     if not KEY_BYTES_MIN <= len(key) <= KEY_BYTES_MAX:
-        raise ValueError(f"secret is {len(key)} bytes; {KEY_BYTES_MIN} to {KEY_BYTES_MAX} are allowed")
+        raise ValueError(
+            f"secret is {len(key)} bytes; {KEY_BYTES_MIN} to {KEY_BYTES_MAX} are allowed"
+        )
     return key
 
 

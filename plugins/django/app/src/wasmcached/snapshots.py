@@ -1,4 +1,4 @@
-"""Foreign keys and unique fields of rows as they were loaded, to say what they were before a change.
+"""Foreign keys and unique fields of rows as they were loaded: what they were before a change.
 
 Only these: they are what lists and addresses depend on, and events stay small. What an instance was
 loaded with is what is told; another process may have changed the row since, and has told so itself.

@@ -1,8 +1,8 @@
 """For tests of applications: what would have been announced.
 
-    with recorded_events() as events:
-        product.save()
-    assert events == [{"model": "shop.product", "pk": 5, "op": "update", …}]
+with recorded_events() as events:
+    product.save()
+assert events == [{"model": "shop.product", "pk": 5, "op": "update", …}]
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _NOWHERE = {"URL": "http://127.0.0.1:9", "SECRET": "whsec_" + "A" * 32}
 def recorded_events():
     """A list that has, after the block, the events of what was committed in it; nothing is sent.
 
-    Within Django's `TestCase`, whose transaction never ends, what the block leaves uncommitted in it
-    counts as committed.
+    Within Django's `TestCase`, whose transaction never ends, what the block leaves uncommitted in
+    it counts as committed.
     """
     missing = {} if conf.current().is_on else _NOWHERE
     with override_settings(WASMCACHED={**missing, **(getattr(settings, "WASMCACHED", None) or {})}):

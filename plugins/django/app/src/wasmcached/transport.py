@@ -20,8 +20,9 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 
 class Undelivered(Exception):
-    """A message that was not acknowledged. `is_body_refused`: the same body will be refused again."""
+    """A message that was not acknowledged."""
 
+    #: Whether the same body will be refused again.
     is_body_refused = False
     retry_after_s = None
 

@@ -54,8 +54,8 @@ def unless_nothing_done(note):
 
 
 def is_without_rows(compiler, result):
-    """Whether a statement has written no row, by what its compiler returns: a number of rows, or the
-    rows of an update. An insert may return none of the rows that it has written."""
+    """Whether a statement has written no row, by what its compiler returns: a number of rows, or
+    the rows of an update. An insert may return none of the rows that it has written."""
     is_update = isinstance(compiler, SQLUpdateCompiler)
     return isinstance(result, int) and result == 0 or is_update and result == []
 
@@ -146,7 +146,9 @@ def _is_key(query, expression):
     if targets is not None:
         return list(targets) == list(getattr(meta, "pk_fields", ()))
     target = getattr(expression, "target", None)
-    return target is not None and target.primary_key and target.model._meta.db_table == meta.db_table
+    return (
+        target is not None and target.primary_key and target.model._meta.db_table == meta.db_table
+    )
 
 
 def _key_of_inserted(compiler, n, instance, rows):

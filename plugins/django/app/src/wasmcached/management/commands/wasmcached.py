@@ -1,10 +1,10 @@
 """`manage.py wasmcached`: whether it works, and what to do by hand.
 
-    check                          is every server there, and does it know this application?
-    send MODEL [PK…]               say that rows, or a whole model, were changed
-    invalidate --model M | --all   say that everything of models was changed
-    backfill --since TIME          say what was changed since then, by its column of times
-    relay [--once]                 send what the outbox in the database still has
+check                          is every server there, and does it know this application?
+send MODEL [PK…]               say that rows, or a whole model, were changed
+invalidate --model M | --all   say that everything of models was changed
+backfill --since TIME          say what was changed since then, by its column of times
+relay [--once]                 send what the outbox in the database still has
 """
 
 from __future__ import annotations
