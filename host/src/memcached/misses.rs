@@ -4,6 +4,8 @@
 //! # Invariants
 //! - A store is never given a claim younger than a miss of its key that may have caused it: many
 //!   clients share one connection among callers, so a second miss does not replace the first.
+//! - A store without a miss that follows a refused one of another key, before the next miss, is
+//!   taken for as old: Django misses a page's list of fields, and stores the page right behind it.
 //! - Keys are known by their seeded hash: one for which another's claim is taken is refused more
 //!   often, never less.
 //! - Bounded: the oldest of [`MEMCACHED_MISSES_MAX`] keys gives way; without misses, nothing is
@@ -39,11 +41,14 @@ pub(super) struct Misses {
     /// The same hashes, oldest first.
     order: VecDeque<u64>,
     hasher: RandomState,
+    /// The key whose store was refused last, and how old its data was, if no miss came since.
+    refused: Option<(u64, Sequence)>,
 }
 
 impl Misses {
     /// Notes a miss whose claim was taken before the look-up.
     pub(super) fn note(&mut self, key: &[u8], claim: Claim) {
+        self.refused = None;
         let hash = self.hasher.hash_one(key);
         if let Some(miss) = self.by_hash.get_mut(&hash) {
             miss.newest = claim.since;
@@ -89,11 +94,14 @@ impl Misses {
     /// The claim of a store of this key; `None` where no miss led to it. To be followed by
     /// [`Misses::settle`].
     pub(super) fn claim(&self, key: &[u8]) -> Option<Claim> {
-        if self.by_hash.is_empty() {
+        if self.by_hash.is_empty() && self.refused.is_none() {
             return None;
         }
-        let miss = self.by_hash.get(&self.hasher.hash_one(key))?;
-        Some(Claim::at(miss.oldest))
+        let hash = self.hasher.hash_one(key);
+        let own = self.by_hash.get(&hash).map(|miss| miss.oldest);
+        // Who stores a refused key again has read its data again.
+        let refused = || self.refused.filter(|(other, _)| *other != hash).map(|(_, since)| since);
+        own.or_else(refused).map(Claim::at)
     }
 
     /// Notes that a store with a claim was carried out or refused.
@@ -101,6 +109,9 @@ impl Misses {
         let hash = self.hasher.hash_one(key);
         let Some(miss) = self.by_hash.get_mut(&hash) else { return };
         miss.outstanding = miss.outstanding.saturating_sub(1);
+        if outcome == Outcome::Refused {
+            self.refused = Some((hash, miss.oldest));
+        }
         match (miss.outstanding, outcome) {
             (0, _) => self.forget(hash),
             // The store that was refused belonged to the oldest miss; the rest are younger.
@@ -159,6 +170,22 @@ mod tests {
         assert_eq!(misses.claim(b"k"), Some(claim(2)));
         misses.settle(b"k", Outcome::Refused);
         assert_eq!(misses.claim(b"k"), None);
+    }
+
+    #[test]
+    fn what_follows_a_refused_store_is_as_old_until_the_next_miss() {
+        let mut misses = Misses::default();
+        misses.note(b"list", claim(1));
+        misses.note(b"own", claim(2));
+        misses.settle(b"list", Outcome::Accepted);
+        assert_eq!(misses.claim(b"page"), None);
+        misses.note(b"list", claim(3));
+        misses.settle(b"list", Outcome::Refused);
+        assert_eq!((misses.claim(b"page"), misses.claim(b"own")), (Some(claim(3)), Some(claim(2))));
+        misses.settle(b"own", Outcome::Accepted);
+        assert_eq!(misses.claim(b"page"), Some(claim(3)));
+        misses.note(b"next", claim(4));
+        assert_eq!(misses.claim(b"page"), None);
     }
 
     #[test]

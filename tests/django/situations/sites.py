@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-from harness import LIMIT_S, SECRET, request
+from harness import LIMIT_S, SECRET, eventually, request
 
 TESTS = Path(__file__).resolve().parents[1]
 APP = TESTS.parents[1] / "plugins/django/app/src"
@@ -57,6 +59,7 @@ class Site:
         """Starts it and returns when it is ready. `choices` are `middleware` and `settings`."""
         chosen = {"SITE_DATABASE": str(self.dir / "site.db"), "SASL_PATH": sasl_path()}
         chosen["SITE_EVENTS"] = json.dumps(events)
+        chosen["SITE_GATE"] = str(self.dir)
         chosen["PYTHONPATH"] = str(APP)
         if caches is not None:
             chosen["SITE_CACHES"] = json.dumps(caches)
@@ -78,6 +81,18 @@ class Site:
         said = lines.get(timeout=LIMIT_S)
         assert said == "ready\n", f"the site said {said!r}"
         return self
+
+    @contextmanager
+    def held(self, ask, *arguments):
+        """Within it, somebody asks for a page whose data are read, but which is not made yet."""
+        (self.dir / "held").touch()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            answer = pool.submit(ask, *arguments)
+            try:
+                eventually((self.dir / "waiting").exists, "nobody waits")
+                yield answer
+            finally:
+                (self.dir / "held").unlink()
 
     def kill(self):
         """Ends it; nobody answers at its address any more."""

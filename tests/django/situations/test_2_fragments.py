@@ -64,6 +64,17 @@ def test_reading_makes_the_readers_fragment_fresh_and_no_others(
 JSON = {"content-type": "application/json"}
 
 
+@pytest.mark.parametrize("library", ["PyMemcacheCache", "PyLibMCCache"])
+def test_a_count_made_before_the_message_was_read_is_not_kept_after_it(server, site, library):
+    request(server.url("api", "/v1/invalidate"), "POST", '{"prefixes": [":1:"]}', JSON)
+    site.start({"default": in_memcached(server, library)}, "models", server)
+    ada = Visitor(site.url).log_in("ada")
+    with site.held(ada.get, "/mail/") as answer:
+        assert ada.post("/mail/read/").text == "read"
+    assert count_in(answer.result()).startswith("1 unread"), "it began before"
+    assert count_in(ada.get("/mail/")).startswith("0 unread")
+
+
 def test_a_view_may_delete_the_fragment_by_itself(server, site):
     site.start({"default": in_memcached(server, "PyMemcacheCache")})
     ada = Visitor(site.url).log_in("ada")

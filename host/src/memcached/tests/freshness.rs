@@ -32,6 +32,24 @@ async fn set_after_a_miss_is_refused_when_the_key_was_invalidated_in_between() {
 }
 
 #[tokio::test]
+async fn set_behind_a_refused_one_is_as_old_as_that() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    // Django's way with a page: it asks for the list of fields only, and stores both.
+    miss(&mut client, "list").await;
+    invalidate(&server.cache, Target::Prefix(key("page"))).await;
+    invalidate(&server.cache, Target::Key(key("list"))).await;
+    client.ask("set list 0 0 3\r\nold", "NOT_STORED").await;
+    client.ask("delete list", "NOT_FOUND").await;
+    client.ask("set page 0 0 3\r\nold", "NOT_STORED").await;
+    client.ask("set other 0 0 3\r\nold", "STORED").await;
+    miss(&mut client, "list").await;
+    client.ask("set list 0 0 3\r\nnew", "STORED").await;
+    client.ask("set page 0 0 3\r\nnew", "STORED").await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn set_after_a_miss_is_refused_when_another_connection_deleted_the_key() {
     let server = Server::start(settings()).await;
     let (mut reader, mut writer) = (server.connect().await, server.connect().await);

@@ -63,6 +63,7 @@ async fn items_with_a_tag_that_is_shut_are_refused_and_others_stored() {
     assert!(line(&mut client, "mg b N30 c").await.starts_with("HD c"));
     client.ask("ms b 1 Lt\r\n2", "NS").await;
     server.cache.open(naming(&target), "shop/1".into()).await.unwrap();
+    client.ask("mg c v", "EN").await;
     client.ask("ms c 1 Lt\r\n3", "HD").await;
     server.stop().await;
 }

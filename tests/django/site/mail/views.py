@@ -19,9 +19,8 @@ class Unread:
         self._member = member
 
     def __str__(self):
-        built = slowly_built()
         count = Message.objects.filter(recipient=self._member, read=False).count()
-        return f"{count} unread, built {built}"
+        return f"{count} unread, built {slowly_built()}"
 
 
 @never_cache

@@ -17,7 +17,8 @@ FOUNDED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 @cache_page(600)
 @vary_on_cookie
 def front_page(request):
-    return HttpResponse(f"news for {_name(request)}, built {slowly_built()}")
+    newest = Article.objects.latest("pk").title
+    return HttpResponse(f"news for {_name(request)}: {newest}, built {slowly_built()}")
 
 
 @cache_control(private=True, max_age=600)
