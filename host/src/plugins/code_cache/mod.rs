@@ -7,8 +7,8 @@
 //! - The size of the folder is bounded; what was not used for longest goes first.
 //!
 //! # Not here
-//! Which code belongs to a component: wasmtime knows it by the component's bytes, by its own version
-//! and by its settings.
+//! Which code belongs to a component: wasmtime knows it by the component's bytes, by its own
+//! version and by its settings.
 
 mod folder;
 mod sums;
@@ -27,8 +27,9 @@ use sums::Sums;
 /// Most bytes of code: CPython takes 10 MB of them, compressed.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Time between two looks at the size: each compilation may look.
-const CLEANUP_INTERVAL: Duration = Duration::from_secs(1);
+/// wasmtime's own cleaning comes once in a folder and then never: a process can do it only once
+/// (its lock has the process's id), which does not bound a server that is given new versions.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// Where the code of a component came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +99,10 @@ impl CodeCache {
         let code = folder::owned(&path.join("code"))?;
         let sums = Sums { code: code.clone(), sums: folder::owned(&path.join("sums"))? };
         let unreadable = |source| CodeCacheError::Io { path: path.clone(), source };
-        sums.remove_unproven().map_err(unreadable)?;
+        sums.remove_unproven().and_then(|()| sums.trim(BYTES_MAX)).map_err(unreadable)?;
         let mut config = CacheConfig::new();
         config
             .with_directory(code)
-            .with_files_total_size_soft_limit(BYTES_MAX)
             .with_cleanup_interval(CLEANUP_INTERVAL)
             // It would compress files anew after so many uses, which takes a minute of CPU.
             .with_optimized_compression_usage_counter_threshold(u64::MAX);
@@ -120,7 +120,7 @@ impl CodeCache {
         if self.cache.cache_hits() != hits {
             return Ok((component, CodeFrom::Cache));
         }
-        if let Err(error) = self.sums.note_new() {
+        if let Err(error) = self.sums.note_new().and_then(|()| self.sums.trim(BYTES_MAX)) {
             let path = self.path.display();
             tracing::warn!(%path, %error, "compiled code is not kept");
         }

@@ -56,6 +56,28 @@ impl Sums {
         Ok(())
     }
 
+    /// Removes what was not used for longest, until the rest takes no more than this.
+    pub(super) fn trim(&self, bytes_max: u64) -> io::Result<()> {
+        let mut files = Vec::new();
+        for path in self.code_files()? {
+            // Another process may have removed it.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            // wasmtime notes every use beside the file.
+            let used = fs::metadata(path.with_extension("stats")).unwrap_or(metadata.clone());
+            files.push((used.modified()?, metadata.len(), path));
+        }
+        files.sort_unstable_by(|one, other| other.cmp(one));
+        let mut bytes = 0_u64;
+        for (_, length, path) in files {
+            bytes = bytes.saturating_add(length);
+            if bytes > bytes_max {
+                gone(fs::remove_file(path.with_extension("stats")))?;
+                gone(fs::remove_file(path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn sum_of(&self, path: &Path) -> Option<PathBuf> {
         Some(self.sums.join(path.file_name()?))
     }
@@ -86,10 +108,49 @@ fn entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
     }
 }
 
-/// Another process may have removed it before.
+/// It may be gone already: another process may have removed it.
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let (code, sums) = (dir.path().join("code"), dir.path().join("sums"));
+        let folder = code.join("modules/compiler");
+        fs::create_dir_all(&folder).unwrap();
+        let write = |name: &str, bytes: &[u8], at_s| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).unwrap();
+            let time = UNIX_EPOCH + Duration::from_secs(at_s);
+            File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        // Written long ago and used of late; used never; used in between.
+        for (name, written_s, used_s) in [("a", 1, Some(30)), ("b", 20, None), ("c", 3, Some(25))] {
+            write(name, &[0; 100], written_s);
+            if let Some(used_s) = used_s {
+                write(&format!("{name}.stats"), b"", used_s);
+            }
+        }
+        let all = Sums { code, sums };
+        let left = |bytes_max| {
+            all.trim(bytes_max).unwrap();
+            let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap()).collect();
+            names.sort_by_key(DirEntry::file_name);
+            names.iter().map(|e| e.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(300), ["a", "a.stats", "b", "c", "c.stats"]);
+        assert_eq!(left(299), ["a", "a.stats", "c", "c.stats"]);
+        assert_eq!(left(150), ["a", "a.stats"]);
+        assert!(left(0).is_empty());
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::Hook;
@@ -97,10 +97,10 @@ impl Doors {
     }
 
     fn event(&self, mode: &str) -> anyhow::Result<()> {
-        let body = format!(
-            r#"{{"type":"model.changed","timestamp":"2026-01-02T03:04:05Z","data":{{"source":"bench",
-            "events":[{{"model":"shop.product","pk":5,"op":"update","mode":"{mode}"}}]}}}}"#
-        );
+        let change = json!({"model": "shop.product", "pk": 5, "op": "update", "mode": mode});
+        let data = json!({"source": "bench", "events": [change]});
+        let timestamp = "2026-01-02T03:04:05Z";
+        let body = json!({"type": "model.changed", "timestamp": timestamp, "data": data});
         let time_s = time_of_day().duration_since(UNIX_EPOCH)?.as_secs();
         let id = format!("bench-{mode}");
         let key = STANDARD.decode(SECRET.trim_start_matches("whsec_"))?;
@@ -108,10 +108,11 @@ impl Doors {
         mac.update(format!("{id}.{time_s}.{body}").as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
         let head = format!(
-            "POST /v1/events/bench HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
-             webhook-id: {id}\r\nwebhook-timestamp: {time_s}\r\nwebhook-signature: v1,{signature}\r\n"
+            "POST /v1/events/bench HTTP/1.1\r\nHost: bench\r\n\
+             Content-Type: application/json\r\nwebhook-id: {id}\r\n\
+             webhook-timestamp: {time_s}\r\nwebhook-signature: v1,{signature}\r\n"
         );
-        exchange(self.api, &head, body.as_bytes()).map(drop)
+        exchange(self.api, &head, body.to_string().as_bytes()).map(drop)
     }
 
     fn memcached(&self, command: &[u8], reply: &[u8]) -> anyhow::Result<()> {
