@@ -26,6 +26,10 @@ const EVENT_THREADS: usize = 2;
 /// Most threads for storing; it happens on misses only.
 const STORE_THREADS_MAX: usize = 4;
 
+/// After the threads that answer requests: a guest that loops for all of its time on the only
+/// processor would otherwise keep them waiting for slices of it.
+const NICE: i32 = 10;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The queue is full.
@@ -77,6 +81,8 @@ fn start_lane(name: &str, threads: usize) -> Result<SyncSender<Job>, PluginError
 }
 
 fn work(receiver: &Mutex<Receiver<Job>>) {
+    // Of this thread alone; where it is forbidden, they share alike.
+    let _ = rustix::process::nice(NICE);
     // One thread waits for a job with the lock in its hand; the others wait for the lock.
     while let Ok(job) = { receiver.lock().recv() } {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
