@@ -26,6 +26,7 @@ mod operator;
 mod origins;
 mod page_items;
 mod pages;
+mod plugin_cache;
 mod plugin_cli;
 mod plugin_refused;
 mod plugin_reload;

@@ -120,6 +120,18 @@ impl Collector for PluginCalls {
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
+        let help = "Components of plugins that were compiled";
+        let mut family = encoder.encode_descriptor("plugin_compilations", help, None, kind)?;
+        for plugin in &plugins {
+            let count = ConstCounter::new(plugin.compilations().0);
+            count.encode(family.encode_family(&[("plugin", plugin.name())])?)?;
+        }
+        let help = "Components of plugins whose code was compiled earlier";
+        let mut family = encoder.encode_descriptor("plugin_code_cache_hits", help, None, kind)?;
+        for plugin in &plugins {
+            let count = ConstCounter::new(plugin.compilations().1);
+            count.encode(family.encode_family(&[("plugin", plugin.name())])?)?;
+        }
         let help = "Versions of plugins that were offered and refused";
         let mut family = encoder.encode_descriptor("plugin_refused", help, None, kind)?;
         for versions in self.0.all().iter() {

@@ -22,7 +22,9 @@ use crate::memcached;
 use crate::model::SmokeCase;
 use crate::net::BindError;
 use crate::pages;
-use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Plugins};
+use crate::plugins::{
+    AllowEverything, CodeFolder, PluginLimits, PluginOrigin, PluginSource, Plugins,
+};
 use crate::tasks::Tasks;
 use crate::tier::{self as database, OpenError, SqliteTier};
 
@@ -66,7 +68,8 @@ pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
     let tls = TlsOfDoors::load(&config, &mut mistakes);
     mistakes.extend(descriptors::check(&config));
     let loadable: Vec<Loadable> = config.plugins.iter().map(Loadable::new).collect();
-    let plugins = load_plugins(&loadable, &mut mistakes);
+    let code = CodeFolder::named(config.plugin_cache.as_deref());
+    let plugins = load_plugins(&loadable, code, &mut mistakes);
     let users = load_users(&config, &mut mistakes);
     if mistakes.is_empty() {
         Ok(Checked { config, sources, plugins, loadable, tls, users })
@@ -107,8 +110,12 @@ impl Loadable {
     }
 }
 
-fn load_plugins(configured: &[Loadable], mistakes: &mut Vec<ConfigError>) -> Plugins {
-    let plugins = Plugins::none();
+fn load_plugins(
+    configured: &[Loadable],
+    code: CodeFolder,
+    mistakes: &mut Vec<ConfigError>,
+) -> Plugins {
+    let plugins = Plugins::none(code);
     for Loadable { source, smoke, .. } in configured {
         match plugins.prepare(source, smoke) {
             Ok(prepared) => plugins.publish(prepared),

@@ -81,6 +81,9 @@ pub struct ServeArgs {
     /// Database tier: sqlite:///path
     #[arg(long, value_name = "URL", env = "WASMCACHED_DATABASE", hide_env_values = true)]
     database: Option<String>,
+    /// Folder in which compiled plugins are kept, or `off`; without it, where the system has caches
+    #[arg(long, value_name = "DIR", env = "WASMCACHED_PLUGIN_CACHE")]
+    plugin_cache: Option<PathBuf>,
     /// Load a plugin from a file; may be given several times [env: WASMCACHED_PLUGIN, separated by
     /// commas]
     #[arg(long, value_name = "NAME=FILE", value_parser = plugin_pair)]
@@ -133,6 +136,7 @@ impl ServeArgs {
             threads: self.threads,
             evict: self.no_evict.map(|is_off| !is_off),
             database: self.database,
+            plugin_cache: self.plugin_cache,
             memcached: RawMemcached {
                 listen: self.memcached,
                 unix: self.memcached_unix,

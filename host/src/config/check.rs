@@ -53,6 +53,9 @@ impl RawConfig {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = count(m, "threads", self.threads, cores.min(THREADS_MAX), THREADS_MAX);
         let database = self.database.and_then(|address| check_database(m, address));
+        if self.plugin_cache.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            m.add("plugin_cache", "`` is neither a folder nor `off`");
+        }
         let plugins: Vec<_> =
             self.plugins.into_iter().map(|(name, plugin)| check_plugin(m, name, plugin)).collect();
         let names: BTreeSet<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
@@ -79,6 +82,7 @@ impl RawConfig {
             threads: threads as usize,
             evict: self.evict.unwrap_or(true).into(),
             database,
+            plugin_cache: self.plugin_cache,
             memcached,
             pages,
             api,

@@ -28,6 +28,8 @@ pub struct Config {
     pub evict: Permission,
     /// The database tier's address.
     pub database: Option<SecretText>,
+    /// Folder of compiled plugins, or `off`; without it, where the system has caches.
+    pub plugin_cache: Option<PathBuf>,
     /// The memcached listeners.
     pub memcached: Memcached,
     /// The page cache's listeners, where there is a site.

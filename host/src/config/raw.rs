@@ -28,6 +28,8 @@ pub struct RawConfig {
     pub evict: Option<bool>,
     /// Address of the database tier: `sqlite:///path`.
     pub database: Option<String>,
+    /// Folder of compiled plugins, or `off`.
+    pub plugin_cache: Option<PathBuf>,
     /// The memcached listener.
     pub memcached: RawMemcached,
     /// The page cache.
@@ -309,6 +311,7 @@ impl RawConfig {
             threads: over.threads.or(self.threads),
             evict: over.evict.or(self.evict),
             database: over.database.or(self.database),
+            plugin_cache: over.plugin_cache.or(self.plugin_cache),
             memcached: self.memcached.overlaid_with(over.memcached),
             pages: RawPages {
                 listen: over.pages.listen.or(self.pages.listen),

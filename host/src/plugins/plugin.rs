@@ -63,12 +63,14 @@ impl Plugin {
         owner: Weak<Shared>,
     ) -> Result<Self, PluginError> {
         let linked = component::link(machine, source)?;
-        let Linked { sha256, exports, .. } = &linked;
+        let Linked { sha256, exports, code_from, .. } = &linked;
         let (sha256, has_keyer) = (sha256.clone(), exports.keyer.is_some());
         let (has_tagger, has_invalidator) =
             (exports.tagger.is_some(), exports.invalidator.is_some());
-        let recipe = Recipe::new(linked, source, clock.clone());
         let name = source.name.clone();
+        tracing::info!(plugin = name, code = %code_from, "component read");
+        counters.note_code(*code_from);
+        let recipe = Recipe::new(linked, source, clock.clone());
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(&name, error))?;
         let description = describe(&name, &mut first, source.limits.start_ms_max)?;
         let idle_max = 2 * parallelism();
@@ -260,6 +262,12 @@ impl Plugin {
     /// What else happened to it, with its count, since the server's start.
     pub fn incidents(&self) -> Vec<(Incident, u64)> {
         self.core.counters.incidents()
+    }
+
+    /// How often it was compiled, and how often its code came from the folder of compiled code,
+    /// since the server's start.
+    pub fn compilations(&self) -> (u64, u64) {
+        self.core.counters.codes()
     }
 
     /// Whether it failed so often that it is not asked for a while.

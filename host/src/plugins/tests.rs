@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AllowEverything, Hook, Incident, Outcome, Plugin, PluginLimits, PluginOrigin, PluginSource,
-    Plugins,
+    AllowEverything, CodeFolder, Hook, Incident, Outcome, Plugin, PluginLimits, PluginOrigin,
+    PluginSource, Plugins,
 };
 use crate::clock::Clock;
 use crate::model::{Event, Key, Operation, RequestView, ResponseView};

@@ -341,7 +341,7 @@ fn difference<E: Into<String>, F: Into<String>>(
 mod tests {
     use super::*;
     use crate::model::Target;
-    use crate::plugins::{PluginLimits, PluginOrigin, PluginSource, Workbench};
+    use crate::plugins::{CodeFolder, PluginLimits, PluginOrigin, PluginSource, Workbench};
 
     /// What the shipped plugin `rules` makes of the fixtures.
     fn report(fixtures: serde_json::Value) -> Report {
@@ -349,14 +349,14 @@ mod tests {
             "items":[{"prefix":"frag:","ttl_s":60,"tags":["fragments"]}]}"#;
         let limits =
             PluginLimits { key_ms_max: 20_000, store_ms_max: 20_000, ..Default::default() };
-        let bench = Workbench::open(&PluginSource {
+        let source = PluginSource {
             name: "rules".to_owned(),
             origin: PluginOrigin::Shipped,
             sha256: None,
             config: vec![("rules".to_owned(), rules.to_owned())],
             limits,
-        });
-        let bench = bench.unwrap();
+        };
+        let bench = Workbench::open(&source, &CodeFolder::Nowhere).unwrap();
         let fixtures: Fixtures = serde_json::from_value(fixtures).unwrap();
         fixtures.run(&mut bench.subject().unwrap(), bench.inputs())
     }

@@ -251,7 +251,7 @@ fn a_start_of_any_misdeed_is_told_and_loads_nothing() {
             Start::SpinInDescribe => 2_000,
             _ => 20_000,
         };
-        let plugins = Plugins::none();
+        let plugins = Plugins::none(CodeFolder::Nowhere);
         let error: PluginError = plugins.replace(source).unwrap_err();
         let told = error.to_string();
         assert!(told.starts_with(&format!("plugin hostile: {}", of_a_start(start))), "{told}");

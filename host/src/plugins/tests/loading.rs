@@ -202,7 +202,7 @@ fn a_replacement_that_fails_leaves_the_old_version() {
 
 #[test]
 fn the_first_plugin_may_come_after_the_start() {
-    let plugins = Plugins::none();
+    let plugins = Plugins::none(CodeFolder::Nowhere);
     assert!(plugins.list().is_empty());
     assert_eq!(plugins.rollback("hostile").unwrap_err().to_string(), "plugin hostile: not loaded");
     plugins.clone().replace(hostile(&[])).unwrap();
