@@ -6,7 +6,8 @@
 //! - Nothing here links the server: it measures the binary that users run.
 //!
 //! # Not here
-//! Verdicts: the tables say what was measured, budgets are for their reader.
+//! Verdicts, but those of `deadlines`: the tables say what was measured, budgets are for their
+//! reader.
 
 mod answering;
 mod clock;
@@ -16,6 +17,7 @@ mod idle;
 mod invalidation;
 mod memcached;
 mod pages;
+mod plugins;
 mod process;
 mod results;
 mod sweep;
@@ -55,6 +57,16 @@ enum Command {
     },
     /// Cost of invalidations by the entries they name, and of the checks they leave to hits.
     Invalidation {
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// Cost of plugins' calls, instances, loads and page hits, in Rust, Python and JavaScript.
+    Plugins {
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// How soon endless loops in plugins end on one core, and what they cost everybody else.
+    Deadlines {
         #[command(flatten)]
         plan: Plan,
     },
@@ -136,6 +148,8 @@ fn main() -> anyhow::Result<()> {
         Command::Memcached { plan, shape } => memcached::measure(&plan, shape),
         Command::Pages { plan, shape } => pages::measure(&plan, shape),
         Command::Invalidation { plan } => invalidation::measure(&plan),
+        Command::Plugins { plan } => plugins::measure(&plan),
+        Command::Deadlines { plan } => plugins::deadlines::measure(&plan),
         Command::Idle { cores, connections } => idle::measure(&cores, connections),
         Command::Load { address, shape, seconds, client_cpus } => {
             memcached::load_only(address, shape, seconds, &client_cpus)
