@@ -73,6 +73,27 @@ fn lost_database_degrades_the_tier_and_is_taken_again_when_it_is_back() {
 }
 
 #[test]
+fn database_that_does_not_answer_degrades_the_tier_and_memory_goes_on() {
+    let postgres = Postgres::start();
+    let server = Server::start(&Database::at(&postgres.new_database()).below(&settings::plain()));
+    assert_eq!(server.memcached().set("a", "one"), "STORED");
+    postgres.freeze();
+    let frozen_ns = monotonic_ns();
+    eventually("the loss is told", || tier(&server)["status"] == "degraded");
+    let took_ns = monotonic_ns() - frozen_ns;
+    assert!(took_ns < DEGRADED_NS_MAX + SLACK_NS, "{took_ns}");
+    assert_eq!(server.memcached().get("a").unwrap(), b"one");
+    assert_eq!(server.memcached().get("unknown"), None);
+    assert_eq!(purge(&server, "red").status, 503);
+    postgres.thaw();
+    let back_ns = monotonic_ns();
+    eventually("the tier works again", || is_working(&server));
+    let took_ns = monotonic_ns() - back_ns;
+    assert!(took_ns < RECOVERED_NS_MAX + SLACK_NS, "{took_ns}");
+    assert_eq!(purge(&server, "red").status, 200);
+}
+
+#[test]
 fn session_that_is_ended_is_replaced_without_losing_the_schema_to_another_server() {
     let (server, name) = server_above_postgres();
     let holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 2003657572 \

@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// The superuser's password, for looking whether it is shown anywhere.
 pub const PASSWORD: &str = "hunter2-of-postgres";
@@ -23,7 +23,8 @@ pub const PASSWORD: &str = "hunter2-of-postgres";
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
 /// Waits until nobody is there any more who could need the server.
-const GUARD: &str = "cat >/dev/null; \"$1\" -D \"$2/data\" -m immediate -w stop; rm -rf \"$2\"";
+const GUARD: &str = "cat >/dev/null; kill -CONT \"$(head -n1 \"$2/data/postmaster.pid\")\"; \
+                     \"$1\" -D \"$2/data\" -m immediate -w stop; rm -rf \"$2\"";
 
 /// A running server.
 pub struct Postgres {
@@ -118,6 +119,28 @@ impl Postgres {
     /// Ends it as a crash would: nothing is written out, every session is lost.
     pub fn crash(&self) {
         self.control(&["-m", "immediate", "-w", "stop"]);
+    }
+
+    /// Stops all its processes where they stand: connections stay, and nothing answers.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// The reverse of [`Postgres::freeze`].
+    pub fn thaw(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let first = std::fs::read_to_string(self.dir.join("data/postmaster.pid"));
+        let first = first.expect("it runs").lines().next().expect("a line").to_owned();
+        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+        let all = children.expect("list of its processes");
+        for pid in std::iter::once(first.as_str()).chain(all.split_whitespace()) {
+            let pid = pid.parse().ok().and_then(Pid::from_raw).expect("number of a process");
+            // One of a connection may have ended since.
+            let _ = kill_process(pid, signal);
+        }
     }
 
     fn control(&self, arguments: &[&str]) {

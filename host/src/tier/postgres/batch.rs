@@ -4,6 +4,8 @@
 //! # Not here
 //! What of a batch is written at all (`database::Writes`), and records (`journal`).
 
+use std::collections::HashMap;
+
 use sqlx::{Error, Postgres, Transaction};
 
 use super::Session;
@@ -11,7 +13,7 @@ use super::journal;
 use crate::fail_points::{Point, reach};
 use crate::model::{Key, Kind};
 use crate::tier::codec;
-use crate::tier::database::Writes;
+use crate::tier::database::{KeyRows, Writes};
 
 /// Writes a batch; when it returns `Ok`, it is durable.
 pub(in crate::tier) async fn write(
@@ -23,11 +25,13 @@ pub(in crate::tier) async fn write(
     if writes.is_wiping {
         sqlx::query("TRUNCATE entries").execute(&mut *transaction).await?;
     }
-    if !writes.keys.is_empty() {
-        let keys: Vec<&Key> = writes.keys.iter().map(|rows| &rows.key).collect();
-        delete_keys(&mut transaction, &keys).await?;
+    // A key that was overwritten while the batch was gathered is in it twice; the last counts.
+    let keys: HashMap<&Key, &KeyRows> = writes.keys.iter().map(|rows| (&rows.key, rows)).collect();
+    if !keys.is_empty() {
+        let names: Vec<&Key> = keys.keys().copied().collect();
+        delete_keys(&mut transaction, &names).await?;
         reach(Point::RowsDeleted);
-        insert_rows(&mut transaction, writes).await?;
+        insert_rows(&mut transaction, Rows::of(writes, keys.into_values())).await?;
     }
     reach(Point::RowsWritten);
     if !writes.records.is_empty() {
@@ -83,9 +87,9 @@ struct Rows<'batch> {
 }
 
 impl<'batch> Rows<'batch> {
-    fn of(writes: &Writes<'batch>) -> Self {
+    fn of(writes: &Writes<'_>, keys: impl Iterator<Item = &'batch KeyRows>) -> Self {
         let mut rows = Self::default();
-        for of_key in writes.keys {
+        for of_key in keys {
             for (variant, row) in writes.kept(of_key) {
                 let (kind, flags, head) = match &row.content.kind {
                     Kind::Item { flags } => (codec::KIND_ITEM, *flags, None),
@@ -123,9 +127,8 @@ impl<'batch> Rows<'batch> {
 
 async fn insert_rows(
     transaction: &mut Transaction<'_, Postgres>,
-    writes: &Writes<'_>,
+    rows: Rows<'_>,
 ) -> Result<(), Error> {
-    let rows = Rows::of(writes);
     if rows.keys.is_empty() {
         return Ok(());
     }

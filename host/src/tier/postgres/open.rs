@@ -72,7 +72,7 @@ pub(super) async fn take(address: &PostgresAddress) -> Result<(PgConnection, i64
     let told = |error: sqlx::Error| explain(address, error);
     let mut connection = connect(&address.options).await.map_err(told)?;
     let place = place(address, &mut connection).await?;
-    let number = LOCK_CLASS << 32 | place.oid;
+    let number = (LOCK_CLASS << 32) | place.oid;
     if !lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
         return Err(OpenError::InUse { database: address.to_string() });
     }

@@ -11,7 +11,9 @@
 //!   degraded records and waiters are refused as they come.
 //!
 //! # Not here
-//! SQL (`database`), and what is queued how (`queue`).
+//! SQL (`database`), what is queued how (`queue`), and what is done between batches (`upkeep`).
+
+mod upkeep;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,8 +23,8 @@ use std::time::Duration;
 use super::Inner;
 use super::database::{DatabaseError, KeyRows, Session, Writes};
 use super::queue::{Batch, Life, Records};
-use super::room::{Room, STEPS_MAX};
-use super::settings::{Durability, Limits, SYNC_MS, Settings};
+use super::room::Room;
+use super::settings::{Durability, SYNC_MS, Settings};
 use crate::cache::tier::{Record, TierError};
 use crate::fail_points::{Point, reach};
 use crate::tasks::Tasks;
@@ -36,21 +38,18 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A transaction that takes longer has failed; degradation is to be seen within 5 s.
 const TRANSACTION_MS_MAX: u64 = 4_000;
 
+/// Longest answer of a session that is asked whether it is there.
+const CHECK_MS_MAX: u64 = 2_000;
+
 /// Pause before the first attempt to recover; doubled at each, up to [`RETRY_MS_MAX`].
 const RETRY_MS_MIN: u64 = 50;
 
 /// Longest pause between attempts; recovery is to be seen within 10 s.
 const RETRY_MS_MAX: u64 = 5_000;
 
-/// Time by the server's clock between two rounds of culling and compacting.
-pub(super) const UPKEEP_MS: u64 = 60_000;
-
 /// How often an idle writer looks at that clock, and at its session: that it is lost is to be seen
 /// within 5 s.
 const IDLE_MS: u64 = 2_000;
-
-/// Steps of culling in one round.
-const CULL_STEPS_MAX: u32 = 20;
 
 /// The writer's own state.
 pub(super) struct Writer {
@@ -136,6 +135,13 @@ impl Writer {
         }
     }
 
+    fn idle_ms(&self) -> u64 {
+        match self.settings.durability {
+            Durability::Each => IDLE_MS,
+            Durability::Interval => SYNC_MS,
+        }
+    }
+
     /// Takes a batch and writes it, or does a step of upkeep. Returns whether there was nothing.
     async fn write_queued(&mut self, mut session: Session) -> bool {
         let (batch, rows) = self.take_batch();
@@ -178,64 +184,6 @@ impl Writer {
                 true
             }
         }
-    }
-
-    /// What every commit is followed by, once those who waited for it have been told: some room,
-    /// and now and then the disk.
-    async fn after_commit(&mut self) {
-        let Some(mut session) = self.session.take() else { return };
-        let now_ms = self.inner.clock.now_ms();
-        let since_ms = *self.unsynced_ms.get_or_insert(now_ms);
-        let is_late = now_ms.saturating_sub(since_ms) >= SYNC_MS;
-        let work = async {
-            for _ in 0..STEPS_MAX {
-                if self.make_room(&mut session).await? == Step::Done {
-                    break;
-                }
-            }
-            if is_late { self.sync(&mut session).await } else { Ok(()) }
-        };
-        match within_bound(work).await {
-            Ok(()) => self.session = Some(session),
-            Err(reason) => self.degrade(Batch::default(), reason),
-        }
-    }
-
-    fn idle_ms(&self) -> u64 {
-        match self.settings.durability {
-            Durability::Each => IDLE_MS,
-            Durability::Interval => SYNC_MS,
-        }
-    }
-
-    /// Makes what has been committed durable, where that is done now and then.
-    async fn sync(&mut self, session: &mut Session) -> Result<(), DatabaseError> {
-        if self.unsynced_ms.take().is_some() && self.settings.durability == Durability::Interval {
-            session.sync().await?;
-        }
-        Ok(())
-    }
-
-    /// Removes some rows where there are too many.
-    async fn make_room(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
-        let source = self.inner.source.get().and_then(std::sync::Weak::upgrade);
-        let (removed, step) = self.room.step(session, source.as_deref()).await?;
-        self.inner.rows_evicted.fetch_add(removed, Ordering::Relaxed);
-        Ok(step)
-    }
-
-    /// Has the keys of the table read through in the background, where they are not known.
-    async fn get_to_know_keys(&self, session: &mut Session) -> Result<(), DatabaseError> {
-        if !self.inner.known.is_due() {
-            return Ok(());
-        }
-        let counting = Limits { rows_max: Some(u64::MAX), bytes_max: None };
-        // Here, where no transaction is under way.
-        self.inner.known.begin(session.usage(counting).await?.rows);
-        let inner = Arc::clone(&self.inner);
-        let reading = async move { inner.known.read_through(&inner.database).await };
-        self.tasks.spawn_until_stop(reading);
-        Ok(())
     }
 
     /// All records, and keys up to the bounds, each with the rows that memory has of it now.
@@ -309,11 +257,11 @@ impl Writer {
     /// Sets the timer anew.
     async fn recover(&mut self) {
         if let Some(mut session) = self.session.take() {
-            let work = async {
-                self.sync(&mut session).await?;
-                session.check().await
+            let outcome = match within_bound(self.sync(&mut session)).await {
+                Ok(()) => within(CHECK_MS_MAX, session.check()).await,
+                outcome => outcome,
             };
-            match within_bound(work).await {
+            match outcome {
                 Ok(()) => {
                     self.session = Some(session);
                     self.timer = timer(self.idle_ms());
@@ -344,40 +292,6 @@ impl Writer {
                 self.timer = timer(self.retry_ms);
             }
         }
-    }
-
-    /// One step of a round of culling and compacting, if a round is due or under way.
-    async fn upkeep(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
-        if self.inner.queue.lock().life != Life::Open {
-            return Ok(Step::Done);
-        }
-        if self.make_room(session).await? == Step::MoreToDo {
-            return Ok(Step::MoreToDo);
-        }
-        let now_ms = self.inner.clock.now_ms();
-        if self.cull_steps == 0 {
-            let is_due = self.upkeep_ms.is_none_or(|last| now_ms.saturating_sub(last) >= UPKEEP_MS);
-            if !is_due {
-                return Ok(Step::Done);
-            }
-            self.upkeep_ms = Some(now_ms);
-            self.get_to_know_keys(session).await?;
-            self.cull_steps = CULL_STEPS_MAX;
-        }
-        let culled = session.cull(now_ms).await?;
-        reach(Point::RowsCulled);
-        self.cull_steps = if culled == 0 { 0 } else { self.cull_steps - 1 };
-        if self.cull_steps > 0 {
-            return Ok(Step::MoreToDo);
-        }
-        let reached = self.inner.reached();
-        let oldest = session.oldest_birth().await?.unwrap_or(reached);
-        // Published first: from here on nothing older is written or loaded, and only then may rows
-        // of the fence go.
-        self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
-        reach(Point::OldestPublished);
-        session.compact(self.inner.oldest_birth()).await?;
-        Ok(Step::Done)
     }
 }
 
@@ -420,8 +334,15 @@ fn timer(after_ms: u64) -> Pin<Box<tokio::time::Sleep>> {
 async fn within_bound<T>(
     work: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, String> {
-    match tokio::time::timeout(Duration::from_millis(TRANSACTION_MS_MAX), work).await {
+    within(TRANSACTION_MS_MAX, work).await
+}
+
+async fn within<T>(
+    limit_ms: u64,
+    work: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(Duration::from_millis(limit_ms), work).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer in {TRANSACTION_MS_MAX} ms")),
+        Err(_) => Err(format!("no answer in {limit_ms} ms")),
     }
 }
