@@ -78,9 +78,6 @@ enum Command {
         /// Entries above which a server is started.
         #[arg(long, default_value_t = 100_000)]
         rows: u32,
-        /// An empty PostgreSQL database to measure too: postgres://user:password@host/name.
-        #[arg(long)]
-        postgres: Option<String>,
     },
     /// Resident memory per connection that waits.
     Idle {
@@ -162,7 +159,7 @@ fn main() -> anyhow::Result<()> {
         Command::Invalidation { plan } => invalidation::measure(&plan),
         Command::Plugins { plan } => plugins::measure(&plan),
         Command::Deadlines { plan } => plugins::deadlines::measure(&plan),
-        Command::Tier { plan, rows, postgres } => tier::measure(&plan, rows, postgres),
+        Command::Tier { plan, rows } => tier::measure(&plan, rows),
         Command::Idle { cores, connections } => idle::measure(&cores, connections),
         Command::Load { address, shape, seconds, client_cpus } => {
             memcached::load_only(address, shape, seconds, &client_cpus)

@@ -11,6 +11,9 @@ mod outage;
 mod server;
 
 use std::fmt::Write as _;
+use std::path::Path;
+
+use wasmcached_tests::Postgres;
 
 use crate::Plan;
 use crate::histogram::Histogram;
@@ -52,19 +55,36 @@ const FIGURES: [Figure; 9] = [
     ("event p99, ms", |turn| turn.event.quantile(0.99) / 1e6),
 ];
 
+/// What is compared: a name and a database, new at each turn.
+type Kind<'a> = (&'static str, &'a dyn Fn() -> Database);
+
 /// Measures wasmcached alone; prints Markdown.
 ///
 /// # Errors
 /// The server can't be started, or answers otherwise than it should.
-pub(crate) fn measure(plan: &Plan, rows: u32, postgres: Option<String>) -> anyhow::Result<()> {
+pub(crate) fn measure(plan: &Plan, rows: u32) -> anyhow::Result<()> {
     plan.cores.client_cpus.keep_to_them()?;
-    let mut databases = vec![Database::None, Database::Sqlite];
-    databases.extend(postgres.map(Database::Postgres));
-    let mut turns: Vec<Vec<Turn>> = databases.iter().map(|_| Vec::new()).collect();
+    let postgres = Path::new("/usr/lib/postgresql").is_dir().then(Postgres::start);
+    let new_in_postgres = |durability| {
+        let address = postgres.as_ref().map(Postgres::new_database);
+        Database { address, durability }
+    };
+    let (each, interval) = (|| new_in_postgres("each"), || new_in_postgres("interval"));
+    let none = || Database { address: None, durability: "each" };
+    let mut kinds: Vec<Kind<'_>> = vec![
+        ("none", &none),
+        ("SQLite", &|| Database::sqlite("each")),
+        ("SQLite, `durability = \"interval\"`", &|| Database::sqlite("interval")),
+    ];
+    if postgres.is_some() {
+        kinds.push(("PostgreSQL", &each));
+        kinds.push(("PostgreSQL, `durability = \"interval\"`", &interval));
+    }
+    let mut turns: Vec<Vec<Turn>> = kinds.iter().map(|_| Vec::new()).collect();
     for round in 0..plan.rounds {
         eprintln!("round {} of {}", round + 1, plan.rounds);
-        for (database, turns) in databases.iter().zip(&mut turns) {
-            turns.push(turn(plan, database, round)?);
+        for ((_, database), turns) in kinds.iter().zip(&mut turns) {
+            turns.push(turn(plan, &database(), round)?);
         }
     }
     let mut text = format!(
@@ -78,14 +98,17 @@ pub(crate) fn measure(plan: &Plan, rows: u32, postgres: Option<String>) -> anyho
     FIGURES.iter().for_each(|(name, _)| _ = write!(text, " {name} |"));
     text += "\n|---|";
     text += &"---|".repeat(FIGURES.len());
-    for (database, turns) in databases.iter().zip(&turns) {
-        _ = write!(text, "\n| {} |", database.name());
+    for ((name, _), turns) in kinds.iter().zip(&turns) {
+        _ = write!(text, "\n| {name} |");
         for (_, figure) in FIGURES {
             _ = write!(text, " {:.2} |", median(turns.iter().map(figure).collect()));
         }
     }
     text += "\n";
-    text += &outage::table(plan)?;
+    text += &outage::of_sqlite(plan)?;
+    if let Some(postgres) = &postgres {
+        text += &outage::of_postgres(plan, postgres)?;
+    }
     text += &starts(plan, rows)?;
     print(&text)
 }
@@ -101,7 +124,7 @@ fn turn(plan: &Plan, database: &Database, round: u32) -> anyhow::Result<Turn> {
     drive::store_each(server.memcached, "read", READS)?;
     let server = server.restart(plan, database)?;
     let mut expected = drive::Expected::Present;
-    if matches!(database, Database::None) {
+    if database.address.is_none() {
         expected = drive::Expected::Absent;
     }
     turn.first_read = drive::read_each(server.memcached, "read", READS, expected)?;
@@ -112,11 +135,7 @@ fn turn(plan: &Plan, database: &Database, round: u32) -> anyhow::Result<Turn> {
 /// How long a server takes to be there above so many rows.
 fn starts(plan: &Plan, rows: u32) -> anyhow::Result<String> {
     eprintln!("starts above {rows} rows");
-    let database = Database::Sqlite;
-    let empty = Server::start(plan, &database, &[])?;
-    let empty_ms = empty.started_ms;
-    let folder = empty.stop();
-    drop(folder);
+    let empty_ms = Server::start(plan, &Database::sqlite("each"), &[])?.started_ms;
     let server = server::above(plan, rows)?;
     let full_ms = server.started_ms;
     let mut latency = drive::read_each(server.memcached, "row", 1, drive::Expected::Present)?;

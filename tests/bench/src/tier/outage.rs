@@ -4,8 +4,12 @@
 //! # Invariants
 //! - The states take their turns on one server in every round.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context;
+use wasmcached_tests::Postgres;
+use wasmcached_tests::chaos::Proxy;
 use wasmcached_tests::disk::{Disk, Fault};
 
 use super::drive::Memcached;
@@ -30,39 +34,75 @@ const HITS: Shape = Shape {
     pipeline: 1,
 };
 
-const STATES: [(&str, Option<Fault>); 3] =
-    [("well", None), ("slow: 2 s per commit", Some(Fault::Slow)), ("silent", Some(Fault::Silent))];
+/// What the database does.
+#[derive(Clone, Copy)]
+enum State {
+    Well,
+    Slow,
+    Silent,
+}
 
-/// A table of hits by the state of the disk.
-pub(super) fn table(plan: &Plan) -> anyhow::Result<String> {
-    eprintln!("hits while the disk fails");
+const STATES: [(&str, State); 3] =
+    [("well", State::Well), ("slow, 2 s", State::Slow), ("silent", State::Silent)];
+
+/// Hits by the state of the disk below SQLite.
+///
+/// # Errors
+/// The server can't be started, or a hit is none.
+pub(super) fn of_sqlite(plan: &Plan) -> anyhow::Result<String> {
     let disk = Disk::new();
-    let server = Server::start(plan, &Database::Sqlite, &disk.environment())?;
+    let server = Server::start(plan, &Database::sqlite("each"), &disk.environment())?;
+    let set = |state| match state {
+        State::Well => disk.works(),
+        State::Slow => disk.fails(Fault::Slow),
+        State::Silent => disk.fails(Fault::Silent),
+    };
+    table(plan, "SQLite's disk", &server, &set)
+}
+
+/// Hits by the state of the network before PostgreSQL.
+///
+/// # Errors
+/// The server can't be started, or a hit is none.
+pub(super) fn of_postgres(plan: &Plan, postgres: &Postgres) -> anyhow::Result<String> {
+    let address = postgres.new_database();
+    let (user, place) = address.split_once("@/").context("an address on a socket")?;
+    let (name, folder) = place.split_once("?host=").context("a socket's folder")?;
+    let proxy = Proxy::to(&Path::new(folder).join(".s.PGSQL.5432"));
+    let address = Some(format!("{user}@{}/{name}", proxy.address()));
+    let server = Server::start(plan, &Database { address, durability: "each" }, &[])?;
+    let set = |state| match state {
+        State::Well => proxy.pass(),
+        State::Slow => proxy.delay_ms(2_000),
+        State::Silent => proxy.freeze(),
+    };
+    table(plan, "PostgreSQL's network", &server, &set)
+}
+
+fn table(plan: &Plan, what: &str, server: &Server, set: &dyn Fn(State)) -> anyhow::Result<String> {
+    eprintln!("hits while {what} fails");
     let items = Items::new(ITEMS, HITS.value_bytes);
     items.fill(server.memcached)?;
     let mut samples = STATES.map(|_| Vec::new());
     for _ in 0..plan.rounds {
-        for ((_, fault), samples) in STATES.iter().zip(&mut samples) {
-            match fault {
-                Some(fault) => disk.fails(*fault),
-                None => {
-                    disk.works();
-                    let mut connection = Memcached::connect(server.memcached)?;
-                    let mut is_stored = || connection.set("written", "STORED").is_ok();
-                    wait_for("the tier works", || Ok(is_stored().then_some(())))?;
-                }
+        for ((_, state), samples) in STATES.iter().zip(&mut samples) {
+            set(*state);
+            if let State::Well = state {
+                let mut connection = Memcached::connect(server.memcached)?;
+                let mut is_stored = || connection.set("written", "STORED").is_ok();
+                wait_for("the tier works", || Ok(is_stored().then_some(())))?;
             }
-            samples.push(hits(plan, &server, &items)?);
+            samples.push(hits(plan, server, &items)?);
         }
     }
-    disk.works();
+    set(State::Well);
     let of = |samples: &[Sample], figure: fn(&Sample) -> f64| {
         median(samples.iter().map(figure).collect())
     };
     let well = samples.first().map_or(f64::NAN, |samples| of(samples, |sample| sample.p99_us));
-    let mut text = "\n| disk | hits/s | hit p50, µs | hit p99, µs | ratio of p99 |\n\
-                    |---|---|---|---|---|\n"
-        .to_owned();
+    let mut text = format!(
+        "\n| {what} | hits/s | hit p50, µs | hit p99, µs | ratio of p99 |\n|---|---|---|---|---|\n"
+    );
     for ((state, _), samples) in STATES.iter().zip(&samples) {
         let p99 = of(samples, |sample| sample.p99_us);
         text += &format!(

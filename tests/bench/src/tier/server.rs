@@ -14,29 +14,18 @@ use crate::clock::now;
 use crate::process::{self, Running};
 
 /// What lies below the memory.
-pub(super) enum Database {
-    None,
-    Sqlite,
-    /// At this address.
-    Postgres(String),
+#[derive(Clone)]
+pub(super) struct Database {
+    /// Its address; `{dir}` is the server's folder. `None` is memory alone.
+    pub(super) address: Option<String>,
+    /// `each` or `interval`.
+    pub(super) durability: &'static str,
 }
 
 impl Database {
-    /// In tables.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Sqlite => "SQLite",
-            Self::Postgres(_) => "PostgreSQL",
-        }
-    }
-
-    fn argument(&self, folder: &Path) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::Sqlite => Some(format!("--database=sqlite://{}/cache.db", folder.display())),
-            Self::Postgres(address) => Some(format!("--database={address}")),
-        }
+    /// A SQLite file of the server's own.
+    pub(super) fn sqlite(durability: &'static str) -> Self {
+        Self { address: Some("sqlite://{dir}/cache.db".to_owned()), durability }
     }
 }
 
@@ -80,7 +69,14 @@ impl Server {
             "--memory=1GiB".to_owned(),
             format!("--threads={}", plan.cores.threads()),
         ]);
-        arguments.extend(database.argument(folder.path()));
+        if let Some(address) = &database.address {
+            let dir = folder.path().to_str().context("temporary folder is not text")?;
+            let config = folder.path().join("wasmcached.toml");
+            let text = format!("[tier]\ndurability = \"{}\"\n", database.durability);
+            std::fs::write(&config, text)?;
+            arguments.push(format!("--database={}", address.replace("{dir}", dir)));
+            arguments.push(format!("--config={dir}/wasmcached.toml"));
+        }
         let (env, cpus) = (Path::new("/usr/bin/env"), &plan.cores.server_cpus);
         let begun = now();
         let running = Running::start(env, &arguments, cpus, memcached, tempfile::tempdir()?)?;
@@ -126,7 +122,7 @@ pub(super) fn above(plan: &Plan, rows: u32) -> anyhow::Result<Server> {
     let said = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "import: {said}");
     std::fs::remove_file(&lines)?;
-    Server::start_in(plan, &Database::Sqlite, &[], folder)
+    Server::start_in(plan, &Database::sqlite("each"), &[], folder)
 }
 
 fn database_in(folder: &Path) -> PathBuf {
