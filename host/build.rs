@@ -18,7 +18,7 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 /// The plugins inside the binary: folders of `plugins/`.
-const SHIPPED: [&str; 3] = ["django", "rules", "trekking"];
+const SHIPPED: [&str; 4] = ["django", "nginx-keys", "rules", "trekking"];
 
 /// Every folder in here is a plugin for tests.
 const TEST_GUESTS: &str = "tests/guests";

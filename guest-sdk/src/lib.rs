@@ -68,6 +68,7 @@
 extern crate self as wasmcached_plugin;
 
 mod action;
+pub mod cache;
 pub mod django;
 mod error;
 mod event;
@@ -77,6 +78,7 @@ mod log;
 pub mod pattern;
 mod request;
 mod storage;
+pub mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 #[cfg(target_arch = "wasm32")]

@@ -1,15 +1,18 @@
 //! Requests and events for the tests of a plugin, and its answers to them. No server is needed.
 //!
 //! # Invariants
-//! - A plugin under test gets what the server would give it: only the inputs it declared.
+//! - A plugin under test gets what the server would give it: only the inputs it declared, and no
+//!   look-ups for a key.
 //!
 //! # Not here
 //! The server's limits; `wasmcached plugin check` knows them.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use crate::cache::Entry;
 use crate::{Action, Event, Input, Item, Key, Operation, Plugin, Request, Response, Storage};
 
 /// A request with everything that a client sent.
@@ -189,12 +192,53 @@ pub fn item(key: &str, flags: u32, body_size: u32) -> Item {
     Item { key: key.to_owned(), flags, body_size }
 }
 
+thread_local! {
+    /// What look-ups find, by key; each test has a thread of its own.
+    static CACHED: RefCell<HashMap<String, (Entry, Vec<String>)>> = RefCell::default();
+    /// Whether a key is being made.
+    static IS_KEYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has look-ups of this test find a value under a key, with these tags and for ever.
+pub fn cached(key: &str, value: impl Into<Vec<u8>>, tags: &[&str]) {
+    let entry = Entry { value: value.into(), flags: 0, ttl_s: None, age_s: 0 };
+    cached_entry(key, entry, tags);
+}
+
+/// The same with flags and times.
+pub fn cached_entry(key: &str, entry: Entry, tags: &[&str]) {
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    CACHED.with_borrow_mut(|cached| cached.insert(key.to_owned(), (entry, tags)));
+}
+
+pub(crate) fn look_up(key: &str) -> Result<Option<Entry>, String> {
+    found(key, |(entry, _)| entry.clone())
+}
+
+pub(crate) fn look_up_tags(key: &str) -> Result<Vec<String>, String> {
+    found(key, |(_, tags)| tags.clone()).map(Option::unwrap_or_default)
+}
+
+fn found<T>(key: &str, of: impl FnOnce(&(Entry, Vec<String>)) -> T) -> Result<Option<T>, String> {
+    match IS_KEYING.get() {
+        true => Err("look-ups are for on_store, on_item and on_event".to_owned()),
+        false => Ok(CACHED.with_borrow(|cached| cached.get(key).map(of))),
+    }
+}
+
 /// The plugin's key of the request.
 ///
 /// # Panics
 /// If the plugin returns an error or reads what it did not declare.
 pub fn key<P: Plugin>(plugin: &P, request: &TestRequest) -> Key {
-    answer(plugin.cache_key(&request.to_request(&plugin.inputs())))
+    key_of(plugin, &request.to_request(&plugin.inputs()))
+}
+
+fn key_of<P: Plugin>(plugin: &P, request: &Request) -> Key {
+    IS_KEYING.set(true);
+    let key = plugin.cache_key(request);
+    IS_KEYING.set(false);
+    answer(key)
 }
 
 /// What the plugin says about storing the response under its own key of the request.
@@ -203,7 +247,7 @@ pub fn key<P: Plugin>(plugin: &P, request: &TestRequest) -> Key {
 /// If the plugin returns an error or reads what it did not declare.
 pub fn storage<P: Plugin>(plugin: &P, request: &TestRequest, response: &TestResponse) -> Storage {
     let request = request.to_request(&plugin.inputs());
-    let key = answer(plugin.cache_key(&request)).to_string();
+    let key = key_of(plugin, &request).to_string();
     answer(plugin.on_store(&key, &request, &response.0))
 }
 
@@ -231,96 +275,4 @@ fn answer<T>(result: crate::Result<T>) -> T {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::prelude::{hard_tag, plugin};
-    use crate::{Error, Result};
-
-    #[derive(Default)]
-    struct Shop;
-
-    #[plugin(
-        name = "shop",
-        key_epoch = 3,
-        inputs(header = "Accept-Language", cookie = "tier", query = "page")
-    )]
-    impl Plugin for Shop {
-        fn cache_key(&self, request: &Request) -> Result<Key> {
-            let mut key = Key::of(request).keep_query(&[]);
-            for (name, value) in [
-                ("lang", request.header("accept-language")),
-                ("tier", request.cookie("tier")),
-                ("page", request.query_param("page")),
-            ] {
-                key = key.with(name, value.unwrap_or("-"));
-            }
-            match request.path() {
-                "/undeclared" => Ok(key.with("x", request.cookie("session").is_some())),
-                "/error" => Err(Error::new("no key")),
-                _ => Ok(key),
-            }
-        }
-
-        fn on_event(&self, event: &Event) -> Result<Vec<Action>> {
-            Ok(event.text("after.lines.0.sku").map(hard_tag).into_iter().collect())
-        }
-    }
-
-    #[test]
-    fn declared_inputs_are_seen_whatever_the_case_of_fields() {
-        let request = get("https://s/a?x=1&page=2").header("accept-LANGUAGE", "de");
-        assert_eq!(
-            key(&Shop, &request.cookie("tier", "gold")),
-            "http://s/a|lang=de|tier=gold|page=2"
-        );
-        assert_eq!(key(&Shop, &get("https://s")), "http://s/|lang=-|tier=-|page=-");
-    }
-
-    #[test]
-    #[should_panic(expected = "cookie \"session\" is not declared")]
-    fn reading_what_is_not_declared_panics_in_tests() {
-        key(&Shop, &get("https://s/undeclared").cookie("session", "1"));
-    }
-
-    #[test]
-    #[should_panic(expected = "the plugin returned an error: no key")]
-    fn an_error_panics_in_tests_with_its_words() {
-        key(&Shop, &get("https://s/error"));
-    }
-
-    #[test]
-    fn the_attribute_writes_what_the_server_is_told() {
-        let info = Shop::INFO;
-        assert_eq!((info.name, info.key_epoch, info.pure), ("shop", 3, true));
-        assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
-        assert_eq!(Shop.inputs().len(), 3);
-        assert!(Shop.item_prefixes().is_empty());
-    }
-
-    #[test]
-    fn settings_are_refused_by_a_plugin_that_has_none() {
-        let settings = [("colour".to_owned(), "red".to_owned())];
-        let error = Shop.configure(&settings).unwrap_err();
-        assert_eq!(error.to_string(), "unknown setting `colour`; there are none");
-    }
-
-    #[test]
-    fn payloads_are_looked_up_by_path() {
-        let lines = serde_json::json!([{"sku": 17}]);
-        let bought = event("shop.order").id(5).field("after.lines", lines).changed("lines");
-        assert_eq!(actions(&Shop, &bought), [hard_tag("17")]);
-        let seen = bought.operation(Operation::Created).to_event();
-        assert_eq!((seen.object_id(), seen.operation().as_str()), (Some("5"), "created"));
-        assert!(seen.changed("lines") && !seen.changed("total"));
-        assert!(seen.field("after.missing").is_none() && seen.field("after.lines.1").is_none());
-        assert!(seen.field("after.lines").is_some_and(Value::is_array));
-        assert_eq!(seen.text("after.lines"), None);
-    }
-
-    #[test]
-    fn list_fields_are_split_over_all_their_lines() {
-        let response = response(200).header("X-Models", "a, b").header("x-models", ",c ").0;
-        assert_eq!(response.header_list("X-MODELS").collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert_eq!(response.header("x-models"), Some("a, b"));
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use std::cell::OnceCell;
 use std::panic;
 use std::rc::Rc;
 
+use crate::cache::Entry;
 use crate::log::Level;
 use crate::{Action, Event, Input, Item, Key, Mode, Operation, Plugin, Request, Response, Storage};
 use crate::{NewValue, Target};
@@ -27,6 +28,10 @@ mod generated {
             pub_export_macro: true,
             export_macro_name: "export_lifecycle",
         });
+    }
+
+    pub mod cache {
+        wit_bindgen::generate!({ path: "wit", world: "cache-part" });
     }
 
     pub mod keyer {
@@ -59,6 +64,7 @@ mod generated {
 
 pub use generated::{invalidator, keyer, lifecycle, tagger};
 
+use generated::cache::wasmcached::plugin::cache;
 use invalidator::exports::wasmcached::plugin::invalidator as invalidator_wit;
 use invalidator::wasmcached::plugin::types as event_types;
 use keyer::exports::wasmcached::plugin::keyer as keyer_wit;
@@ -230,6 +236,20 @@ impl From<Action> for event_types::Action {
             Action::Refresh(url) => Self::Refresh(url),
         }
     }
+}
+
+/// What is under a key.
+pub(crate) fn look_up(key: &str) -> Result<Option<Entry>, String> {
+    let of_contract = |found: cache::Entry| {
+        let cache::Entry { value, flags, ttl_s, age_s } = found;
+        Entry { value, flags, ttl_s, age_s }
+    };
+    cache::get(key).map(|found| found.map(of_contract))
+}
+
+/// The tags of what is under a key.
+pub(crate) fn look_up_tags(key: &str) -> Result<Vec<String>, String> {
+    cache::tags(key)
 }
 
 /// A line for the plugin's log.

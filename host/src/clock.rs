@@ -49,11 +49,7 @@ impl Clock {
     /// Nanoseconds since some moment in the past.
     pub fn monotonic_ns(&self) -> u64 {
         match self {
-            Self::System { .. } => {
-                let now = clock_gettime(ClockId::Monotonic);
-                let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
-                seconds * 1_000_000_000 + nanos
-            }
+            Self::System { .. } => nanos_of(ClockId::Monotonic),
             Self::Manual(now) => now.load(Ordering::Acquire) * 1_000_000,
         }
     }
@@ -64,6 +60,18 @@ impl Clock {
             now.fetch_add(millis(by), Ordering::AcqRel);
         }
     }
+}
+
+/// Nanoseconds that this thread has had a processor for: what it did, however long it waited for
+/// its turn. A system call.
+pub fn thread_cpu_ns() -> u64 {
+    nanos_of(ClockId::ThreadCPUTime)
+}
+
+fn nanos_of(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds * 1_000_000_000 + nanos
 }
 
 fn monotonic_ms() -> u64 {

@@ -13,6 +13,7 @@ pub mod config;
 pub mod demo;
 pub mod events;
 pub mod fail_points;
+pub mod import;
 pub mod limits;
 pub mod memcached;
 pub mod model;

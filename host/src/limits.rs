@@ -69,6 +69,12 @@ pub const TAGS_PER_ENTRY_MAX: usize = 64;
 /// Most tags that a plugin gives one entry: the host adds one, with the plugin's key epoch.
 pub const TAGS_BY_PLUGIN_MAX: usize = TAGS_PER_ENTRY_MAX - 1;
 
+/// Look-ups of one call of a plugin: its deadline does not interrupt them.
+pub const LOOK_UPS_PER_CALL_MAX: usize = 32;
+
+/// Longest value that a plugin may look at; it is copied into the plugin's memory.
+pub const LOOK_UP_BYTES_MAX: usize = 1024 * 1024;
+
 /// Most targets that one invalidation may name.
 pub const TARGETS_PER_INVALIDATION_MAX: usize = 10_000;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use clap::error::ErrorKind;
-use wasmcached::app::App;
-use wasmcached::cli::{Cli, Command, DemoArgs, EXIT_USAGE, ServeArgs, ServeError};
+use wasmcached::app::{self, App};
+use wasmcached::cli::{Cli, Command, DemoArgs, EXIT_USAGE, MigrateArgs, ServeArgs, ServeError};
 use wasmcached::demo::{self, DemoMode, DemoOptions};
 use wasmcached::telemetry::{self, FilterError};
 
@@ -38,8 +38,11 @@ fn main() -> ExitCode {
 fn obey(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve(*args),
+        Command::Migrate(args) => migrate(args),
         Command::Demo(args) => run_demo(args),
         Command::Plugin(command) => run(command.run()),
+        Command::Tier(command) => run(command.run()),
+        Command::Import(command) => run(command.run()),
         Command::Client(command) => run(command.run()),
     }
 }
@@ -61,9 +64,12 @@ fn told(error: &anyhow::Error) -> String {
 
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let is_check = args.check;
-    let parts = wasmcached::app::check(args.load()?).map_err(ServeError::from)?;
+    let parts = app::check(args.load()?).map_err(ServeError::from)?;
     if is_check {
-        return Ok(());
+        return match parts.database() {
+            Some(address) => print(&told_by(app::tell_schema(address))?),
+            None => Ok(()),
+        };
     }
     #[cfg(feature = "failpoints")]
     for name in wasmcached::fail_points::arm().map_err(anyhow::Error::msg)? {
@@ -85,10 +91,31 @@ fn run_demo(args: DemoArgs) -> anyhow::Result<()> {
     run(demo::run(DemoOptions { mode, dir: args.dir }))
 }
 
+fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
+    let is_check = args.check;
+    let address = app::database_of(args.load()?).map_err(ServeError::from)?;
+    let told = match is_check {
+        true => told_by(app::tell_schema(&address)),
+        false => told_by(app::migrate(&address)),
+    };
+    print(&told?)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{text}\n"))?)
+}
+
 /// Runs a command to its end.
 fn run<E: std::error::Error + Send + Sync + 'static>(
     command: impl Future<Output = Result<(), E>>,
 ) -> anyhow::Result<()> {
+    told_by(command)
+}
+
+/// Runs a command to its end, and returns what it has to tell.
+fn told_by<T, E: std::error::Error + Send + Sync + 'static>(
+    command: impl Future<Output = Result<T, E>>,
+) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

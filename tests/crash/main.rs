@@ -1,4 +1,4 @@
-//! Crashes of the server with its SQLite tier: `kill -9` at random moments and at every fail point.
+//! Crashes of the server with its tier: `kill -9` at random moments and at every fail point.
 //! What was acknowledged is undone by none of them, no sequence is given out twice, and the next
 //! start is quick.
 //!
@@ -19,7 +19,7 @@ mod restart;
 mod workload;
 mod world;
 
-use wasmcached_tests::{Random, Server, server};
+use wasmcached_tests::{Database, Random, Server, server};
 use workload::Mix;
 use world::World;
 
@@ -28,6 +28,12 @@ const KILLS_MIN: usize = 300;
 
 /// Kills of a run that are not at fail points; each of those is followed by one more.
 const RANDOM_KILLS: usize = 200;
+
+/// The same above PostgreSQL, where what differs is the database's part alone.
+const RANDOM_KILLS_POSTGRES: usize = 50;
+
+/// Fail points that only a SQLite file has.
+const OF_FILES: &str = "file-";
 
 /// The seed in the environment's `CRASH_SEED`, or a new one.
 fn seed() -> u64 {
@@ -79,7 +85,7 @@ fn die_at_each(world: &mut World, points: &[String], random: &mut Random, rounds
 fn kills_at_any_moment_and_at_every_fail_point_undo_nothing_that_was_acknowledged() {
     let seed = seed();
     let mut random = Random::new(seed);
-    let mut world = World::new(seed, Mix::Usual);
+    let mut world = World::new(seed, Mix::Usual, &Database::sqlite());
     let points: Vec<String> =
         fail_points().into_iter().filter(|point| point != "event-put").collect();
     assert!(points.len() > 20, "{points:?}");
@@ -94,10 +100,27 @@ fn kills_at_any_moment_and_at_every_fail_point_undo_nothing_that_was_acknowledge
 }
 
 #[test]
+fn kills_above_postgres_undo_nothing_that_was_acknowledged() {
+    let seed = seed();
+    let mut random = Random::new(seed);
+    let mut world = World::new(seed, Mix::Usual, &Database::postgres());
+    let points = fail_points().into_iter();
+    let points: Vec<String> =
+        points.filter(|point| point != "event-put" && !point.starts_with(OF_FILES)).collect();
+    die_at_each(&mut world, &points, &mut random, 1);
+    for _ in 0..RANDOM_KILLS_POSTGRES {
+        world.live();
+    }
+    world.start();
+    eprintln!("{}", world.summary());
+    world.assert_it_was_no_empty_cache();
+}
+
+#[test]
 fn kills_amid_events_with_values_bring_back_no_older_value() {
     let seed = seed();
     let mut random = Random::new(seed);
-    let mut world = World::new(seed, Mix::WithValues);
+    let mut world = World::new(seed, Mix::WithValues, &Database::sqlite());
     let points = fail_points();
     let of_events: Vec<String> = points
         .into_iter()

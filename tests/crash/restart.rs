@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use serde_json::json;
-use wasmcached_tests::http;
 use wasmcached_tests::wait::eventually;
+use wasmcached_tests::{Database, http};
 
 use crate::client::Memcached;
 use crate::workload::Mix;
@@ -22,7 +22,7 @@ const SAMPLES: usize = 1_000;
 
 #[test]
 fn start_above_a_hundred_thousand_entries_takes_less_than_two_seconds() {
-    let mut world = World::new(super::seed(), Mix::Gentle);
+    let mut world = World::new(super::seed(), Mix::Gentle, &Database::sqlite());
     world.start();
     load(&world);
     world.kill();

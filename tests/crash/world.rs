@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use wasmcached_tests::origin::Response;
 use wasmcached_tests::wait::{eventually, eventually_or_not, monotonic_ns};
-use wasmcached_tests::{Origin, Random, Server, http, server, settings};
+use wasmcached_tests::{Database, Origin, Random, Server, http, server, settings};
 
 use crate::client::Memcached;
 use crate::ledger::{Ledger, Sight, body_of};
@@ -74,12 +74,12 @@ pub(crate) struct World {
 
 impl World {
     /// With a new database; choices follow from the seed.
-    pub(crate) fn new(seed: u64, mix: Mix) -> Self {
+    pub(crate) fn new(seed: u64, mix: Mix, database: &Database) -> Self {
         let ledger = Arc::new(Ledger::new(HOLD_MS));
         let origin = origin(Arc::clone(&ledger), seed);
         let mut random = Random::new(seed);
         let settings = settings_of(&origin.url(), mix, &mut random);
-        let server = Server::prepare(&settings);
+        let server = Server::prepare(&database.below(&settings));
         let (earlier, kills, slowest_start_ns) = (Vec::new(), 0, 0);
         Self { server, ledger, origin, mix, random, earlier, kills, slowest_start_ns }
     }
@@ -269,7 +269,7 @@ fn settings_of(origin: &str, mix: Mix, random: &mut Random) -> String {
         text += "plugin = \"hostile\"\n\n[plugins.hostile]\n";
         text += &format!("file = \"{}\"\n", plugin.display());
     }
-    settings::with_tier(&text)
+    text
 }
 
 fn free_port(random: &mut Random) -> usize {

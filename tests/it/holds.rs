@@ -3,7 +3,7 @@
 use serde_json::json;
 use wasmcached_tests::origin::{Gate, Response};
 use wasmcached_tests::wait::eventually;
-use wasmcached_tests::{Origin, Server, Webhook, http, settings};
+use wasmcached_tests::{Database, Origin, Server, Webhook, http, settings};
 
 const PATH: &str = "/treks/annapurna/";
 
@@ -54,10 +54,9 @@ fn held_event_is_applied_again_and_refuses_the_fill_that_began_before_that() {
     assert_eq!(events["events"][0]["hold_ms"], 2_000);
 }
 
-#[test]
-fn held_event_is_applied_before_an_orderly_end() {
+fn held_event_is_applied_before_an_orderly_end(database: &Database) {
     let origin = plain_origin();
-    let mut server = Server::start(&settings::with_tier(&settings_with_hold(&origin, NEVER_MS)));
+    let mut server = Server::start(&database.below(&settings_with_hold(&origin, NEVER_MS)));
     assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
     for path in [PATH, "/queue/"] {
         http::get(&server.page(path));
@@ -67,10 +66,9 @@ fn held_event_is_applied_before_an_orderly_end() {
     assert!(http::get(&server.page("/queue/")).is_hit());
 }
 
-#[test]
-fn held_event_is_applied_again_also_after_a_kill() {
+fn held_event_is_applied_again_also_after_a_kill(database: &Database) {
     let origin = plain_origin();
-    let mut server = Server::start(&settings::with_tier(&settings_with_hold(&origin, 3_000)));
+    let mut server = Server::start(&database.below(&settings_with_hold(&origin, 3_000)));
     assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
     http::get(&server.page(PATH));
     let queued = || http::get(&server.api("/v1/stats")).json()["tier"]["queued"].clone();
@@ -88,4 +86,9 @@ fn hold_beyond_its_limit_is_refused_at_start() {
     let said = String::from_utf8(output.stderr).unwrap();
     let expected = "sources[0].hold_ms: is 600001; 0 to 600000 are allowed";
     assert!(!output.status.success() && said.contains(expected), "{said}");
+}
+
+wasmcached_tests::over_both_databases! {
+    held_event_is_applied_before_an_orderly_end,
+    held_event_is_applied_again_also_after_a_kill,
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use wasmcached_tests::origin::{Gate, Response};
 use wasmcached_tests::wait::eventually;
-use wasmcached_tests::{Answer, Origin, Server, Webhook, http, settings};
+use wasmcached_tests::{Answer, Database, Origin, Server, Webhook, http, settings};
 
 const TREK: &str = "/treks/annapurna/";
 const OTHER: &str = "/treks/langtang/";
@@ -230,10 +230,9 @@ fn commit_that_is_sent_again_is_answered_alike() {
     assert_eq!(commit(&server, "tx"), "committed");
 }
 
-#[test]
-fn intent_outlives_a_kill_until_its_commit() {
+fn intent_outlives_a_kill_until_its_commit(database: &Database) {
     let (origin, _) = origin();
-    let settings = settings::with_tier(&settings_with_timeout(&origin, NEVER_MS));
+    let settings = database.below(&settings_with_timeout(&origin, NEVER_MS));
     let mut server = Server::start(&settings);
     announce(&server, "tx", "annapurna");
     server.kill();
@@ -247,10 +246,9 @@ fn intent_outlives_a_kill_until_its_commit() {
     store(&server, TREK);
 }
 
-#[test]
-fn intent_that_outlived_a_kill_ends_in_time() {
+fn intent_that_outlived_a_kill_ends_in_time(database: &Database) {
     let (origin, _) = origin();
-    let settings = settings::with_tier(&settings_with_timeout(&origin, 2_000));
+    let settings = database.below(&settings_with_timeout(&origin, 2_000));
     let mut server = Server::start(&settings);
     announce(&server, "tx", "annapurna");
     server.kill();
@@ -272,4 +270,9 @@ fn time_beyond_its_limit_and_half_an_intent_are_refused() {
     let half = post(&server, &json!({"phase": "intent", "events": photo_of("annapurna")}));
     assert_eq!(half.status, 400);
     assert!(half.text().contains("must come together"), "{}", half.text());
+}
+
+wasmcached_tests::over_both_databases! {
+    intent_outlives_a_kill_until_its_commit,
+    intent_that_outlived_a_kill_ends_in_time,
 }

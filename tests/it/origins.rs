@@ -21,14 +21,14 @@ fn server_for(origin: &str) -> Server {
 }
 
 /// An nginx in the foreground; a dropped one is killed by its id and waited for.
-struct Nginx {
+pub(crate) struct Nginx {
     child: Child,
     address: String,
 }
 
 impl Nginx {
     /// Serves by these directives. Its address is one that nothing else of the suites uses.
-    fn start(folder: &Path, ip: &str, directives: &str) -> Self {
+    pub(crate) fn start(folder: &Path, ip: &str, directives: &str) -> Self {
         let free = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
         let (path, address) = (folder.display(), free.to_string());
         let text = format!(
@@ -50,7 +50,7 @@ impl Nginx {
         nginx
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }

@@ -38,7 +38,7 @@ static SHOP: LazyLock<Shop> = LazyLock::new(|| {
 
 /// Runs `wasmcached plugin …` in the folder.
 fn plugin(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(server::binary())
+    server::command()
         .arg("plugin")
         .args(arguments)
         .current_dir(folder)
@@ -123,7 +123,7 @@ fn what_is_missing_for_a_build_is_named_with_how_to_get_it() {
     let folder = here();
     let (_, none) = refusal(&plugin(&["build"], folder.path()));
     assert!(none.contains("neither Cargo.toml, package.json nor pyproject.toml"), "{none}");
-    let no_tools = Command::new(server::binary())
+    let no_tools = server::command()
         .args(["plugin", "build", text(&SHOP.project)])
         .env("PATH", folder.path())
         .stdin(Stdio::null())

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use wasmcached_tests::origin::Response;
+use wasmcached_tests::wait::eventually;
 use wasmcached_tests::{Answer, Origin, Server, Webhook, http, server, settings};
 
 /// Deadlines that a busy machine does not reach by accident, and that a loop reaches soon.
@@ -34,11 +35,15 @@ fn hostile(more: &str) -> String {
 
 /// The server on one core, and an origin whose pages are tagged as the model `shop.product`.
 fn on_one_core() -> (Origin, Server) {
+    on_one_core_with(&hostile(""))
+}
+
+fn on_one_core_with(plugin: &str) -> (Origin, Server) {
     let origin = Origin::start(|request| {
         Response::cacheable(format!("page {}", request.target))
             .with("surrogate-key", "model:shop.product")
     });
-    let settings = settings_of(&origin.url(), &hostile(""));
+    let settings = settings_of(&origin.url(), plugin);
     let server = Server::start_by(&["taskset", "--cpu-list", "0"], &settings);
     (origin, server)
 }
@@ -128,6 +133,27 @@ fn an_event_that_its_plugin_loops_over_leaves_nothing_valid_that_it_may_have_mea
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(!ask(&server, "/a", "behave").is_hit(), "served from before the event");
     assert_eq!(calls(&server, "on-event", "timeout"), 3);
+}
+
+#[test]
+fn endless_loops_while_storing_leave_pages_and_items_unstored_and_other_items_alone() {
+    let settings = "config.mode = \"spin\"\nconfig.prefix = \"spin:\"";
+    let (origin, server) = on_one_core_with(&hostile(settings).replace("2s", "200ms"));
+    let mut client = server.memcached();
+    for number in 1..=2 {
+        assert!(!ask(&server, "/a", "behave").is_hit());
+        eventually("the loop over the page ends", || {
+            calls(&server, "on-store", "timeout") == number
+        });
+        assert_eq!(client.set("spin:1", "x"), "NOT_STORED");
+        assert_eq!(calls(&server, "on-item", "timeout"), json!(number));
+        assert_eq!((client.get("spin:1"), client.set("other", "x").as_str()), (None, "STORED"));
+    }
+    assert_eq!(origin.count("/a"), 2, "stored though nobody said how");
+    for hook in ["on-store", "on-item"] {
+        assert_eq!(calls(&server, hook, "ok"), json!(0), "{hook}");
+    }
+    assert_eq!(described(&server)["status"], "ok");
 }
 
 #[test]

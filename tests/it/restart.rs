@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wasmcached_tests::origin::Response;
-use wasmcached_tests::{Origin, Server, Webhook, http, settings};
+use wasmcached_tests::{Database, Origin, Server, Webhook, http, settings};
 
 fn numbered_origin() -> Origin {
     let asked = std::sync::atomic::AtomicUsize::new(0);
@@ -12,10 +12,9 @@ fn numbered_origin() -> Origin {
     })
 }
 
-#[test]
-fn restart_serves_what_was_cached() {
+fn restart_serves_what_was_cached(database: &Database) {
     let origin = numbered_origin();
-    let mut server = Server::start(&settings::with_tier(&settings::trekking(&origin.url())));
+    let mut server = Server::start(&database.below(&settings::trekking(&origin.url())));
     let before = http::get(&server.page("/")).text();
     assert_eq!(server.memcached().set("item", "value"), "STORED");
     server.restart();
@@ -25,10 +24,9 @@ fn restart_serves_what_was_cached() {
     assert_eq!(server.memcached().get("item").unwrap(), b"value");
 }
 
-#[test]
-fn restart_brings_back_nothing_that_was_invalidated() {
+fn restart_brings_back_nothing_that_was_invalidated(database: &Database) {
     let origin = numbered_origin();
-    let mut server = Server::start(&settings::with_tier(&settings::trekking(&origin.url())));
+    let mut server = Server::start(&database.below(&settings::trekking(&origin.url())));
     for path in ["/", "/treks/annapurna/", "/treks/langtang/"] {
         http::get(&server.page(path));
     }
@@ -52,10 +50,9 @@ fn restart_brings_back_nothing_that_was_invalidated() {
     assert_eq!(memcached.get("kept").unwrap(), b"value");
 }
 
-#[test]
-fn acknowledged_event_survives_kill() {
+fn acknowledged_event_survives_kill(database: &Database) {
     let origin = numbered_origin();
-    let mut server = Server::start(&settings::with_tier(&settings::trekking(&origin.url())));
+    let mut server = Server::start(&database.below(&settings::trekking(&origin.url())));
     let url = server.page("/treks/annapurna/");
     let before = http::get(&url).text();
     // An orderly restart: the page is in the database now.
@@ -68,10 +65,9 @@ fn acknowledged_event_survives_kill() {
     assert_ne!(http::get(&url).text(), before);
 }
 
-#[test]
-fn acknowledged_flush_and_delete_survive_kill() {
+fn acknowledged_flush_and_delete_survive_kill(database: &Database) {
     for command in ["flush_all", "delete item"] {
-        let mut server = Server::start(&settings::with_tier(&settings::plain()));
+        let mut server = Server::start(&database.below(&settings::plain()));
         assert_eq!(server.memcached().set("item", "value"), "STORED");
         server.restart();
         let reply = server.memcached().ask(command);
@@ -82,9 +78,8 @@ fn acknowledged_flush_and_delete_survive_kill() {
     }
 }
 
-#[test]
-fn overwritten_value_never_comes_back_after_kill() {
-    let mut server = Server::start(&settings::with_tier(&settings::plain()));
+fn overwritten_value_never_comes_back_after_kill(database: &Database) {
+    let mut server = Server::start(&database.below(&settings::plain()));
     assert_eq!(server.memcached().set("item", "old"), "STORED");
     server.restart();
     assert_eq!(server.memcached().set("item", "new"), "STORED");
@@ -95,21 +90,19 @@ fn overwritten_value_never_comes_back_after_kill() {
     assert!(value.is_none() || value.as_deref() == Some(b"new"), "{value:?}");
 }
 
-#[test]
-fn second_server_on_the_same_database_is_refused() {
-    let server = Server::start(&settings::with_tier(&settings::plain()));
-    let path = server.dir().join("cache.db");
-    let settings = format!("database = \"sqlite://{}\"\n{}", path.display(), settings::plain());
-    let output = wasmcached_tests::server::serve_to_its_end(&settings, &[]);
+fn second_server_on_the_same_database_is_refused(database: &Database) {
+    let server = Server::start(&database.below(&settings::plain()));
+    let theirs = database.of(&server);
+    let output = wasmcached_tests::server::serve_to_its_end(&theirs.below(&settings::plain()), &[]);
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains(path.to_str().unwrap()), "{said}");
+    let refusal = format!("database {} is in use by another server", theirs.shown());
+    assert!(said.contains(&refusal), "{said}");
 }
 
-#[test]
-fn stale_mark_and_soft_purge_survive_kill() {
+fn stale_mark_and_soft_purge_survive_kill(database: &Database) {
     for command in ["md item I", "md item x", "soft purge"] {
-        let mut server = Server::start(&settings::with_tier(&settings::plain()));
+        let mut server = Server::start(&database.below(&settings::plain()));
         assert_eq!(server.memcached().ask("ms item 3 Lusers\r\nold"), "HD");
         server.restart();
         if command == "soft purge" {
@@ -127,9 +120,8 @@ fn stale_mark_and_soft_purge_survive_kill() {
     }
 }
 
-#[test]
-fn softly_purged_item_is_won_by_one_client_after_a_restart() {
-    let mut server = Server::start(&settings::with_tier(&settings::plain()));
+fn softly_purged_item_is_won_by_one_client_after_a_restart(database: &Database) {
+    let mut server = Server::start(&database.below(&settings::plain()));
     assert_eq!(server.memcached().ask("ms item 3 Lusers\r\nold"), "HD");
     let body = json!({"tags": ["users"], "mode": "soft"});
     assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
@@ -139,4 +131,15 @@ fn softly_purged_item_is_won_by_one_client_after_a_restart() {
     assert_eq!(other.ask("mg item s"), "HD s3 Z X");
     assert_eq!(first.ask("ms item 3 Lusers\r\nnew"), "HD");
     assert_eq!(other.get("item").unwrap(), b"new");
+}
+
+wasmcached_tests::over_both_databases! {
+    restart_serves_what_was_cached,
+    restart_brings_back_nothing_that_was_invalidated,
+    acknowledged_event_survives_kill,
+    acknowledged_flush_and_delete_survive_kill,
+    overwritten_value_never_comes_back_after_kill,
+    second_server_on_the_same_database_is_refused,
+    stale_mark_and_soft_purge_survive_kill,
+    softly_purged_item_is_won_by_one_client_after_a_restart,
 }

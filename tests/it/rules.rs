@@ -1,6 +1,9 @@
-//! The quick start of the README as it stands there, and items that the plugin `rules` tags.
+//! The plugin `rules`: the quick start of the README as it stands there, keys, times and tags of
+//! pages and items, and what events make wrong by them.
 
+use serde_json::json;
 use wasmcached_tests::origin::Response;
+use wasmcached_tests::server::serve_to_its_end;
 use wasmcached_tests::{Origin, Server, Webhook, http, settings};
 
 /// The first TOML block of the README, with what a machine fills in filled in.
@@ -31,7 +34,7 @@ fn the_quick_start_of_the_readme_makes_pages_fresh_after_its_event() {
     http::get(&boots);
     http::get(&coat);
     assert!(http::get(&boots).is_hit() && http::get(&coat).is_hit());
-    let product = || serde_json::json!({"slug": "red-boots"});
+    let product = || json!({"slug": "red-boots"});
     let mut saved = Webhook::change("shop.product", product(), product());
     saved.source = "shop".to_owned();
     let answer = saved.post(&server);
@@ -59,4 +62,120 @@ fn items_of_a_declared_prefix_get_their_tags_and_time_from_the_plugin() {
     assert_eq!(answer.json()["affected"], 1);
     assert_eq!(http::get(&server.cached("frag:1")).status, 404);
     assert_eq!(http::get(&server.cached("other")).text(), "two");
+}
+
+/// A site and a source with the plugin `rules` and these rules, whose time does not run out on a
+/// busy machine.
+fn server_with(origin: &Origin, rules: &str) -> Server {
+    let shipped = settings::trekking(&origin.url());
+    let shipped = shipped.replace("plugin = \"trekking\"", "plugin = \"rules\"");
+    let limits = "limits = { key_timeout = \"1s\", store_timeout = \"10s\" }";
+    let section = format!("[plugins.rules]\n{limits}\n{rules}\n");
+    Server::start(&shipped.replace("[plugins.trekking]\n", &section))
+}
+
+fn pages() -> Origin {
+    Origin::start(|request| {
+        let kind = if request.target.ends_with(".js") { "text/javascript" } else { "text/html" };
+        let body = format!("page {} {:?}", request.target, request.field("cookie"));
+        Response::new(200, body).with("content-type", kind)
+    })
+}
+
+#[test]
+fn product_that_moves_to_another_category_is_missed_in_neither() {
+    let origin = Origin::start(|_| Response::cacheable("page"));
+    let rules = "[[plugins.rules.config.rules.store]]\npath = \"/category/*\"\n\
+                 tags = [\"category:{path.1}\", \"model:shop.product\"]\n\
+                 [[plugins.rules.config.rules.events]]\nmodel = \"shop.*\"\n\
+                 tags = [\"category:{both.category}\"]\n";
+    let server = server_with(&origin, rules);
+    let categories = ["/category/3/", "/category/7/", "/category/9/"];
+    let keep = || {
+        let kept = categories.map(|path| server.page(path));
+        kept.iter().for_each(|page| drop(http::get(page)));
+        assert!(kept.iter().all(|page| http::get(page).is_hit()));
+    };
+    let hits = || categories.map(|path| http::get(&server.page(path)).is_hit());
+    let change = |before, after| {
+        let answer = Webhook::change("shop.product", before, after).post(&server);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    keep();
+    change(json!({"category": 3}), json!({"category": 7}));
+    assert_eq!(hits(), [false, false, true]);
+    keep();
+    // It does not say where the product was: it may have been anywhere.
+    change(json!({}), json!({}));
+    assert_eq!(hits(), [false, false, false]);
+    let log = server.log();
+    assert!(log.contains("{before.category} is not said; purging model:shop.product"), "{log}");
+}
+
+#[test]
+fn keys_times_and_what_is_not_stored_are_as_the_rules_say() {
+    let origin = pages();
+    let rules = "[plugins.rules.config]\nrules = { keys = [\
+                   { drop_query = [\"utm_*\"], bypass_cookies = [\"sessionid\"] },\
+                   { path = \"/shop/*\", cookies = [\"currency\"], keep_query = [\"page\"] }],\
+                 store = [{ path = \"/cart*\", store = false },\
+                   { content_type = \"text/javascript\", ttl_s = 7200 },\
+                   { content_type = \"text/*\", status = \"2xx\", ttl_s = 600 }] }\n";
+    let server = server_with(&origin, rules);
+    let get = |path: &str, cookie: &str| {
+        let fields = [("cookie", cookie)];
+        let fields = if cookie.is_empty() { &[] } else { fields.as_slice() };
+        http::send("GET", &server.page(path), fields, b"")
+    };
+    // The same page, whatever the campaign, and for every page of the list.
+    for (path, other, cookie) in [
+        ("/a?utm_id=1", "/a?utm_source=x", ""),
+        ("/shop/x?page=2&sort=1", "/shop/x?sort=2&page=2", "currency=eur"),
+    ] {
+        let first = get(path, cookie).text();
+        let second = get(other, cookie);
+        assert!(second.is_hit() && second.text() == first, "{other}: {second:?}");
+    }
+    let others = [("/shop/x?page=3", "currency=eur"), ("/shop/x?page=2", "currency=usd")];
+    for (path, cookie) in others.into_iter().chain([("/shop/x?page=2", "")]) {
+        assert!(!get(path, cookie).is_hit(), "{path} {cookie}");
+    }
+    for (path, cookie) in [("/a", "sessionid=1"), ("/cart/", "")] {
+        get(path, cookie);
+        assert!(!get(path, cookie).is_hit(), "{path} {cookie}");
+    }
+    for (path, at_most_s) in [("/code.js", 7200_u64), ("/b", 600)] {
+        get(path, "");
+        let left = get(path, "").field("cache-status").to_owned();
+        let left_s = left.split("ttl=").nth(1).expect("a time to live");
+        let left_s: u64 = left_s.split(';').next().unwrap().trim().parse().unwrap();
+        assert!((at_most_s - 60..=at_most_s).contains(&left_s), "{path}: {left}");
+    }
+}
+
+#[test]
+fn rules_that_are_not_understood_keep_the_server_from_starting_and_say_where_they_are() {
+    for (rules, expected) in [
+        (
+            "events = [{ tags = [\"a\"] }, { name = \"photos\", tags = [\"trek:{id}\"] }]",
+            "plugins.rules: configure: events[1].tags[0] (rule \"photos\"): unknown variable {id};",
+        ),
+        (
+            "store = [{ name = \"all\", path = \"treks/*\" }]",
+            "plugins.rules: configure: store[0].path (rule \"all\"): \"treks/*\" begins with \
+             neither `/` nor `*`, so the rule can never match",
+        ),
+        (
+            "keys = { bypass_cookie = [\"sessionid\"] }",
+            "plugins.rules: configure: keys: unknown field `bypass_cookie`; \
+             did you mean `bypass_cookies`",
+        ),
+    ] {
+        let section = format!("[plugins.rules.config.rules]\n{rules}\n");
+        let settings = format!("{}\n{section}", settings::plain());
+        let output = serve_to_its_end(&settings, &["--check"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 use wasmcached_tests::origin::Response;
 use wasmcached_tests::server::run;
-use wasmcached_tests::{Origin, Server, http, settings};
+use wasmcached_tests::{Database, Origin, Server, http, settings};
 
 /// Pages that say how often their origin was asked.
 fn numbered_origin() -> Origin {
@@ -66,10 +66,9 @@ fn a_site_that_is_not_configured_is_named_with_those_that_are() {
     assert!(answer.text().contains("no site is configured"), "{}", answer.text());
 }
 
-#[test]
-fn an_invalidated_site_stays_so_after_a_kill_and_explain_says_why() {
+fn an_invalidated_site_stays_so_after_a_kill_and_explain_says_why(database: &Database) {
     let origin = numbered_origin();
-    let mut server = Server::start(&settings::with_tier(&two_sites(&origin.url())));
+    let mut server = Server::start(&database.below(&two_sites(&origin.url())));
     let before = [http::get(&server.page("/")).text(), blog(&server).text()];
     // An orderly restart: the pages are in the database, and not in memory.
     server.restart();
@@ -83,4 +82,8 @@ fn an_invalidated_site_stays_so_after_a_kill_and_explain_says_why() {
     let url = server.api("/v1/explain?url=http%3A%2F%2Fblog.example%2F");
     let explained = http::get(&url).json();
     assert_eq!(explained["entries"][0]["site"], "blog", "{explained}");
+}
+
+wasmcached_tests::over_both_databases! {
+    an_invalidated_site_stays_so_after_a_kill_and_explain_says_why,
 }

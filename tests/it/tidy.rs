@@ -13,7 +13,7 @@ const ENDINGS: [&str; 5] = ["rs", "sql", "py", "js", "wit"];
 
 /// Every module of the host and the modules it may use; itself is understood. What is not listed
 /// here does not exist, and nothing points up.
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("limits", &[]),
     ("clock", &[]),
     ("tasks", &[]),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("cache", &["model", "clock", "limits", "sync", "tasks"]),
     ("plugins", &["model", "clock", "limits", "tasks"]),
     ("tier", &["cache", "model", "clock", "fail_points", "limits", "tasks"]),
+    ("import", &["limits", "tier"]),
     ("memcached", DOOR),
     ("pages", DOOR),
     ("events", DOOR),
@@ -57,9 +58,11 @@ const LAYERS: [(&str, &[&str]); 20] = [
             "app",
             "demo",
             "client",
+            "import",
             "pages",
             "events",
             "plugins",
+            "tier",
             "model",
             "config",
             "telemetry",
@@ -75,7 +78,7 @@ const DOOR: &[&str] =
 /// Libraries that only some files of the host may name.
 const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("hashbrown::", &["cache/store/"]),
-    ("sqlx::", &["tier/", "demo/site/"]),
+    ("sqlx::", &["tier/", "demo/site/", "import/"]),
     ("wasmtime::", &["plugins/"]),
     ("wasmtime_wasi::", &["plugins/"]),
     ("rustls::", &["net/"]),

@@ -42,7 +42,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use wasmcached_tests::wait::eventually;
-use wasmcached_tests::{Server, settings};
+use wasmcached_tests::{Database, Server, settings};
 
 use crate::origin::Asked;
 use crate::purges::Purge;
@@ -179,8 +179,18 @@ fn no_read_is_older_than_an_invalidation_that_was_acknowledged_before_it() {
 
 #[test]
 fn nor_with_a_tier_nor_after_it_is_killed_and_started_again() {
-    let stage = Stage::new("tier", trials(30), &Kind::ALL);
-    let mut server = Server::start(&settings::with_tier(&stage.settings()));
+    races_above(&Database::sqlite(), "tier", 30);
+}
+
+#[test]
+fn nor_with_a_tier_on_postgres_nor_after_it_is_killed_and_started_again() {
+    races_above(&Database::postgres(), "PostgreSQL", 10);
+}
+
+/// So many percent of all trials with a tier, then a kill, and everything is read once more.
+fn races_above(database: &Database, name: &'static str, percent: u64) {
+    let stage = Stage::new(name, trials(percent), &Kind::ALL);
+    let mut server = Server::start(&database.below(&stage.settings()));
     let world = stage.world(doors_of(&server));
     stage.run(&world);
     server.kill();
@@ -189,7 +199,7 @@ fn nor_with_a_tier_nor_after_it_is_killed_and_started_again() {
     let hits = world.tally.hits.load(Ordering::Relaxed);
     stage.runtime.block_on(trial::revisit_all(&world, stage.seed));
     let hits = world.tally.hits.load(Ordering::Relaxed) - hits;
-    println!("tier: {hits} hits after the restart");
+    println!("{name}: {hits} hits after the restart");
     let broken = world.broken_told();
     assert!(broken.is_empty(), "RACE_SEED={}\n{broken}", stage.seed);
     stage.nothing_was_stale(&world);

@@ -14,12 +14,16 @@
     reason = "a harness reports by panicking in the test that called it"
 )]
 
+pub mod chaos;
 pub mod clients;
 pub mod components;
+pub mod database;
+pub mod disk;
 pub mod frames;
 pub mod http;
 pub mod memcached;
 pub mod origin;
+pub mod postgres;
 pub mod random;
 pub mod raw;
 pub mod reference;
@@ -30,9 +34,11 @@ pub mod transcript;
 pub mod wait;
 pub mod webhook;
 
+pub use database::Database;
 pub use http::Answer;
 pub use memcached::Memcached;
 pub use origin::{Gate, Origin};
+pub use postgres::Postgres;
 pub use random::Random;
 pub use reference::Reference;
 pub use server::Server;

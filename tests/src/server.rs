@@ -49,6 +49,18 @@ pub fn binary_with_fail_points() -> PathBuf {
     path
 }
 
+/// Where the compiled code of plugins is kept: beside the tests, for all of them and the next run.
+pub fn plugin_cache() -> PathBuf {
+    binary().with_file_name("plugin-cache")
+}
+
+/// The binary, with the tests' own folder for compiled plugins.
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    command.env("WASMCACHED_PLUGIN_CACHE", plugin_cache());
+    command
+}
+
 /// A plugin for tests, which the build of the server has left beside it.
 pub fn guest(file: &str) -> PathBuf {
     let test = std::env::current_exe().expect("path of the test");
@@ -65,8 +77,7 @@ pub fn guest(file: &str) -> PathBuf {
 
 /// Runs the binary to its end and returns what it said.
 pub fn run(arguments: &[&str]) -> Output {
-    let command = Command::new(binary()).args(arguments).stdin(Stdio::null()).output();
-    command.expect("run the binary")
+    command().args(arguments).stdin(Stdio::null()).output().expect("run the binary")
 }
 
 /// Runs `serve --config` with this text, and further arguments, to its end.
@@ -156,6 +167,7 @@ impl Server {
             .args(words)
             .args(["serve", "--config"])
             .arg(config)
+            .env("WASMCACHED_PLUGIN_CACHE", plugin_cache())
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -253,6 +265,12 @@ impl Server {
     pub fn limits(&self) -> String {
         let path = format!("/proc/{}/limits", self.child().id());
         std::fs::read_to_string(path).expect("limits of the process")
+    }
+
+    /// The id of its process.
+    #[track_caller]
+    pub fn process_id(&self) -> u32 {
+        self.child().id()
     }
 
     fn child(&self) -> &Child {

@@ -65,10 +65,10 @@ export function interfacesOf(plugin) {
   return Object.entries(PARTS).filter(isThere).map(([part]) => part);
 }
 
-/** The contract with a world of these interfaces. */
+/** The contract with a world of these interfaces, and of what plugins may import. */
 export async function world(interfaces) {
   const contract = await readFile(new URL('wasmcached.wit', import.meta.url), 'utf8');
-  const parts = ['lifecycle', ...interfaces].map((part) => ` include ${part}-part;`);
+  const parts = ['lifecycle', 'cache', ...interfaces].map((part) => ` include ${part}-part;`);
   return `${contract}\nworld built {${parts.join('')} }\n`;
 }
 

@@ -5,8 +5,10 @@
  * throws becomes an error of the contract, `Type: message`.
  */
 
-import contractLog from 'wasmcached:plugin/log@0.1.0';
+import contractCache from 'wasmcached:plugin/cache@0.1.1';
+import contractLog from 'wasmcached:plugin/log@0.1.1';
 
+import { Entry, LookUpRefused, source } from './cache.js';
 import { Event } from './event.js';
 import { runtime } from './log.js';
 import { Configured } from './plugin.js';
@@ -14,6 +16,23 @@ import { Request, Response } from './request.js';
 
 runtime.isGuest = true;
 runtime.write = (level, message) => contractLog.log(level, message.replace(/\p{Surrogate}/gu, '?'));
+
+/** A refusal of the contract is thrown as its text, or with it. */
+function looked(look) {
+  try {
+    return look();
+  } catch (error) {
+    throw new LookUpRefused(String(error?.payload ?? error?.message ?? error));
+  }
+}
+
+source.get = (key) => {
+  const found = looked(() => contractCache.get(key));
+  if (found === null || found === undefined) return null;
+  const { value, flags, ttlS, ageS } = found;
+  return new Entry({ value: Uint8Array.from(value), flags, ttlS: ttlS ?? null, ageS });
+};
+source.tags = (key) => looked(() => contractCache.tags(key));
 
 // QuickJS has none, and authors expect one.
 const join = (level) => (...values) => runtime.write(level, values.map(String).join(' '));

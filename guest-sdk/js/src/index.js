@@ -36,6 +36,7 @@ export {
   softTag,
   softUrl,
 } from './action.js';
+export { Entry, LookUpRefused, cache } from './cache.js';
 export { Event } from './event.js';
 export { Key } from './key.js';
 export { log } from './log.js';

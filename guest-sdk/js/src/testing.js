@@ -6,10 +6,11 @@
  *       assert.equal(key(shop, german), 'http://s/a|lang=de');
  *     });
  *
- * A plugin under test gets what the server would give it: only the inputs that it declared. The
- * server's limits are not here; `wasmcached plugin check` knows them.
+ * A plugin under test gets what the server would give it: only the inputs that it declared, and no
+ * look-ups for a key. The server's limits are not here; `wasmcached plugin check` knows them.
  */
 
+import { Entry, source } from './cache.js';
 import { Event } from './event.js';
 import { Configured } from './plugin.js';
 import { Request, Response } from './request.js';
@@ -148,14 +149,42 @@ export function configured(plugin, config) {
 /** The text of the plugin's key of the request; throws what the plugin throws. */
 export function key(plugin, request) {
   const made = configuredOf(plugin);
-  return made.cacheKey(request.toRequest(made.plugin.manifest.inputs)).toString();
+  return keyOf(made, request.toRequest(made.plugin.manifest.inputs));
+}
+
+function keyOf(made, request) {
+  source.isKeying = true;
+  try {
+    return made.cacheKey(request).toString();
+  } finally {
+    source.isKeying = false;
+  }
+}
+
+/**
+ * Has look-ups find entries while `ask` runs, and returns what it returns:
+ *
+ *     withCached({ 'queue:list': { value: 'a', tags: ['queue'] } }, () => actions(queue, added))
+ *
+ * @param {Record<string, { value: string | Uint8Array, flags?: number, ttlS?: number | null,
+ *   ageS?: number, tags?: string[] }>} entries
+ */
+export function withCached(entries, ask) {
+  const before = source.cached;
+  const made = Object.entries(entries).map(([key, entry]) => [key, new Entry(entry)]);
+  source.cached = new Map([...before, ...made]);
+  try {
+    return ask();
+  } finally {
+    source.cached = before;
+  }
 }
 
 /** What the plugin says about storing the response under its own key of the request. */
 export function storage(plugin, request, given = response()) {
   const made = configuredOf(plugin);
   const seen = request.toRequest(made.plugin.manifest.inputs);
-  return made.onStore(made.cacheKey(seen).toString(), seen, given.toResponse());
+  return made.onStore(keyOf(made, seen), seen, given.toResponse());
 }
 
 /** What the plugin says about storing a memcached item. */

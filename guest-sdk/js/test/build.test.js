@@ -55,7 +55,8 @@ test('the world has the interfaces of the hooks and no others', async () => {
   const both = plugin({ name: 'b', onItem: nothing, itemPrefixes: ['a'], onEvent: nothing });
   const interfaces = interfacesOf(both);
   assert.deepEqual(interfaces, ['tagger', 'invalidator']);
-  const parts = 'include lifecycle-part; include tagger-part; include invalidator-part;';
+  const parts =
+    'include lifecycle-part; include cache-part; include tagger-part; include invalidator-part;';
   assert.ok((await world(interfaces)).endsWith(`world built { ${parts} }\n`));
   const written = entry('plugin.js', interfaces);
   assert.match(written, /export \{ lifecycle, tagger, invalidator \};/);

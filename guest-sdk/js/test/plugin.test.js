@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Key, Storage, UndeclaredInput, cookie, hardTag, header } from 'wasmcached-plugin';
-import { Event, plugin, queryParam } from 'wasmcached-plugin';
+import { Event, cache, hardKey, plugin, put, queryParam } from 'wasmcached-plugin';
 import * as testing from 'wasmcached-plugin/testing';
 
 const { actions, configured, event, get, itemStorage, key, response, storage } = testing;
+const { withCached } = testing;
 
 const shop = plugin({
   name: 'shop',
@@ -147,4 +148,32 @@ test('what can not be a plugin is refused', () => {
 
 test('a URL without a host is no request', () => {
   assert.throws(() => get('/a'), /"\/a" is no URL with a host/);
+});
+
+const queue = plugin({
+  name: 'queue',
+  cacheKey: (request) => Key.exactly(cache.tags(request.path).join()),
+  onStore: (key, request) => Storage.keep().tags(cache.tags(request.path)),
+  onEvent(event) {
+    const found = cache.get('list');
+    if (found === null) return [hardKey('list')];
+    return [put('list', `${found.text()}${event.text('after.text')}`, { ttlS: found.ttlS })];
+  },
+});
+
+test('look-ups find what the test has put there, and nothing later', () => {
+  const added = event('queue.message').field('after.text', 'b');
+  const entries = { list: { value: 'ä', ttlS: 60, tags: ['queue'] } };
+  assert.deepEqual(withCached(entries, () => actions(queue, added)), [
+    put('list', 'äb', { ttlS: 60 }),
+  ]);
+  assert.deepEqual(withCached(entries, () => cache.tags('list')), ['queue']);
+  assert.deepEqual(actions(queue, added), [hardKey('list')]);
+  assert.deepEqual(cache.tags('list'), []);
+});
+
+test('a key that looks something up throws', () => {
+  const message = 'look-ups are for onStore, onItem and onEvent';
+  assert.throws(() => key(queue, get('https://s/a')), { name: 'LookUpRefused', message });
+  assert.equal(cache.get('a'), null, 'the test itself may look');
 });

@@ -85,7 +85,8 @@ def test_the_world_has_the_interfaces_of_the_hooks_and_no_others():
 
     interfaces = build.interfaces_of(Both)
     assert interfaces == ["tagger", "invalidator"]
-    parts = "include lifecycle-part; include tagger-part; include invalidator-part;"
+    parts = "include lifecycle-part; include cache-part; include tagger-part;"
+    parts = f"{parts} include invalidator-part;"
     assert build.world(interfaces).endswith(f"world built {{ {parts} }}\n")
     exports = "from wasmcached_plugin._guest import Lifecycle, Tagger, Invalidator\n"
     assert exports in build.app("shop", interfaces)

@@ -5,16 +5,20 @@ from wasmcached_plugin import (
     Key,
     Storage,
     UndeclaredInput,
+    cache,
     cookie,
+    hard_key,
     hard_tag,
     header,
     hooks,
     log,
     plugin,
+    put,
     query_param,
 )
 from wasmcached_plugin.testing import (
     actions,
+    cached,
     configured,
     event,
     get,
@@ -178,3 +182,31 @@ def test_lines_of_the_log_go_to_standard_error(capsys):
 def test_a_url_without_a_host_is_no_request():
     with pytest.raises(ValueError, match="'/a' is no URL with a host"):
         get("/a")
+
+
+@plugin(name="queue")
+class Queue:
+    def cache_key(self, request):
+        return Key.exactly(",".join(cache.tags(request.path)))
+
+    def on_event(self, event):
+        found = cache.get("list")
+        if found is None:
+            return [hard_key("list")]
+        return [put("list", found.value + event.text("after.text").encode(), ttl_s=found.ttl_s)]
+
+
+def test_look_ups_find_what_the_test_has_put_there_and_nothing_later():
+    added = event("queue.message").field("after.text", "b")
+    with cached("list", cache.Entry(b"a", ttl_s=60), ["queue"]):
+        assert actions(Queue, added) == [put("list", b"ab", ttl_s=60)]
+        assert cache.tags("list") == ["queue"]
+    assert actions(Queue, added) == [hard_key("list")]
+    assert cache.tags("list") == []
+
+
+def test_a_key_that_looks_something_up_raises():
+    words = "look-ups are for on_store, on_item and on_event"
+    with pytest.raises(cache.LookUpRefused, match=words):
+        key(Queue, get("https://s/a"))
+    assert cache.get("a") is None

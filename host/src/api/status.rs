@@ -43,6 +43,10 @@ pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
         "tier": tier.map(|tier| json!({
             "degraded": tier.degraded,
             "queued": tier.queued,
+            "rows_skipped": tier.rows_skipped,
+            "evicted": tier.evicted,
+            "spared": tier.spared,
+            "knows_keys": tier.knows_keys,
             "loads": stats.tier_loads.get(),
             "load_hits": stats.tier_load_hits.get(),
             "errors": stats.tier_errors.get(),

@@ -52,6 +52,7 @@ impl Collector for Memory {
         let cache = &self.0;
         let tier = cache.tier_status();
         let is_degraded = tier.as_ref().is_some_and(|tier| tier.degraded.is_some());
+        let rows_skipped = tier.as_ref().map_or(0, |tier| tier.rows_skipped);
         for (name, help, value) in [
             ("keys", "Keys in memory", cache.len()),
             ("memory_bytes", "Resident bytes charged to entries", cache.bytes()),
@@ -74,10 +75,15 @@ impl Collector for Memory {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        let counter = ConstCounter::new(cache.evictions());
-        let help = "Entries evicted for want of room";
-        let encoder = encoder.encode_descriptor("evictions", help, None, counter.metric_type())?;
-        counter.encode(encoder)
+        for (name, help, count) in [
+            ("evictions", "Entries evicted for want of room", cache.evictions()),
+            ("tier_rows_skipped", "Rows of the tier that can't be read", rows_skipped),
+        ] {
+            let counter = ConstCounter::new(count);
+            let encoder = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(encoder)?;
+        }
+        Ok(())
     }
 }
 
@@ -119,6 +125,18 @@ impl Collector for PluginCalls {
                 ];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
+        }
+        let help = "Components of plugins that were compiled";
+        let mut family = encoder.encode_descriptor("plugin_compilations", help, None, kind)?;
+        for plugin in &plugins {
+            let count = ConstCounter::new(plugin.compilations().0);
+            count.encode(family.encode_family(&[("plugin", plugin.name())])?)?;
+        }
+        let help = "Components of plugins whose code was compiled earlier";
+        let mut family = encoder.encode_descriptor("plugin_code_cache_hits", help, None, kind)?;
+        for plugin in &plugins {
+            let count = ConstCounter::new(plugin.compilations().1);
+            count.encode(family.encode_family(&[("plugin", plugin.name())])?)?;
         }
         let help = "Versions of plugins that were offered and refused";
         let mut family = encoder.encode_descriptor("plugin_refused", help, None, kind)?;

@@ -12,10 +12,12 @@ mod descriptors;
 mod gauges;
 mod item_policy;
 mod listeners;
+mod look_ups;
 mod page_policy;
 mod parts;
 mod plugin_loader;
 mod reload;
+mod schema;
 mod watched_file;
 
 use std::sync::Arc;
@@ -41,6 +43,7 @@ use plugin_loader::PluginLoader;
 use reload::Reload;
 
 pub use parts::{Checked, StartError, check};
+pub use schema::{database_of, migrate, tell_schema};
 
 /// What the memcached command `version` answers: the memcached whose behaviour is offered. Clients
 /// compare it to find out what they may use.
@@ -70,7 +73,7 @@ pub struct App {
 impl App {
     /// Builds every part, binds, prints each address, and opens the doors.
     pub async fn start(checked: Checked) -> Result<Self, StartError> {
-        let Checked { config, sources, plugins, loadable, tls, users } = checked;
+        let Checked { config, database, sources, plugins, loadable, tls, users } = checked;
         // Before anybody can know that there is something to stop or to reload.
         let signals = Signals::new().map_err(StartError::Signal)?;
         let mut reload = Reload::new().map_err(StartError::Signal)?;
@@ -78,8 +81,9 @@ impl App {
         let clock = Clock::system();
         let background = Tasks::default();
         let parts::OpenTier { tier, recovered, earlier } =
-            parts::open_tier(&config, &clock, &background).await?;
+            parts::open_tier(&config, database.as_ref(), &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
+        plugins.look_in(look_ups::of(&cache));
         let listeners = Listeners::bind(&config, &tls).await?;
         let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
         let doors = Tasks::default().on(&lanes);

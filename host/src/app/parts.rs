@@ -15,16 +15,19 @@ use super::listeners::TlsOfDoors;
 use crate::cache::{Recovered, tier};
 use crate::clock::Clock;
 use crate::config::{
-    Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig, Watch,
+    self, Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
+    TierSettings, Watch,
 };
 use crate::events;
 use crate::memcached;
 use crate::model::SmokeCase;
 use crate::net::BindError;
 use crate::pages;
-use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Plugins};
+use crate::plugins::{
+    AllowEverything, CodeFolder, PluginLimits, PluginOrigin, PluginSource, Plugins,
+};
 use crate::tasks::Tasks;
-use crate::tier::{self as database, OpenError, SqliteTier};
+use crate::tier::{self as database, Address, AddressError, DatabaseTier, OpenError};
 
 /// Records of the journal in which events are looked for that are to be applied again.
 const JOURNAL_RECORDS_READ: usize = 10_000;
@@ -32,6 +35,7 @@ const JOURNAL_RECORDS_READ: usize = 10_000;
 /// A configuration with nothing left to be parsed, and the plugins and certificates that it names.
 pub struct Checked {
     pub(super) config: Config,
+    pub(super) database: Option<Address>,
     pub(super) sources: events::Sources,
     pub(super) plugins: Plugins,
     /// What they are made of, for later versions.
@@ -54,11 +58,13 @@ impl Checked {
 /// Every mistake.
 pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
     let (config, mut mistakes) = raw.check();
-    if let Some(address) = &config.database
-        && let Err(error) = database::path_of(address.reveal())
-    {
-        mistakes.push(ConfigError { key: "database".to_owned(), message: error.to_string() });
-    }
+    let database = config.database.as_ref().and_then(|address| {
+        let wrong = |error: AddressError| {
+            let (key, message) = ("database".to_owned(), error.to_string());
+            mistakes.push(ConfigError { key, message });
+        };
+        Address::parse(address.reveal()).map_err(wrong).ok()
+    });
     let sources = events::Sources::new(&config.sources).unwrap_or_else(|ConfigErrors(more)| {
         mistakes.extend(more);
         events::Sources::default()
@@ -66,10 +72,11 @@ pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
     let tls = TlsOfDoors::load(&config, &mut mistakes);
     mistakes.extend(descriptors::check(&config));
     let loadable: Vec<Loadable> = config.plugins.iter().map(Loadable::new).collect();
-    let plugins = load_plugins(&loadable, &mut mistakes);
+    let code = CodeFolder::named(config.plugin_cache.as_deref());
+    let plugins = load_plugins(&loadable, code, &mut mistakes);
     let users = load_users(&config, &mut mistakes);
     if mistakes.is_empty() {
-        Ok(Checked { config, sources, plugins, loadable, tls, users })
+        Ok(Checked { config, database, sources, plugins, loadable, tls, users })
     } else {
         Err(ConfigErrors(mistakes))
     }
@@ -107,8 +114,12 @@ impl Loadable {
     }
 }
 
-fn load_plugins(configured: &[Loadable], mistakes: &mut Vec<ConfigError>) -> Plugins {
-    let plugins = Plugins::none();
+fn load_plugins(
+    configured: &[Loadable],
+    code: CodeFolder,
+    mistakes: &mut Vec<ConfigError>,
+) -> Plugins {
+    let plugins = Plugins::none(code);
     for Loadable { source, smoke, .. } in configured {
         match plugins.prepare(source, smoke) {
             Ok(prepared) => plugins.publish(prepared),
@@ -192,14 +203,27 @@ pub(super) struct OpenTier {
     pub(super) earlier: events::Earlier,
 }
 
+fn tier_settings(given: &TierSettings) -> database::Settings {
+    database::Settings {
+        durability: match given.durability {
+            config::Durability::Each => database::Durability::Each,
+            config::Durability::Interval => database::Durability::Interval,
+        },
+        limits: database::Limits { bytes_max: given.bytes_max, rows_max: given.rows_max },
+        value_bytes_max: given.value_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()),
+    }
+}
+
 /// Opens the database, where there is one.
 pub(super) async fn open_tier(
     config: &Config,
+    address: Option<&Address>,
     clock: &Clock,
     tasks: &Tasks,
 ) -> Result<OpenTier, StartError> {
-    let Some(address) = &config.database else { return Ok(OpenTier::default()) };
-    let (tier, mut recovered) = SqliteTier::open(address.reveal(), clock.clone(), tasks).await?;
+    let Some(address) = address else { return Ok(OpenTier::default()) };
+    let settings = tier_settings(&config.tier);
+    let (tier, mut recovered) = DatabaseTier::open(address, settings, clock.clone(), tasks).await?;
     let journal = match config.sources.iter().any(|source| source.hold_ms > 0) {
         true => tier.journal(JOURNAL_RECORDS_READ).await.map_err(StartError::Journal)?,
         false => Vec::new(),

@@ -207,6 +207,10 @@ impl Source for Shared {
             })
             .collect()
     }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.store.get(key.as_bytes()).is_some()
+    }
 }
 
 fn listed(key: Key, entries: &[&Entry]) -> Listed {

@@ -22,6 +22,7 @@ mod history;
 mod inspect;
 mod intents;
 mod invalidate;
+mod judge;
 mod read;
 mod stats;
 mod store;

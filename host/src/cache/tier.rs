@@ -78,6 +78,14 @@ pub struct Status {
     pub degraded: Option<String>,
     /// Keys that wait to be written.
     pub queued: usize,
+    /// Rows that were found not to be as they were written, and left out.
+    pub rows_skipped: u64,
+    /// Rows that went to make room, since the start.
+    pub evicted: u64,
+    /// Look-ups that were answered without asking the database, since the start.
+    pub spared: u64,
+    /// Whether keys without rows are known, so that they can be.
+    pub knows_keys: bool,
 }
 
 /// The database below the memory.
@@ -108,4 +116,7 @@ pub trait Tier: Send + Sync {
 pub trait Source: Send + Sync {
     /// The valid rows that memory has of a key now; none means that the tier should have none.
     fn rows(&self, key: &Key) -> Vec<Row>;
+
+    /// Whether memory has anything of a key.
+    fn holds(&self, key: &Key) -> bool;
 }

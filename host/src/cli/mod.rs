@@ -7,14 +7,20 @@
 //! What the commands do, beyond talking to a server's API.
 
 mod client;
+mod import;
+mod migrate;
 mod plugin;
 mod serve;
+mod tier;
 
 use clap::{Parser, Subcommand};
 
 pub use client::{ClientArgs, ClientCommand, ClientFailure};
+pub use import::{ImportCommand, ImportFailure};
+pub use migrate::MigrateArgs;
 pub use plugin::{PluginCommand, PluginFailure};
 pub use serve::{ServeArgs, ServeError};
+pub use tier::{TierCommand, TierFailure};
 
 /// Exit code for bad usage and bad configuration.
 pub const EXIT_USAGE: u8 = 64;
@@ -33,11 +39,19 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(Box<ServeArgs>),
+    /// Bring the database's schema up to date, as `serve` does at its start
+    Migrate(MigrateArgs),
     /// Run a sample application behind the server, everything on loopback
     Demo(DemoArgs),
     /// Make, check and load plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look into a database tier, copy it, move it
+    #[command(subcommand)]
+    Tier(TierCommand),
+    /// Take over what another cache holds
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Commands that talk to a running server
     #[command(flatten)]
     Client(ClientCommand),

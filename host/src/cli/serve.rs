@@ -78,14 +78,17 @@ pub struct ServeArgs {
     #[arg(long, env = "WASMCACHED_ALLOW_SHUTDOWN", num_args = 0..=1, require_equals = true,
           value_name = "yes|no", default_missing_value = "true", value_parser = yes_or_no)]
     allow_shutdown: Option<bool>,
-    /// Database tier: sqlite:///path
+    /// Database tier: sqlite:///path or postgres://user:password@host/database
     #[arg(long, value_name = "URL", env = "WASMCACHED_DATABASE", hide_env_values = true)]
     database: Option<String>,
+    /// Folder in which compiled plugins are kept, or `off`; without it, where the system has caches
+    #[arg(long, value_name = "DIR", env = "WASMCACHED_PLUGIN_CACHE")]
+    plugin_cache: Option<PathBuf>,
     /// Load a plugin from a file; may be given several times [env: WASMCACHED_PLUGIN, separated by
     /// commas]
     #[arg(long, value_name = "NAME=FILE", value_parser = plugin_pair)]
     plugin: Vec<(String, PathBuf)>,
-    /// Check the configuration, bind nothing, and exit
+    /// Check the configuration, bind nothing, tell how far the database's schema is, and exit
     #[arg(long)]
     pub check: bool,
 }
@@ -133,6 +136,7 @@ impl ServeArgs {
             threads: self.threads,
             evict: self.no_evict.map(|is_off| !is_off),
             database: self.database,
+            plugin_cache: self.plugin_cache,
             memcached: RawMemcached {
                 listen: self.memcached,
                 unix: self.memcached_unix,

@@ -12,6 +12,7 @@ use super::pages::check_pages;
 use super::plugins::check_plugin;
 use super::raw::{RawConfig, RawSource};
 use super::sites::check_sites;
+use super::tier::TierSettings;
 use super::units::parse_size;
 use crate::limits::{HOLD_MS_MAX, INTENT_MS_MAX};
 
@@ -53,6 +54,10 @@ impl RawConfig {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = count(m, "threads", self.threads, cores.min(THREADS_MAX), THREADS_MAX);
         let database = self.database.and_then(|address| check_database(m, address));
+        if self.plugin_cache.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            m.add("plugin_cache", "`` is neither a folder nor `off`");
+        }
+        let tier = TierSettings::check(m, &self.tier);
         let plugins: Vec<_> =
             self.plugins.into_iter().map(|(name, plugin)| check_plugin(m, name, plugin)).collect();
         let names: BTreeSet<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
@@ -79,6 +84,8 @@ impl RawConfig {
             threads: threads as usize,
             evict: self.evict.unwrap_or(true).into(),
             database,
+            plugin_cache: self.plugin_cache,
+            tier,
             memcached,
             pages,
             api,
@@ -94,10 +101,12 @@ impl RawConfig {
 fn check_database(m: &mut Mistakes, address: String) -> Option<SecretText> {
     let scheme = address.split(':').next().unwrap_or_default().to_owned();
     match scheme.as_str() {
-        "sqlite" => return Some(SecretText::new(address)),
-        "postgres" | "postgresql" => m.add("database", "PostgreSQL is not available yet"),
+        "sqlite" | "postgres" | "postgresql" => return Some(SecretText::new(address)),
         // The address may hold a password: only its scheme is shown.
-        _ => m.add("database", format!("`{scheme}:…` is not `sqlite:///path`")),
+        _ => m.add(
+            "database",
+            format!("`{scheme}:…` is not `sqlite:///path` or `postgres://user@host/database`"),
+        ),
     }
     None
 }

@@ -12,6 +12,7 @@ use super::items::SiteItems;
 use super::page_limits::{OriginCheck, PageLimits};
 use super::plugin_limits::PluginLimitSettings;
 use super::rules::Rules;
+use super::tier::TierSettings;
 use crate::model::SmokeCase;
 use crate::net::{TlsFiles, UnixAccess};
 
@@ -28,6 +29,10 @@ pub struct Config {
     pub evict: Permission,
     /// The database tier's address.
     pub database: Option<SecretText>,
+    /// Folder of compiled plugins, or `off`; without it, where the system has caches.
+    pub plugin_cache: Option<PathBuf>,
+    /// Its limits and durability.
+    pub tier: TierSettings,
     /// The memcached listeners.
     pub memcached: Memcached,
     /// The page cache's listeners, where there is a site.

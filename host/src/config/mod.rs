@@ -22,6 +22,7 @@ mod plugins;
 mod raw;
 mod rules;
 mod sites;
+mod tier;
 mod units;
 
 pub use audit::{Audit, RawAudit};
@@ -37,6 +38,7 @@ pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
 pub use rules::{RawRules, Rules};
+pub use tier::{Durability, RawTier, TierSettings};
 pub use units::parse_size;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::page_limits::{RawOriginCheck, RawPageLimits};
 use super::plugin_limits::RawPluginLimits;
 use super::plugins::RawSmokeCase;
 use super::rules::RawRules;
+use super::tier::RawTier;
 
 /// The TOML file, or what flags and environment say in its shape.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -26,8 +27,12 @@ pub struct RawConfig {
     pub threads: Option<u32>,
     /// `false`: refuse new entries when memory is full.
     pub evict: Option<bool>,
-    /// Address of the database tier: `sqlite:///path`.
+    /// Address of the database tier: `sqlite:///path` or `postgres://user:password@host/database`.
     pub database: Option<String>,
+    /// Folder of compiled plugins, or `off`.
+    pub plugin_cache: Option<PathBuf>,
+    /// Limits and durability of the tier.
+    pub tier: RawTier,
     /// The memcached listener.
     pub memcached: RawMemcached,
     /// The page cache.
@@ -309,6 +314,9 @@ impl RawConfig {
             threads: over.threads.or(self.threads),
             evict: over.evict.or(self.evict),
             database: over.database.or(self.database),
+            plugin_cache: over.plugin_cache.or(self.plugin_cache),
+            // Of the file alone.
+            tier: self.tier,
             memcached: self.memcached.overlaid_with(over.memcached),
             pages: RawPages {
                 listen: over.pages.listen.or(self.pages.listen),

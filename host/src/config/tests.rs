@@ -41,7 +41,7 @@ fn every_mistake_is_reported_with_key_value_and_range() {
         memory = "1MiB"
         max_item_size = "lots"
         threads = 0
-        database = "postgres://user:hunter2@host/db"
+        database = "mysql://user:hunter2@host/db"
         [memcached]
         listen = "0.0.0.0:11211"
         idle_timeout = "soon"
@@ -60,7 +60,7 @@ fn every_mistake_is_reported_with_key_value_and_range() {
         "memory: `1MiB` is out of range; 8MiB to 1024GiB are allowed",
         "max_item_size: `lots` is not a size such as `64MiB`; 1KiB to 32MiB are allowed",
         "threads: `0` is out of range; 1 to 256 are allowed",
-        "database: PostgreSQL is not available yet",
+        "database: `mysql:…` is not `sqlite:///path` or `postgres://user@host/database`",
         "memcached.listen: `0.0.0.0:11211` is not loopback and has no authentication",
         "memcached.idle_timeout: `soon` is not a duration",
         "api.listen: `nowhere` is not an address and a port",

@@ -11,11 +11,11 @@ use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
 use super::native::{self, BodyError, Delivery};
 use super::order::{Order, Place};
-use super::plan::Plan;
+use super::plan::{Plan, Put};
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
-use crate::cache::{Applied, Basis, Cache, Change, Claim, Counted, Draft, InvalidateError};
+use crate::cache::{Applied, Cache, Change, Claim, Counted, Entry, InvalidateError};
 use crate::fail_points::{Point, reach};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, INTENT_TARGETS_MAX, INTENTS_MAX};
 use crate::model::{Cause, Invalidation, Sequence, Target};
@@ -273,20 +273,15 @@ impl Shared {
             Step::End(name) => self.cache.open(invalidation, name).await?,
         };
         reach(Point::EventApplied);
-        let mut puts_refused = plan.puts.len();
+        let mut puts_refused = plan.puts.len() + plan.puts_ended;
         // Had another invalidation come in between, or a later event before it, the event's value
         // might be the older one; then the key stays invalid, which is always right.
         let is_alone = arrival.since.next() == applied.sequence;
         if is_alone && self.order.is_newest(&source, place) {
-            let basis = Basis::Claim(Claim::at(applied.sequence));
-            for (key, draft) in plan.puts {
-                let draft = Draft { basis, ..draft };
-                match self.cache.update(&key, |_| (Change::Put(draft), ())).await {
-                    Ok(_) => {
-                        reach(Point::EventPut);
-                        puts_refused -= 1;
-                    }
-                    Err(error) => tracing::info!(%error, "value of an event not written"),
+            for put in plan.puts {
+                if self.write(put, arrival, applied.sequence).await {
+                    reach(Point::EventPut);
+                    puts_refused -= 1;
                 }
             }
         }
@@ -296,6 +291,27 @@ impl Shared {
         let Applied { sequence, affected, counted } = applied;
         let receipt = Receipt { sequence, affected, counted, intent: None };
         Ok(Done { receipt, puts_refused })
+    }
+
+    /// Writes a value of an event that arrived at `arrival` and is `sequence`.
+    async fn write(&self, put: Put, arrival: Claim, sequence: Sequence) -> bool {
+        let is_computed = put.is_computed();
+        let (key, draft) = put.into_draft(arrival.birth, sequence);
+        let decide = |_: Option<&Entry>| {
+            // What it was computed from may have been invalidated by its key since, which tags
+            // don't tell.
+            match is_computed && self.cache.applied() != sequence {
+                true => (Change::Keep, false),
+                false => (Change::Put(draft), true),
+            }
+        };
+        match self.cache.update(&key, decide).await {
+            Ok((is_written, _)) => is_written,
+            Err(error) => {
+                tracing::info!(%error, "value of an event not written");
+                false
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ impl Shared {
     pub(super) async fn plan(&self, source: &Source, events: &[Event]) -> Plan {
         let mut plan = Plan::default();
         for event in events {
+            plan.begin_change();
             self.plan_by_retired(&mut plan, source, event).await;
             match self.ask_plugin(source, event).await {
                 Asked::Said { plugin, actions } => {

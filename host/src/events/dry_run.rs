@@ -75,7 +75,7 @@ impl Shared {
             affected: affected.entries,
             targets: named.map(|(target, entries)| target_shown(target, entries)).collect(),
             decisions: plan.decisions,
-            puts: plan.puts.iter().map(|(key, _)| key.to_text()).collect(),
+            puts: plan.puts.iter().map(|put| put.key.to_text()).collect(),
             refreshes: plan.refreshes,
             hold_ms: source.hold_ms,
         })

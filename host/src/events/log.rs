@@ -85,8 +85,8 @@ impl Logged {
         self.targets_not_shown = targets.len().saturating_sub(TARGETS_SHOWN_MAX);
         self.decisions = plan.decisions.clone();
         self.fallbacks = plan.fallbacks;
-        self.puts = plan.puts.len();
-        self.puts_refused = plan.puts.len();
+        self.puts = plan.puts.len() + plan.puts_ended;
+        self.puts_refused = self.puts;
         self.refreshes = plan.refreshes.len();
     }
 }

@@ -14,6 +14,8 @@
 //!   row's are purged (`<model>:<pk>`, `<model>`, `model:<model>`).
 //! - A value that an event carries is written only if the event is known to be the newest of its
 //!   source (`data.seq`) and nothing else was invalidated since it arrived.
+//! - A value that was computed from what a plugin looked at is no newer than that, and ends with it
+//!   by any of its tags; it is not written at all if the delivery makes that wrong.
 //! - An event of a source with `hold_ms` is applied again after that delay.
 //! - After an event, pages that it did not end may be audited; nobody waits for that.
 //! - Between an `intent` and its `commit` what they name is passed through, by every protocol.

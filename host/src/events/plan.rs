@@ -1,16 +1,20 @@
 //! What is to be done about all changes of one delivery, as one invalidation and what follows it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::cache::Draft;
+use crate::cache::{Basis, Claim, Draft};
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
-use crate::model::{Action, Event, Expiry, Key, Mode, Tag, Target};
+use crate::model::{Action, Birth, Consulted, Event, Expiry, Key, Mode, Sequence, Tag, Target};
 
 /// Decisions, and actions of one decision, that are kept to be shown.
 const DECISIONS_SHOWN_MAX: usize = 20;
+
+/// Entries that a value was computed from, of which so many are shown.
+const SOURCES_SHOWN_MAX: usize = 3;
 
 /// Who decides where no plugin does.
 pub(super) const BUILT_IN: &str = "built-in";
@@ -26,22 +30,75 @@ pub(super) struct Decision {
     pub(super) actions: Vec<String>,
 }
 
+/// A new value.
+pub(super) struct Put {
+    pub(super) key: Key,
+    draft: Draft,
+    /// What it may have been computed from, beside the event.
+    consulted: Arc<Consulted>,
+}
+
+impl Put {
+    /// Whether it may have been computed from what was in the cache.
+    pub(super) fn is_computed(&self) -> bool {
+        self.consulted.birth.is_some()
+    }
+
+    /// What is stored. `arrival` is when nothing had been looked at yet, `applied` the event's own
+    /// sequence, with no other in between: the event includes all that is known until then. What
+    /// was looked at includes what was known at its birth; as far as its own tags go, at `arrival`
+    /// still, or it would not have been shown.
+    pub(super) fn into_draft(self, arrival: Birth, applied: Sequence) -> (Key, Draft) {
+        let Self { key, mut draft, consulted } = self;
+        let is_theirs = |tag: &Tag| consulted.is_of(&Target::Tag(tag.clone()));
+        let birth = match consulted.birth {
+            None => Birth::at(applied),
+            Some(_) if draft.tags.iter().all(is_theirs) => arrival,
+            Some(oldest) => oldest.oldest(arrival),
+        };
+        consulted.add_tags_to(&mut draft.tags);
+        draft.basis = Basis::Claim(Claim { birth, since: applied });
+        (key, draft)
+    }
+
+    /// Whether a target that is named ends it.
+    fn is_ended_by(&self, target: &Target) -> bool {
+        let is_named = match target {
+            Target::Tag(tag) => self.draft.tags.contains(tag),
+            Target::Key(named) => *named == self.key,
+            Target::Prefix(prefix) => self.key.as_bytes().starts_with(prefix.as_bytes()),
+            Target::Everything => true,
+            Target::Url(_) | Target::Site(_) => false,
+        };
+        is_named || self.consulted.is_of(target)
+    }
+}
+
 /// The plan of one delivery.
 #[derive(Default)]
 pub(super) struct Plan {
     /// What is wrong.
     pub(super) targets: Vec<(Target, Mode)>,
     /// New values, to be written after that.
-    pub(super) puts: Vec<(Key, Draft)>,
+    pub(super) puts: Vec<Put>,
     /// Pages to be fetched anew after that.
     pub(super) refreshes: Vec<String>,
     /// How it came about, as far as it is shown.
     pub(super) decisions: Vec<Decision>,
     /// Changes for which the plugin failed.
     pub(super) fallbacks: u64,
+    /// New values that something else in the delivery has ended already.
+    pub(super) puts_ended: usize,
+    /// How many of the targets are of changes before the one that is planned now.
+    earlier: usize,
 }
 
 impl Plan {
+    /// What is added from now on is about the next change.
+    pub(super) fn begin_change(&mut self) {
+        self.earlier = self.targets.len();
+    }
+
     /// Adds what a plugin wants; `targets_of` says what a page's URL stands for.
     pub(super) fn add(
         &mut self,
@@ -54,10 +111,9 @@ impl Plan {
                 targets_of(&url).into_iter().for_each(|target| self.add_target(target, mode));
             }
             Action::Invalidate(target, mode) => self.add_target(target, mode),
-            Action::Put { key, value, ttl_s, tags } => {
-                // The old value is wrong whether or not the new one can be written.
-                self.add_target(Target::Key(key.clone()), Mode::Hard);
-                self.puts.push((key, draft(value, ttl_s, tags, now_ms)));
+            Action::Put { key, value, ttl_s, tags, consulted } => {
+                let draft = draft(value, ttl_s, tags, now_ms);
+                self.add_put(Put { key, draft, consulted });
             }
             Action::Refresh { url } => {
                 targets_of(&url).into_iter().for_each(|target| self.add_target(target, Mode::Soft));
@@ -120,24 +176,38 @@ impl Plan {
 
     /// A later change of the same delivery ends the values of earlier ones that it names.
     fn add_target(&mut self, target: Target, mode: Mode) {
-        self.puts.retain(|(key, draft)| !names(&target, key, &draft.tags));
+        let planned = self.puts.len();
+        self.puts.retain(|put| !put.is_ended_by(&target));
+        self.puts_ended += planned - self.puts.len();
         self.targets.push((target, mode));
+    }
+
+    /// The old value is wrong whether or not the new one can be written. It can't if it was
+    /// computed from what the delivery makes wrong: from anything that a change before this one
+    /// names, whose new value the plugin has not seen, and from what this change names and does not
+    /// itself replace.
+    fn add_put(&mut self, put: Put) {
+        self.puts.retain(|other| other.key != put.key);
+        let of_puts: Vec<&Key> = self.puts.iter().chain([&put]).map(|put| &put.key).collect();
+        let is_replaced =
+            |target: &Target| matches!(target, Target::Key(key) if of_puts.contains(&key));
+        let mut targets = self.targets.iter().enumerate();
+        let is_over = targets.any(|(n, (target, _))| {
+            put.consulted.is_of(target) && (n < self.earlier || !is_replaced(target))
+        });
+        self.targets.push((Target::Key(put.key.clone()), Mode::Hard));
+        if is_over {
+            self.puts_ended += 1;
+            tracing::info!(key = put.key.to_text(), "value of an event computed from what it ends");
+        } else {
+            self.puts.push(put);
+        }
     }
 }
 
 /// All of them as tags, or `None` if one can't be.
 fn tags(names: [String; 3]) -> Option<Vec<Target>> {
     names.iter().map(|name| Tag::new(name).ok().map(Target::Tag)).collect()
-}
-
-fn names(target: &Target, key: &Key, tags: &[Tag]) -> bool {
-    match target {
-        Target::Tag(tag) => tags.contains(tag),
-        Target::Key(named) => named == key,
-        Target::Prefix(prefix) => key.as_bytes().starts_with(prefix.as_bytes()),
-        Target::Everything => true,
-        Target::Url(_) | Target::Site(_) => false,
-    }
 }
 
 /// A change in a line: `treks.photo 5 updated`.
@@ -151,7 +221,17 @@ fn action_shown(action: &Action) -> String {
         Action::Invalidate(target, mode) => {
             format!("invalidate {} {} {}", target.kind(), target.name(), mode.as_str())
         }
-        Action::Put { key, .. } => format!("put {}", key.to_text()),
+        Action::Put { key, consulted, .. } => {
+            let sources = consulted.targets.iter().filter_map(|target| match target {
+                Target::Key(key) => Some(key.to_text()),
+                _ => None,
+            });
+            let sources: Vec<String> = sources.take(SOURCES_SHOWN_MAX).collect();
+            match sources.is_empty() {
+                true => format!("put {}", key.to_text()),
+                false => format!("put {} from {}", key.to_text(), sources.join(", ")),
+            }
+        }
         Action::Refresh { url } => format!("refresh {url}"),
     }
 }
@@ -163,77 +243,4 @@ fn draft(value: Vec<u8>, ttl_s: Option<u32>, tags: Vec<Tag>, now_ms: u64) -> Dra
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Operation;
-
-    fn key(name: &str) -> Key {
-        Key::new(name.as_bytes()).unwrap()
-    }
-
-    fn plan(actions: Vec<Action>) -> Plan {
-        let mut plan = Plan::default();
-        for action in actions {
-            plan.add(action, 0, |url| vec![Target::Url(url.into())]);
-        }
-        plan.close("test");
-        plan
-    }
-
-    fn put(name: &str, tags: &[&str]) -> Action {
-        let tags = tags.iter().map(|tag| Tag::new(tag).unwrap()).collect();
-        Action::Put { key: key(name), value: b"v".to_vec(), ttl_s: None, tags }
-    }
-
-    #[test]
-    fn a_value_is_not_written_when_a_later_change_ends_it() {
-        let hard = |target| Action::Invalidate(target, Mode::Hard);
-        for target in [
-            Target::Key(key("k")),
-            Target::Prefix(key("k")),
-            Target::Tag(Tag::new("t").unwrap()),
-            Target::Everything,
-        ] {
-            assert!(plan(vec![put("k", &["t"]), hard(target.clone())]).puts.is_empty());
-            assert_eq!(plan(vec![hard(target), put("k", &["t"])]).puts.len(), 1);
-        }
-        assert_eq!(plan(vec![put("k", &[]), put("k", &[])]).puts.len(), 1);
-        assert_eq!(plan(vec![put("k", &[]), hard(Target::Key(key("other")))]).puts.len(), 1);
-    }
-
-    fn change(object_id: Option<&str>) -> Event {
-        Event {
-            id: String::new(),
-            source: String::new(),
-            model: "shop.product".into(),
-            operation: Operation::Updated,
-            object_id: object_id.map(str::to_owned),
-            changed_fields: Vec::new(),
-            occurred_at: String::new(),
-            payload: String::new(),
-        }
-    }
-
-    fn built_in(object_id: Option<&str>) -> Vec<String> {
-        let mut plan = Plan::default();
-        plan.add_row(&change(object_id));
-        plan.targets.iter().map(|(target, _)| target.name()).collect()
-    }
-
-    #[test]
-    fn a_row_ends_what_shows_it_and_the_lists_and_a_whole_model_ends_what_shows_any_row() {
-        let row = ["shop.product:5", "shop.product", "model:shop.product"];
-        assert_eq!(built_in(Some("5")), row);
-        let model = ["shop.product", "shop.product:*", "model:shop.product"];
-        assert_eq!(built_in(None), model);
-        assert_eq!(built_in(Some(&"x".repeat(300))), model, "no tag is so long");
-        assert_eq!(built_in(Some("a\nb")), model, "no tag has control characters");
-    }
-
-    #[test]
-    fn too_many_targets_become_everything() {
-        let tags = (0..=TARGETS_PER_INVALIDATION_MAX).map(|n| Tag::new(&n.to_string()).unwrap());
-        let actions = tags.map(|tag| Action::Invalidate(Target::Tag(tag), Mode::Hard));
-        assert_eq!(plan(actions.collect()).targets, [(Target::Everything, Mode::Hard)]);
-    }
-}
+mod tests;

@@ -25,7 +25,9 @@ pub use entry::{Content, Expiry, Kind, PageHead, Staleness};
 pub use event::{Event, Operation};
 pub use intent::{Intent, Passage};
 pub use key::{Key, KeyError};
-pub use policy::{Action, Input, KeyDecision, RequestView, ResponseView, StoreDecision};
+pub use policy::{
+    Action, Consulted, Input, KeyDecision, RequestView, ResponseView, Seen, StoreDecision,
+};
 pub use sequence::{Birth, Sequence};
 pub use smoke::{ExpectedKey, SmokeCase};
 pub use tag::{Tag, TagError};

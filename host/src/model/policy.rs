@@ -1,6 +1,11 @@
 //! What plugins are shown and what they may decide.
 
-use super::{Key, Mode, Tag, Target};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Birth, Key, Mode, Tag, Target};
 
 /// One piece of request data that a plugin declared and therefore sees.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,12 +83,78 @@ pub enum Action {
         value: Vec<u8>,
         /// For how many seconds; `None` for ever.
         ttl_s: Option<u32>,
-        /// Its tags.
+        /// Its tags; those of what was looked at are not among them.
         tags: Vec<Tag>,
+        /// What it may have been computed from, beside the event.
+        consulted: Arc<Consulted>,
     },
     /// Fetch the page of this URL anew.
     Refresh {
         /// `http://host/path?query`.
         url: String,
     },
+}
+
+/// An entry that a plugin looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The value of an item, the representation of a page.
+    pub value: Bytes,
+    /// memcached's client flags; 0 of a page.
+    pub flags: u32,
+    /// Milliseconds until it is gone; `None`: only eviction or an invalidation ends it.
+    pub ttl_ms: Option<u64>,
+    /// Milliseconds since it was stored; since its origin made it, of a page.
+    pub age_ms: u64,
+    /// The sequence its data is at least as new as.
+    pub birth: Birth,
+    /// What it is invalidated by: its key, its tags, a page's URL and site.
+    pub targets: Vec<Target>,
+}
+
+/// What a call of a plugin has looked at in the cache: its answer may depend on all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Consulted {
+    /// The oldest birth of the entries; `None` where it has seen none.
+    pub birth: Option<Birth>,
+    /// What they are invalidated by.
+    pub targets: BTreeSet<Target>,
+}
+
+impl Consulted {
+    /// One more entry.
+    pub fn add(&mut self, seen: &Seen) {
+        self.birth = Some(self.birth.map_or(seen.birth, |birth| birth.oldest(seen.birth)));
+        self.targets.extend(seen.targets.iter().cloned());
+    }
+
+    /// Whether one of the entries is of this target.
+    pub fn is_of(&self, target: &Target) -> bool {
+        match target {
+            Target::Prefix(prefix) => {
+                // The first key that is not before the prefix begins with it, if any does.
+                let first = self.targets.range(Target::Key(prefix.clone())..).next();
+                let is_under = |key: &Key| key.as_bytes().starts_with(prefix.as_bytes());
+                matches!(first, Some(Target::Key(key)) if is_under(key))
+            }
+            Target::Everything => !self.targets.is_empty(),
+            Target::Tag(_) | Target::Key(_) | Target::Url(_) | Target::Site(_) => {
+                self.targets.contains(target)
+            }
+        }
+    }
+
+    /// Gives something that depends on the entries their tags, beside its own.
+    pub fn add_tags_to(&self, tags: &mut Vec<Tag>) {
+        let own: HashSet<Tag> = tags.iter().cloned().collect();
+        tags.extend(self.tags().filter(|tag| !own.contains(tag)).cloned());
+    }
+
+    /// The tags of the entries.
+    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.targets.iter().filter_map(|target| match target {
+            Target::Tag(tag) => Some(tag),
+            _ => None,
+        })
+    }
 }

@@ -3,7 +3,7 @@
 use super::{Key, Tag};
 
 /// Something that can be invalidated.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
     /// Every entry that carries the tag.
     Tag(Tag),

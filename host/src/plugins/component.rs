@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::exports::wasmcached::plugin::{invalidator, keyer, lifecycle, tagger};
+use super::code_cache::CodeFrom;
 use super::engine::{Fuel, Machine};
 use super::error::PluginError;
 use super::instance::State;
@@ -39,6 +40,7 @@ pub(super) struct Linked {
     pub(super) fuel: Fuel,
     /// Lower-case hexadecimal of the file.
     pub(super) sha256: String,
+    pub(super) code_from: CodeFrom,
 }
 
 /// Reads, checks, compiles and links the source's component.
@@ -69,14 +71,14 @@ pub(super) fn link(machine: &Machine, source: &PluginSource) -> Result<Linked, P
         name: name.clone(),
         reason: format!("{error:#}"),
     };
-    let component = Component::from_binary(&machine.engine, bytes).map_err(not_component)?;
+    let (component, code_from) = machine.compile(bytes).map_err(not_component)?;
     let contract = |error: wasmtime::Error| PluginError::Contract {
         name: name.clone(),
         reason: format!("{error:#}"),
     };
     let pre = machine.linker.instantiate_pre(&component).map_err(contract)?;
     let exports = find_exports(&component, &pre).map_err(contract)?;
-    Ok(Linked { pre, exports, fuel: machine.fuel, sha256 })
+    Ok(Linked { pre, exports, fuel: machine.fuel, sha256, code_from })
 }
 
 /// Reads the file of a component. Blocking.

@@ -8,13 +8,15 @@
 //! # Not here
 //! What the answer leads to: the callers' policy.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::bindings::wasmcached::plugin::types;
 use super::{AllowEverything, CallError, PluginLimits};
 use crate::limits::KEY_BYTES_MAX;
 use crate::model::{
-    Action, Event, Input, Key, KeyDecision, Mode, Operation, RequestView, ResponseView,
+    Action, Consulted, Event, Input, Key, KeyDecision, Mode, Operation, RequestView, ResponseView,
     StoreDecision, Tag, Target,
 };
 
@@ -154,11 +156,15 @@ pub(super) fn key_decision(
     }
 }
 
-/// What the guest says about storing.
+/// What the guest says about storing, with the tags of what it has looked at: if that goes wrong,
+/// so may what was decided by it.
 pub(super) fn store_decision(
     storage: types::Storage,
+    consulted: &Consulted,
     limits: &PluginLimits,
 ) -> Result<StoreDecision, CallError> {
+    let mut tags = tags(&storage.tags, limits)?;
+    consulted.add_tags_to(&mut tags);
     Ok(StoreDecision {
         store: storage.store,
         ttl_s: seconds("ttl", storage.ttl_s)?,
@@ -167,20 +173,26 @@ pub(super) fn store_decision(
             storage.stale_while_revalidate_s,
         )?,
         stale_if_error_s: seconds("stale-if-error", storage.stale_if_error_s)?,
-        tags: tags(&storage.tags, limits)?,
+        tags,
     })
 }
 
 /// What the guest wants done about an event.
 pub(super) fn actions(
     actions: Vec<types::Action>,
+    consulted: Consulted,
     limits: &PluginLimits,
 ) -> Result<Vec<Action>, CallError> {
     check_count("actions", actions.len(), limits.actions_max).map_err(CallError::Refused)?;
-    actions.into_iter().map(|one| action(one, limits)).collect()
+    let consulted = Arc::new(consulted);
+    actions.into_iter().map(|one| action(one, &consulted, limits)).collect()
 }
 
-fn action(action: types::Action, limits: &PluginLimits) -> Result<Action, CallError> {
+fn action(
+    action: types::Action,
+    consulted: &Arc<Consulted>,
+    limits: &PluginLimits,
+) -> Result<Action, CallError> {
     match action {
         types::Action::Invalidate(types::Invalidation { target, mode }) => {
             let mode = match mode {
@@ -194,6 +206,7 @@ fn action(action: types::Action, limits: &PluginLimits) -> Result<Action, CallEr
             value,
             ttl_s: seconds("ttl", ttl_s)?,
             tags: tags(&names, limits)?,
+            consulted: Arc::clone(consulted),
         }),
         types::Action::Refresh(url) => Ok(Action::Refresh { url: own_url(url)? }),
     }

@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::code_cache::CodeFrom;
 use super::error::CallError;
 
 /// What a plugin is called for.
@@ -116,6 +117,8 @@ impl Outcome {
 pub(super) struct Counters {
     calls: [[AtomicU64; OUTCOMES.len()]; HOOKS.len()],
     incidents: [AtomicU64; INCIDENTS.len()],
+    compilations: AtomicU64,
+    code_cache_hits: AtomicU64,
 }
 
 impl Incident {
@@ -148,6 +151,22 @@ impl Counters {
             counts.map(move |(outcome, count)| (hook, outcome, count.load(Ordering::Relaxed)))
         })
         .collect()
+    }
+
+    /// Counts a component that was read.
+    pub(super) fn note_code(&self, from: CodeFrom) {
+        let counter = match from {
+            CodeFrom::Compiler => &self.compilations,
+            CodeFrom::Cache => &self.code_cache_hits,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the compiler made its code, and how often it was there already.
+    pub(super) fn codes(&self) -> (u64, u64) {
+        let counts = [&self.compilations, &self.code_cache_hits];
+        let [compiled, found] = counts.map(|counter| counter.load(Ordering::Relaxed));
+        (compiled, found)
     }
 
     /// Counts what happened.

@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use super::INTERFACE_LIFECYCLE;
+use super::contract::INTERFACE_LIFECYCLE;
 
 /// Why a plugin is not loaded; what was loaded before stays.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +44,14 @@ pub enum PluginError {
         found: String,
     },
     /// It was made for another version of the contract.
-    #[error(
-        "plugin {name}: made for wasmcached:plugin {version}; \
-         this server runs plugins made for 0.1"
-    )]
+    #[error("plugin {name}: speaks plugin contract {version}; this server speaks {spoken}")]
     Version {
         /// The operator's name of the plugin.
         name: String,
         /// The version that it was made for.
         version: String,
+        /// Those that would do.
+        spoken: String,
     },
     /// No plugin of this name ships with the server.
     #[error("plugin {name}: not shipped with the server; there are {shipped}, or name a file")]

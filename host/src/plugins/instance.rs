@@ -4,7 +4,10 @@
 //! - An instance that exists is configured.
 //! - It gives way to a fresh one after so many calls, or once its memory has grown far: memory that
 //!   a guest has grown never shrinks.
-//! - Every entry into the guest has a deadline. After an error of wasmtime the instance is poisoned
+//! - Every entry into the guest has a deadline. A guest that reaches it is stopped once it has had
+//!   [`OVERTIME_CPU_NS`] of a processor more: on a busy machine most of its time may have passed
+//!   while it waited for one, and what it had to do takes microseconds.
+//! - After an error of wasmtime the instance is poisoned
 //!   for ever (component-model, "cannot enter component instance"), so whoever sees one drops it.
 //!
 //! # Not here
@@ -16,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Error, Result, Store, Trap};
+use wasmtime::{Error, Result, Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::PluginSource;
@@ -27,7 +30,9 @@ use super::engine::Fuel;
 use super::error::CallError;
 use super::limiter::Limiter;
 use super::log::{Level, LogOutput, PluginLog, clip};
-use crate::clock::Clock;
+use super::look_ups::{LookUp, LookUps, View};
+use crate::clock::{self, Clock};
+use crate::model::Consulted;
 
 /// Fewest calls of an instance, and how many more it may be at most: spread, so that instances made
 /// together are not made anew together.
@@ -44,10 +49,17 @@ const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 /// guest's own limit does not bound it.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Time of a processor after the deadline, nanoseconds. Less than a tick, so that a guest that
+/// loops on a machine that has nothing else to do is stopped one tick after its deadline.
+const OVERTIME_CPU_NS: u64 = 500_000;
+
 /// What the host keeps for one instance.
 pub(super) struct State {
+    /// The thread's time of a processor when the call reached its deadline.
+    overtime_since_ns: Option<u64>,
     limiter: Limiter,
     log: Arc<PluginLog>,
+    pub(super) look_ups: LookUps,
     table: ResourceTable,
     wasi: WasiCtx,
 }
@@ -78,12 +90,13 @@ pub(super) struct Recipe {
     /// Time for `configure`, and again for `describe`.
     start_ms_max: u64,
     log: Arc<PluginLog>,
+    view: View,
     lives: Lives,
 }
 
 impl Recipe {
     /// For instances of the source's component.
-    pub(super) fn new(linked: Linked, source: &PluginSource, clock: Clock) -> Self {
+    pub(super) fn new(linked: Linked, source: &PluginSource, clock: Clock, view: View) -> Self {
         let limits = &source.limits;
         Self {
             linked,
@@ -91,6 +104,7 @@ impl Recipe {
             memory_bytes_max: limits.memory_bytes_max,
             start_ms_max: limits.start_ms_max,
             log: Arc::new(PluginLog::new(&source.name, limits.log_lines_max, clock)),
+            view,
             lives: Lives::default(),
         }
     }
@@ -133,8 +147,9 @@ impl Instance {
         let mut store = Store::new(recipe.linked.pre.engine(), recipe.state());
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(ANSWER_BYTES_MAX);
+        store.epoch_deadline_callback(at_deadline);
         let ms = recipe.start_ms_max;
-        store.set_epoch_deadline(ms.max(1));
+        give(&mut store, ms);
         let failed = |error| classify(&error, ms);
         if recipe.linked.fuel == Fuel::Counted {
             store.set_fuel(u64::MAX).map_err(failed)?;
@@ -181,11 +196,11 @@ impl Instance {
     /// Gives the next call this many milliseconds.
     pub(super) fn begin_call(&mut self, ms: u64) {
         self.calls_left = self.calls_left.saturating_sub(1);
-        self.store.set_epoch_deadline(ms.max(1));
+        give(&mut self.store, ms);
     }
 
     pub(super) fn describe(&mut self, ms: u64) -> Result<types::Manifest, CallError> {
-        self.store.set_epoch_deadline(ms.max(1));
+        give(&mut self.store, ms);
         let answer = self.lifecycle.call_describe(&mut self.store);
         answer.map_err(|error| classify(&error, ms))?.map_err(guest_error)
     }
@@ -202,29 +217,50 @@ impl Instance {
         key: &str,
         request: types::Request<'_>,
         response: types::Response<'_>,
-    ) -> Answer<types::Storage> {
-        match &self.tagger {
-            Some(tagger) => tagger.call_on_store(&mut self.store, key, request, response),
+    ) -> Answer<(types::Storage, Consulted)> {
+        self.looking(|instance| match &instance.tagger {
+            Some(tagger) => tagger.call_on_store(&mut instance.store, key, request, response),
             None => Err(Error::msg("no tagger")),
-        }
+        })
     }
 
-    pub(super) fn on_item(&mut self, key: &str, flags: u32, bytes: u32) -> Answer<types::Storage> {
-        match &self.tagger {
-            Some(tagger) => tagger.call_on_item(&mut self.store, key, flags, bytes),
+    pub(super) fn on_item(
+        &mut self,
+        key: &str,
+        flags: u32,
+        bytes: u32,
+    ) -> Answer<(types::Storage, Consulted)> {
+        self.looking(|instance| match &instance.tagger {
+            Some(tagger) => tagger.call_on_item(&mut instance.store, key, flags, bytes),
             None => Err(Error::msg("no tagger")),
-        }
+        })
     }
 
-    pub(super) fn on_event(&mut self, event: types::Event<'_>) -> Answer<Vec<types::Action>> {
-        match &self.invalidator {
-            Some(invalidator) => invalidator.call_on_event(&mut self.store, event),
+    pub(super) fn on_event(
+        &mut self,
+        event: types::Event<'_>,
+    ) -> Answer<(Vec<types::Action>, Consulted)> {
+        self.looking(|instance| match &instance.invalidator {
+            Some(invalidator) => invalidator.call_on_event(&mut instance.store, event),
             None => Err(Error::msg("no invalidator")),
-        }
+        })
+    }
+
+    /// A call that may look things up, and what it has looked at.
+    fn looking<T>(&mut self, ask: impl FnOnce(&mut Self) -> Answer<T>) -> Answer<(T, Consulted)> {
+        self.store.data_mut().look_ups.open();
+        let answer = ask(self);
+        let consulted = self.store.data_mut().look_ups.close();
+        Ok(answer?.map(|answer| (answer, consulted)))
     }
 }
 
 impl Recipe {
+    /// Has instances look up here; the first time counts.
+    pub(super) fn look_in(&self, look_up: LookUp) {
+        let _ = self.view.set(look_up);
+    }
+
     fn state(&self) -> State {
         let output = |level| LogOutput { log: Arc::clone(&self.log), level };
         let wasi = WasiCtx::builder()
@@ -235,7 +271,24 @@ impl Recipe {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let limiter = Limiter::new(self.memory_bytes_max);
-        State { limiter, log: Arc::clone(&self.log), table, wasi }
+        let (log, look_ups) = (Arc::clone(&self.log), LookUps::new(Arc::clone(&self.view)));
+        State { overtime_since_ns: None, limiter, log, look_ups, table, wasi }
+    }
+}
+
+/// Has the next call end after so many milliseconds, which are ticks of the epoch.
+fn give(store: &mut Store<State>, ms: u64) {
+    store.data_mut().overtime_since_ns = None;
+    store.set_epoch_deadline(ms.max(1));
+}
+
+/// Asked by the guest's thread, inside the guest, at the deadline and at every tick after it.
+fn at_deadline(mut store: StoreContextMut<'_, State>) -> Result<UpdateDeadline> {
+    let now_ns = clock::thread_cpu_ns();
+    let since_ns = *store.data_mut().overtime_since_ns.get_or_insert(now_ns);
+    match now_ns.saturating_sub(since_ns) >= OVERTIME_CPU_NS {
+        true => Ok(UpdateDeadline::Interrupt),
+        false => Ok(UpdateDeadline::Continue(1)),
     }
 }
 

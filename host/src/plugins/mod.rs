@@ -14,7 +14,9 @@
 
 mod bindings;
 mod breaker;
+mod code_cache;
 mod component;
+mod contract;
 mod convert;
 mod counters;
 mod engine;
@@ -23,6 +25,7 @@ mod instance;
 mod limiter;
 mod limits;
 mod log;
+mod look_ups;
 mod memo;
 mod names;
 mod plugin;
@@ -46,19 +49,18 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::model::SmokeCase;
-use engine::Machine;
+use engine::{Fuel, Machine};
 use workers::Workers;
 
+pub use code_cache::{CodeFolder, CodeFrom};
 pub use component::{COMPONENT_BYTES_MAX, read_file, sha256_of};
 pub use counters::{Hook, Incident, Outcome};
 pub use error::{CallError, PluginError};
 pub use limits::{AllowEverything, PluginLimits};
+pub use look_ups::LookUp;
 pub use plugin::Plugin;
 pub use versions::Versions;
-pub use workbench::{Subject, Workbench};
-
-/// The interface that makes a component a plugin.
-const INTERFACE_LIFECYCLE: &str = "wasmcached:plugin/lifecycle@0.1.0";
+pub use workbench::{KeyMemory, Subject, Workbench};
 
 /// Which plugin is loaded, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +96,10 @@ pub struct Plugins {
 
 struct Shared {
     clock: Clock,
+    /// Where compiled code is kept.
+    code: CodeFolder,
+    /// What guests may look at.
+    view: look_ups::View,
     /// In the order in which they were configured.
     loaded: ArcSwap<Vec<Arc<Versions>>>,
     /// Held while plugins change; made with the first one, so that none costs nothing.
@@ -107,8 +113,9 @@ struct Machinery {
 }
 
 impl Machinery {
-    fn start() -> Result<Self, PluginError> {
-        Ok(Self { machine: Machine::start()?, workers: Arc::new(Workers::start()?) })
+    fn start(code: &CodeFolder) -> Result<Self, PluginError> {
+        let machine = Machine::start(Fuel::NotCounted, code)?;
+        Ok(Self { machine, workers: Arc::new(Workers::start()?) })
     }
 }
 
@@ -123,12 +130,12 @@ impl Prepared {
 }
 
 impl Plugins {
-    /// Compiles, checks, configures and describes every plugin. Blocking; for the start.
+    /// Compiles, checks, configures and describes every plugin; the code is not kept. Blocking.
     ///
     /// # Errors
     /// The first plugin that can't be loaded, with the reason.
     pub fn load(sources: Vec<PluginSource>, clock: Clock) -> Result<Self, PluginError> {
-        let plugins = Self::empty(clock);
+        let plugins = Self::empty(clock, CodeFolder::Nowhere);
         for source in sources {
             if plugins.get(&source.name).is_some() {
                 return Err(PluginError::Duplicate { name: source.name });
@@ -138,14 +145,22 @@ impl Plugins {
         Ok(plugins)
     }
 
-    /// No plugins, and neither threads nor memory for any.
-    pub fn none() -> Self {
-        Self::empty(Clock::system())
+    /// No plugins, and neither threads nor memory for any. Those that will be loaded have their
+    /// compiled code kept in the folder.
+    pub fn none(code: CodeFolder) -> Self {
+        Self::empty(Clock::system(), code)
     }
 
-    fn empty(clock: Clock) -> Self {
+    fn empty(clock: Clock, code: CodeFolder) -> Self {
         let loaded = ArcSwap::from_pointee(Vec::new());
-        Self { shared: Arc::new(Shared { clock, loaded, machinery: Mutex::new(None) }) }
+        let (view, machinery) = (look_ups::View::default(), Mutex::new(None));
+        Self { shared: Arc::new(Shared { clock, code, view, loaded, machinery }) }
+    }
+
+    /// Lets guests look up what is cached, from now on; the first time counts. Until then they find
+    /// nothing.
+    pub fn look_in(&self, look_up: LookUp) {
+        let _ = self.shared.view.set(look_up);
     }
 
     /// The current version of the plugin of this name.
@@ -188,7 +203,7 @@ impl Plugins {
         let mut machinery = self.shared.machinery.lock();
         let running = match &mut *machinery {
             Some(running) => running,
-            none => none.insert(Machinery::start()?),
+            none => none.insert(Machinery::start(&self.shared.code)?),
         };
         let old = self.get(&source.name);
         let counters = old.map(|plugin| plugin.counters()).unwrap_or_default();

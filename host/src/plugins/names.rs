@@ -10,12 +10,9 @@
 
 use wasmparser::{BinaryReaderError, Parser, Payload};
 
+use super::contract::{self, INTERFACE_LIFECYCLE};
 use super::error::PluginError;
-use super::{INTERFACE_LIFECYCLE, wasi};
-
-/// The contract's package, and the versions that fit: in 0.x a minor is a contract of its own.
-const PACKAGE: &str = "wasmcached:plugin/";
-const SUPPORTED: &str = "0.1.";
+use super::wasi;
 
 /// The outermost names of a component.
 #[derive(Default)]
@@ -31,9 +28,10 @@ pub(super) fn check(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
         reason: error.to_string(),
     })?;
     let all = names.exports.iter().chain(&names.imports);
-    if let Some(version) = all.filter_map(|one| version_of(one)).find(|v| !is_supported(v)) {
-        let version = version.to_owned();
-        return Err(PluginError::Version { name: name.to_owned(), version });
+    let mut versions = all.filter_map(|one| contract::version_of(one));
+    if let Some(version) = versions.find(|version| !contract::is_spoken(version)) {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        return Err(PluginError::Version { name, version, spoken: contract::spoken() });
     }
     let imports = names.imports.iter().map(String::as_str);
     let refused: Vec<&str> = imports.filter(|import| !wasi::is_granted(import)).collect();
@@ -51,17 +49,6 @@ pub(super) fn check(name: &str, bytes: &[u8]) -> Result<(), PluginError> {
 fn is_lifecycle(export: &str) -> bool {
     let interface = INTERFACE_LIFECYCLE.split('@').next().unwrap_or_default();
     export.split_once('@').is_some_and(|(name, _)| name == interface)
-}
-
-/// The version of the contract in `wasmcached:plugin/INTERFACE@VERSION`.
-fn version_of(name: &str) -> Option<&str> {
-    let (_interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-    Some(version)
-}
-
-/// A version before a release is none of those that it precedes (semver.org, 9).
-fn is_supported(version: &str) -> bool {
-    version.starts_with(SUPPORTED) && !version.contains('-')
 }
 
 fn read(bytes: &[u8]) -> Result<Names, BinaryReaderError> {
@@ -102,21 +89,5 @@ mod tests {
         let names = read(&wat::parse_str(wat).unwrap()).unwrap();
         assert_eq!(names.imports, ["a:b/c@1.0.0"]);
         assert_eq!(names.exports, ["d:e/f@2.0.0"]);
-    }
-
-    #[test]
-    fn only_patches_of_the_contract_are_supported() {
-        for (version, expected) in [
-            ("0.1.0", true),
-            ("0.1.7", true),
-            ("0.2.0", false),
-            ("1.0.0", false),
-            ("0.10.0", false),
-        ] {
-            assert_eq!(is_supported(version), expected, "{version}");
-        }
-        assert!(!is_supported("0.1.1-rc.1"));
-        assert_eq!(version_of("wasmcached:plugin/keyer@0.2.0"), Some("0.2.0"));
-        assert_eq!(version_of("acme:plugin/keyer@0.2.0"), None);
     }
 }

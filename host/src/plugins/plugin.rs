@@ -63,12 +63,15 @@ impl Plugin {
         owner: Weak<Shared>,
     ) -> Result<Self, PluginError> {
         let linked = component::link(machine, source)?;
-        let Linked { sha256, exports, .. } = &linked;
+        let Linked { sha256, exports, code_from, .. } = &linked;
         let (sha256, has_keyer) = (sha256.clone(), exports.keyer.is_some());
         let (has_tagger, has_invalidator) =
             (exports.tagger.is_some(), exports.invalidator.is_some());
-        let recipe = Recipe::new(linked, source, clock.clone());
+        let view = owner.upgrade().map(|owner| Arc::clone(&owner.view)).unwrap_or_default();
         let name = source.name.clone();
+        tracing::info!(plugin = name, code = %code_from, "component read");
+        counters.note_code(*code_from);
+        let recipe = Recipe::new(linked, source, clock.clone(), view);
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(&name, error))?;
         let description = describe(&name, &mut first, source.limits.start_ms_max)?;
         let idle_max = 2 * parallelism();
@@ -201,10 +204,10 @@ impl Plugin {
             let headers = convert::borrow_headers(&response);
             let request = convert::request(&request, &inputs);
             let response = convert::response(&response, &headers);
-            let storage = core.call(core.limits.store_ms_max, |instance| {
+            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_store(&key, request, response)
             })?;
-            convert::store_decision(storage, &core.limits)
+            convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Store, ask).await
     }
@@ -224,10 +227,10 @@ impl Plugin {
         }
         let key = key.to_text();
         let ask = move |core: &Arc<Core>| {
-            let storage = core.call(core.limits.store_ms_max, |instance| {
+            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
                 instance.on_item(&key, flags, body_bytes)
             })?;
-            convert::store_decision(storage, &core.limits)
+            convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Item, ask).await
     }
@@ -246,8 +249,8 @@ impl Plugin {
             let fields = convert::borrow_fields(&event);
             let event = convert::event(&event, &fields);
             let ms = core.limits.event_ms_max;
-            let actions = core.call(ms, |instance| instance.on_event(event))?;
-            convert::actions(actions, &core.limits)
+            let (actions, consulted) = core.call(ms, |instance| instance.on_event(event))?;
+            convert::actions(actions, consulted, &core.limits)
         };
         self.elsewhere(Hook::Event, ask).await
     }
@@ -260,6 +263,12 @@ impl Plugin {
     /// What else happened to it, with its count, since the server's start.
     pub fn incidents(&self) -> Vec<(Incident, u64)> {
         self.core.counters.incidents()
+    }
+
+    /// How often it was compiled, and how often its code came from the folder of compiled code,
+    /// since the server's start.
+    pub fn compilations(&self) -> (u64, u64) {
+        self.core.counters.codes()
     }
 
     /// Whether it failed so often that it is not asked for a while.

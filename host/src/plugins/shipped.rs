@@ -7,8 +7,9 @@
 //! Their code: `plugins/` at the top of the repository.
 
 /// Every shipped plugin by name.
-const SHIPPED: [(&str, &[u8]); 3] = [
+const SHIPPED: [(&str, &[u8]); 4] = [
     ("django", include_bytes!(env!("WASMCACHED_GUEST_DJANGO"))),
+    ("nginx-keys", include_bytes!(env!("WASMCACHED_GUEST_NGINX_KEYS"))),
     ("rules", include_bytes!(env!("WASMCACHED_GUEST_RULES"))),
     ("trekking", include_bytes!(env!("WASMCACHED_GUEST_TREKKING"))),
 ];

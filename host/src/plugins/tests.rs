@@ -10,13 +10,14 @@ mod breaking;
 mod calls;
 mod hostile;
 mod loading;
+mod looking;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AllowEverything, Hook, Incident, Outcome, Plugin, PluginLimits, PluginOrigin, PluginSource,
-    Plugins,
+    AllowEverything, CodeFolder, Hook, Incident, Outcome, Plugin, PluginLimits, PluginOrigin,
+    PluginSource, Plugins,
 };
 use crate::clock::Clock;
 use crate::model::{Event, Key, Operation, RequestView, ResponseView};

@@ -21,8 +21,8 @@ use wasmtime_wasi::p2::{add_to_linker_sync, subscribe};
 
 const NO_WAITING: &str = "a plugin may not wait";
 
-/// What the standard libraries of guest languages import, and our own log.
-const GRANTED: [&str; 22] = [
+/// What the standard libraries of guest languages import, our own log, and look-ups.
+const GRANTED: [&str; 23] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -43,6 +43,7 @@ const GRANTED: [&str; 22] = [
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
     "wasi:random/random",
+    "wasmcached:plugin/cache",
     "wasmcached:plugin/log",
     "wasmcached:plugin/types",
 ];

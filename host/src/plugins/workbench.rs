@@ -2,16 +2,19 @@
 //!
 //! # Invariants
 //! - It goes the way that a server's plugin goes: the same checks, limits and conversions.
-//! - Every answer is computed: nothing is remembered, and an instance is shared with nobody.
+//! - Every answer of a [`Subject`] is computed, and its instance is shared with nobody.
 //!
 //! # Not here
 //! What is asked, and what is made of the answers: the commands `plugin check`, `test` and `bench`.
 
+use super::code_cache::{CodeFolder, CodeFrom};
 use super::component::{self, Linked};
 use super::convert::{self, Description};
 use super::engine::{Fuel, Machine};
 use super::error::{CallError, PluginError};
 use super::instance::{Answer, Instance, Recipe, classify, guest_error};
+use super::look_ups::{LookUp, View};
+use super::memo::Memo;
 use super::plugin::{configure_error, describe};
 use super::{PluginLimits, PluginSource};
 use crate::clock::Clock;
@@ -27,24 +30,31 @@ pub struct Workbench {
 }
 
 impl Workbench {
-    /// Opens the source's component. Blocking: it compiles.
+    /// Opens the source's component; its compiled code is kept in the folder. Blocking: it
+    /// compiles.
     ///
     /// # Errors
     /// Why a server would not load it.
-    pub fn open(source: &PluginSource) -> Result<Self, PluginError> {
-        Self::open_on(&Machine::start()?, source)
+    pub fn open(source: &PluginSource, code: &CodeFolder) -> Result<Self, PluginError> {
+        Self::open_on(&Machine::start(Fuel::NotCounted, code)?, source)
     }
 
     /// The same with its instructions counted, which makes it slower.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_counting_fuel(source: &PluginSource) -> Result<Self, PluginError> {
-        Self::open_on(&Machine::start_with(Fuel::Counted)?, source)
+    pub fn open_counting_fuel(
+        source: &PluginSource,
+        code: &CodeFolder,
+    ) -> Result<Self, PluginError> {
+        Self::open_on(&Machine::start(Fuel::Counted, code)?, source)
     }
 
     fn open_on(machine: &Machine, source: &PluginSource) -> Result<Self, PluginError> {
-        let recipe = Recipe::new(component::link(machine, source)?, source, Clock::system());
+        let recipe = {
+            let linked = component::link(machine, source)?;
+            Recipe::new(linked, source, Clock::system(), View::default())
+        };
         let name = &source.name;
         let mut first = Instance::new(&recipe).map_err(|error| configure_error(name, error))?;
         let description = describe(name, &mut first, source.limits.start_ms_max)?;
@@ -98,12 +108,42 @@ impl Workbench {
         self.recipe.linked.exports.invalidator.is_some()
     }
 
+    /// Whether it was compiled just now.
+    pub fn code_from(&self) -> CodeFrom {
+        self.recipe.linked.code_from
+    }
+
+    /// A memory for its keys as a server has one; `None` where the plugin does not allow it.
+    pub fn key_memory(&self) -> Option<KeyMemory> {
+        (self.description.pure && self.has_keyer()).then(|| KeyMemory(Memo::new()))
+    }
+
+    /// Lets the component look things up, from now on; without this it finds nothing.
+    pub fn look_in(&self, look_up: LookUp) {
+        self.recipe.look_in(look_up);
+    }
+
     /// A fresh instance.
     ///
     /// # Errors
     /// Whatever its `configure` answers.
     pub fn subject(&self) -> Result<Subject<'_>, CallError> {
         Ok(Subject { bench: self, instance: Some(Instance::new(&self.recipe)?) })
+    }
+}
+
+/// Keys that were computed before.
+pub struct KeyMemory(Memo);
+
+impl KeyMemory {
+    /// The key that this very request had, unless it is time to ask the guest again.
+    pub fn get(&self, request: &RequestView) -> Option<KeyDecision> {
+        self.0.get(request)
+    }
+
+    /// Remembers the guest's answer.
+    pub fn put(&self, request: &RequestView, decision: &KeyDecision) {
+        self.0.put(request, decision);
     }
 }
 
@@ -147,8 +187,8 @@ impl Subject<'_> {
         let request = convert::request(request, &inputs);
         let response = convert::response(response, &headers);
         let ms = self.bench.limits.store_ms_max;
-        let storage = self.ask(ms, |i| i.on_store(key, request, response))?;
-        convert::store_decision(storage, &self.bench.limits)
+        let (storage, consulted) = self.ask(ms, |i| i.on_store(key, request, response))?;
+        convert::store_decision(storage, &consulted, &self.bench.limits)
     }
 
     /// What to do with an item that is about to be stored under `key`.
@@ -165,8 +205,8 @@ impl Subject<'_> {
             return Err(CallError::NotExported);
         }
         let (key, ms) = (key.to_text(), self.bench.limits.store_ms_max);
-        let storage = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
-        convert::store_decision(storage, &self.bench.limits)
+        let (storage, consulted) = self.ask(ms, |i| i.on_item(&key, flags, body_bytes))?;
+        convert::store_decision(storage, &consulted, &self.bench.limits)
     }
 
     /// What to do about an event.
@@ -180,8 +220,8 @@ impl Subject<'_> {
         let fields = convert::borrow_fields(event);
         let event = convert::event(event, &fields);
         let limits = &self.bench.limits;
-        let actions = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
-        convert::actions(actions, limits)
+        let (actions, consulted) = self.ask(limits.event_ms_max, |i| i.on_event(event))?;
+        convert::actions(actions, consulted, limits)
     }
 
     /// The largest memory of the instance in bytes; 0 after a trap.

@@ -1,4 +1,4 @@
-//! What the tables hold, as bytes and columns: fields of pages, targets, and whole rows read back.
+//! What columns hold, as bytes and numbers: fields of pages, targets, tags, sequences.
 //!
 //! # Invariants
 //! - Decoding takes hostile bytes: what is not well-formed and within its limits is `None`, never a
@@ -6,19 +6,12 @@
 //! - Fields are kept as bytes, because values of HTTP fields need not be text.
 //!
 //! # Not here
-//! The statements that write and ask (`statements`).
+//! Whole rows (`rows`), and the statements of each database (`sqlite`).
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-use std::sync::Arc;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::cache::tier::Row;
 use crate::limits::{TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
-use crate::model::{
-    Birth, Content, Expiry, Key, Kind, Mode, PageHead, Sequence, Staleness, Tag, Target,
-};
+use crate::model::{Expiry, Key, Mode, Sequence, Staleness, Tag, Target};
 
 /// `entries.kind` of an item.
 pub(super) const KIND_ITEM: i64 = 0;
@@ -118,7 +111,8 @@ pub(super) fn encode_headers(headers: &HeaderMap) -> Vec<u8> {
     bytes
 }
 
-fn decode_headers(mut bytes: &[u8]) -> Option<HeaderMap> {
+/// The reverse of [`encode_headers`].
+pub(super) fn decode_headers(mut bytes: &[u8]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     while !bytes.is_empty() {
         let name = HeaderName::from_bytes(take(&mut bytes)??).ok()?;
@@ -142,7 +136,8 @@ pub(super) fn encode_vary(vary: &[(HeaderName, Option<HeaderValue>)]) -> Vec<u8>
     bytes
 }
 
-fn decode_vary(mut bytes: &[u8]) -> Option<Vec<(HeaderName, Option<HeaderValue>)>> {
+/// The reverse of [`encode_vary`].
+pub(super) fn decode_vary(mut bytes: &[u8]) -> Option<Vec<(HeaderName, Option<HeaderValue>)>> {
     let mut vary = Vec::new();
     while !bytes.is_empty() {
         let name = HeaderName::from_bytes(take(&mut bytes)??).ok()?;
@@ -180,12 +175,19 @@ pub(super) fn encode_tags(tags: &[Tag]) -> String {
     serde_json::Value::from_iter(tags.iter().map(Tag::as_str)).to_string()
 }
 
-fn decode_tags(json: &str) -> Option<Vec<Tag>> {
+/// The reverse of [`encode_tags`].
+pub(super) fn decode_tags(json: &str) -> Option<Vec<Tag>> {
     let texts: Vec<String> = serde_json::from_str(json).ok()?;
-    if texts.len() > TAGS_PER_ENTRY_MAX {
+    tags_of(&texts)
+}
+
+/// Tags that are kept one by one, as bytes.
+pub(super) fn tags_of(names: &[impl AsRef<[u8]>]) -> Option<Vec<Tag>> {
+    if names.len() > TAGS_PER_ENTRY_MAX {
         return None;
     }
-    texts.iter().map(|text| Tag::new(text).ok()).collect()
+    let tags = names.iter().map(|name| Tag::new(std::str::from_utf8(name.as_ref()).ok()?).ok());
+    tags.collect()
 }
 
 /// `entries.expires_ms`; whatever is too far away for the column is never.
@@ -202,7 +204,8 @@ pub(super) fn encode_staleness(staleness: Staleness) -> i64 {
     }
 }
 
-fn decode_staleness(raw: Option<i64>) -> Option<Staleness> {
+/// The reverse of [`encode_staleness`].
+pub(super) fn decode_staleness(raw: Option<i64>) -> Option<Staleness> {
     match raw {
         // Pages from before the column forbid it.
         None | Some(0) => Some(Staleness::Forbidden),
@@ -220,71 +223,4 @@ pub(super) fn encode_sequence(sequence: Sequence) -> i64 {
 /// A sequence read back; negative numbers are none of ours and count as the oldest.
 pub(super) fn decode_sequence(raw: i64) -> Sequence {
     Sequence::from_u64(u64::try_from(raw).unwrap_or(0))
-}
-
-/// The rows of a key, and how many were left out because they are not as they were written.
-/// `reached` is the last sequence there is: no honest row is born after it.
-pub(super) fn decode_rows(found: &[SqliteRow], reached: Sequence) -> (Vec<Row>, usize) {
-    let rows: Vec<Row> = found.iter().filter_map(|row| decode_row(row, reached)).collect();
-    let is_item = |row: &Row| matches!(row.content.kind, Kind::Item { .. });
-    if rows.len() > 1 && rows.iter().any(is_item) {
-        // A key has one item or the variants of one page; who wrote this was not us.
-        return (Vec::new(), found.len());
-    }
-    let skipped = found.len() - rows.len();
-    (rows, skipped)
-}
-
-fn decode_row(row: &SqliteRow, reached: Sequence) -> Option<Row> {
-    let number = |column: &str| row.try_get::<i64, _>(column).ok();
-    let birth = u64::try_from(number("birth")?).map(Sequence::from_u64).ok()?;
-    if birth > reached {
-        return None;
-    }
-    let expires = match row.try_get::<Option<i64>, _>("expires_ms").ok()? {
-        Some(ms) => Expiry::at_ms(u64::try_from(ms).ok()?),
-        None => Expiry::NEVER,
-    };
-    let flags = u32::try_from(number("flags")?).ok()?;
-    let kind = match number("kind")? {
-        KIND_ITEM => Kind::Item { flags },
-        KIND_PAGE => Kind::Page(Arc::new(decode_head(row)?)),
-        _ => return None,
-    };
-    let content = Content {
-        body: Bytes::from(row.try_get::<Vec<u8>, _>("body").ok()?),
-        kind,
-        expires,
-        tags: decode_tags(&row.try_get::<String, _>("tags").ok()?)?,
-    };
-    Some(Row {
-        content,
-        cas: number("cas")?.cast_unsigned(),
-        birth: Birth::at(birth),
-        stored_ms: number("stored_ms")?.cast_unsigned(),
-    })
-}
-
-fn decode_head(row: &SqliteRow) -> Option<PageHead> {
-    let number = |column: &str| row.try_get::<i64, _>(column).ok();
-    let millis = |column: &str| number(column).map(i64::cast_unsigned);
-    let optional = |column: &str| row.try_get::<Option<i64>, _>(column).ok();
-    let status = u16::try_from(number("status")?).ok()?;
-    let url = row.try_get::<String, _>("url").ok().filter(|url| !url.is_empty())?;
-    Some(PageHead {
-        url: url.into(),
-        // Pages from before the column could not be invalidated by their site.
-        site: row.try_get::<Option<String>, _>("site").ok().flatten()?.into(),
-        status: StatusCode::from_u16(status).ok()?,
-        headers: decode_headers(&row.try_get::<Vec<u8>, _>("headers").ok()?)?,
-        vary: decode_vary(&row.try_get::<Vec<u8>, _>("vary").ok()?)?,
-        received_ms: millis("received_ms")?,
-        initial_age_ms: millis("initial_age_ms")?,
-        lifetime_ms: millis("lifetime_ms")?,
-        stale_while_revalidate_ms: millis("stale_while_revalidate_ms")?,
-        stale_if_error_ms: optional("stale_if_error_ms")?.map_or(0, i64::cast_unsigned),
-        staleness: decode_staleness(optional("staleness")?)?,
-        plugin: row.try_get::<Option<String>, _>("plugin").ok()?.map(Into::into),
-        block: std::sync::OnceLock::new(),
-    })
 }

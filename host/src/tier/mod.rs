@@ -1,4 +1,4 @@
-//! The database tier on SQLite: entries outlive a restart, acknowledged invalidations a crash.
+//! The database tier: entries outlive a restart, acknowledged invalidations a crash.
 //!
 //! # Invariants
 //! What a key's rows are (*rows*), and what memory has of it (*memory*), meet in three places: the
@@ -22,36 +22,49 @@
 //! 4. **After a failure** nothing is known of what the transaction left, so its keys, and the
 //!    keys its records remove, are dirty as before, and while the tier is degraded nothing is
 //!    loaded. A commit that succeeds after it was given up for time comes before any later one:
-//!    there is one write lock on the file.
+//!    SQLite has one write lock on the file, in PostgreSQL every transaction names the one before.
 //! 5. **What was invalidated by tag, URL, prefix or everything** keeps its rows and is refused by
 //!    the fence: by that in memory, and after a restart by the durable one, which was committed
 //!    with the record. Rows of the fence go when they are at or below the oldest birth *B* of all
 //!    rows. `B` is found between batches and published before they go; from then on no row older
 //!    than `B` is written, nor loaded. So a row at or below `B` decides about nothing, now or
 //!    after a restart.
-//! 6. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
+//! 6. **One server writes.** A file is locked, a schema of PostgreSQL by the session that writes;
+//!    while another has it, nothing is written or loaded (`sqlite`, `postgres`).
+//! 7. **A key that is not known to have rows** is not asked for. The writer notes each before it
+//!    begins the transaction that writes it (`known`).
+//! 8. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
 //!    has emptied the table. Less being cached is always allowed.
 //!
 //! # Not here
 //! The rule itself, expiry on reads, and which key is written when: the cache's. Nothing outside
 //! this folder knows that there is SQL.
 
+mod address;
 mod codec;
-mod open;
+mod database;
+mod error;
+mod filter;
+mod known;
+pub mod operator;
+mod pace;
+mod postgres;
 mod queue;
-mod statements;
+mod room;
+mod rows;
+mod schema;
+mod settings;
+mod sqlite;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::cache::Recovered;
@@ -60,11 +73,17 @@ use crate::clock::Clock;
 use crate::fail_points::{Point, reach};
 use crate::model::{Birth, Key, Sequence};
 use crate::tasks::Tasks;
+use database::{Database, DatabaseError};
+use known::Known;
 use queue::{Life, Queue};
+use rows::Found;
 use writer::Writer;
 
 pub use crate::cache::tier::Record as JournalRow;
-pub use open::{AddressError, OpenError, path_of};
+pub use address::{Address, AddressError, PostgresAddress};
+pub use error::OpenError;
+pub use schema::{SchemaReport, SchemaStep, inspect, migrate};
+pub use settings::{Durability, Limits, Settings};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;
@@ -76,15 +95,15 @@ struct Inner {
     /// Told when there is something in the queue.
     work: Notify,
     source: OnceLock<Weak<dyn Source>>,
-    readers: SqlitePool,
+    database: Database,
     /// The last sequence whose outcome is known; no data is born after it.
     reached: AtomicU64,
     oldest_birth: AtomicU64,
     rows_skipped: AtomicU64,
+    rows_evicted: AtomicU64,
+    known: Known,
     /// Whether the writer has ended.
     closed: watch::Sender<bool>,
-    /// Keeps other servers out; given back when the tier is closed.
-    lock: Mutex<Option<File>>,
 }
 
 impl Inner {
@@ -97,43 +116,45 @@ impl Inner {
     }
 }
 
-/// The tier on a SQLite file that belongs to this server alone.
-pub struct SqliteTier {
+/// The tier on a database that belongs to this server alone.
+pub struct DatabaseTier {
     inner: Arc<Inner>,
 }
 
-impl SqliteTier {
-    /// Opens or creates the database at `sqlite:///absolute/path` or `sqlite://relative/path`, and
-    /// starts its writer in `tasks`.
+impl DatabaseTier {
+    /// Opens the database at an address, makes what is missing of it, and starts its writer in
+    /// `tasks`.
     ///
     /// When that group stops, the writer commits what is queued and ends; so the group is to be
     /// stopped, or [`Tier::close`] called, after the front doors have answered their last request.
     pub async fn open(
-        url: &str,
+        address: &Address,
+        settings: Settings,
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<(Arc<Self>, Recovered), OpenError> {
-        let opened = open::open(url).await?;
+        let opened = database::open(address, settings.durability).await?;
         let inner = Arc::new(Inner {
             clock,
             queue: Mutex::default(),
             work: Notify::new(),
             source: OnceLock::new(),
-            readers: opened.readers,
+            database: opened.database,
             reached: AtomicU64::new(Sequence::start_of(opened.recovered.epoch).as_u64()),
             oldest_birth: AtomicU64::new(0),
             rows_skipped: AtomicU64::new(0),
+            rows_evicted: AtomicU64::new(0),
+            known: Known::default(),
             closed: watch::Sender::new(false),
-            lock: Mutex::new(Some(opened.lock)),
         });
-        let writer = Writer::new(Arc::clone(&inner), opened.options, opened.connection);
+        let writer = Writer::new(Arc::clone(&inner), settings, opened.session, tasks.clone());
         tasks.spawn(writer.run(tasks.stopping()));
         Ok((Arc::new(Self { inner }), opened.recovered))
     }
 
     /// The newest records of the journal, newest first; it keeps ten thousand.
     pub async fn journal(&self, limit: usize) -> Result<Vec<JournalRow>, TierError> {
-        in_time(statements::journal(&self.inner.readers, limit)).await
+        in_time(self.inner.database.journal(limit)).await
     }
 
     /// Rows that were found not to be as they were written, and left out.
@@ -142,7 +163,7 @@ impl SqliteTier {
     }
 }
 
-impl Tier for SqliteTier {
+impl Tier for DatabaseTier {
     fn attach(&self, source: Weak<dyn Source>) {
         // Called once; a second memory above the same tables is no case.
         let _ = self.inner.source.set(source);
@@ -185,12 +206,15 @@ impl Tier for SqliteTier {
             if !inner.queue.lock().is_loadable(&key)? {
                 return Ok(Vec::new());
             }
-            let found = in_time(statements::rows_of(&inner.readers, &key)).await?;
-            if !found.is_empty() {
+            if !inner.known.may_have(&key) {
+                return Ok(Vec::new());
+            }
+            let found = in_time(inner.database.rows_of(&key)).await?;
+            if !found.rows.is_empty() {
                 reach(Point::RowsFound);
             }
             // Asked after the look-up: what it found can't be born later.
-            let (mut rows, skipped) = codec::decode_rows(&found, inner.reached());
+            let Found { mut rows, skipped } = found.plausible(inner.reached());
             if skipped > 0 {
                 inner.rows_skipped.fetch_add(skipped as u64, Ordering::Relaxed);
                 tracing::warn!(skipped, "database has rows that can't be read");
@@ -209,8 +233,14 @@ impl Tier for SqliteTier {
     }
 
     fn status(&self) -> Status {
+        let rows_skipped = self.rows_skipped();
+        let now_ms = self.inner.clock.now_ms();
         let queue = self.inner.queue.lock();
-        Status { degraded: queue.problem(), queued: queue.len() }
+        let evicted = self.inner.rows_evicted.load(Ordering::Relaxed);
+        let spared = self.inner.known.spared();
+        let knows_keys = self.inner.known.is_complete();
+        let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
+        Status { degraded, queued: queue.len(), rows_skipped, evicted, spared, knows_keys }
     }
 
     fn close(&self) -> BoxFuture<()> {
@@ -220,13 +250,12 @@ impl Tier for SqliteTier {
         Box::pin(async move {
             // The sender is in `inner`, so waiting can't fail.
             let _ = inner.closed.subscribe().wait_for(|is_closed| *is_closed).await;
-            inner.readers.close().await;
-            inner.lock.lock().take();
+            inner.database.close().await;
         })
     }
 }
 
-impl Drop for SqliteTier {
+impl Drop for DatabaseTier {
     /// Nobody can add work any more: the writer may end.
     fn drop(&mut self) {
         self.inner.queue.lock().close();
@@ -234,7 +263,7 @@ impl Drop for SqliteTier {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, TierError> {
+async fn in_time<T>(work: impl Future<Output = Result<T, DatabaseError>>) -> Result<T, TierError> {
     match tokio::time::timeout(Duration::from_millis(LOAD_MS_MAX), work).await {
         Ok(outcome) => outcome.map_err(|error| TierError::Database(error.to_string())),
         Err(_) => Err(TierError::Database(format!("no answer in {LOAD_MS_MAX} ms"))),

@@ -6,20 +6,28 @@
 //! - Bounded: past [`DIRTY_KEYS_MAX`] keys are no longer remembered one by one. The queue is then
 //!   *overrun*: nothing is loaded until a batch has emptied the table of entries.
 //! - Records leave in the order in which they came, which is that of their sequences.
+//! - A record that is refused is in force in memory. What it names beside keys is *owed*: it goes
+//!   into the next batch that succeeds, before newer records, so that it is in force after a
+//!   restart, too. Bounded: past [`OWED_TARGETS_MAX`] targets everything is owed.
 //!
 //! # Not here
 //! No SQL, no waiting: one short lock around plain data.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
+use super::pace::Pace;
 use crate::cache::tier::{Committed, Record, TierError};
-use crate::model::{Key, Target};
+use crate::model::{Invalidation, Key, Mode, Passage, Target};
 
 /// Keys remembered one by one; at 100 bytes each, 10 MB.
 pub(super) const DIRTY_KEYS_MAX: usize = 100_000;
+
+/// Targets of refused records that are remembered one by one.
+pub(super) const OWED_TARGETS_MAX: usize = 100_000;
 
 /// Somebody who waits until a key is durable.
 pub(super) type Waiter = oneshot::Sender<Result<(), TierError>>;
@@ -65,10 +73,13 @@ pub(super) struct Queue {
     line: VecDeque<Key>,
     writing: HashSet<Key, RandomState>,
     records: Records,
+    /// Refused, and to be written all the same; nobody waits for them.
+    owed: Vec<Record>,
     is_overrun: bool,
     is_wiping: bool,
     /// What is wrong, while something is.
     pub(super) degraded: Option<String>,
+    pub(super) pace: Pace,
     pub(super) life: Life,
 }
 
@@ -96,14 +107,13 @@ impl Queue {
         self.records.push((record, then));
     }
 
-    /// Begins a batch: all records; keys follow by [`Queue::take_key`].
+    /// Begins a batch: what is owed, then all records; keys follow by [`Queue::take_key`].
     pub(super) fn take(&mut self) -> Batch {
         self.is_wiping = std::mem::take(&mut self.is_overrun);
-        Batch {
-            is_wiping: self.is_wiping,
-            keys: Vec::new(),
-            records: std::mem::take(&mut self.records),
-        }
+        let owed = std::mem::take(&mut self.owed).into_iter();
+        let nobody = |record| (record, Box::new(|_: Result<(), TierError>| ()) as Committed);
+        let records = owed.map(nobody).chain(std::mem::take(&mut self.records)).collect();
+        Batch { is_wiping: self.is_wiping, keys: Vec::new(), records }
     }
 
     /// Takes the key that has waited longest into the batch.
@@ -125,7 +135,7 @@ impl Queue {
         for (key, _) in &batch.keys {
             self.push_key(key, None);
         }
-        self.push_removed(&batch.records);
+        self.owe(&batch.records);
         self.is_overrun |= std::mem::take(&mut self.is_wiping);
         self.writing.clear();
         self.degraded = Some(reason);
@@ -134,20 +144,47 @@ impl Queue {
     /// Everybody who waits for something while nothing can be written; the keys stay dirty.
     pub(super) fn take_waiting(&mut self) -> Batch {
         let records = std::mem::take(&mut self.records);
-        self.push_removed(&records);
+        self.owe(&records);
         let keys = self.dirty.iter_mut().filter(|(_, waiters)| !waiters.is_empty());
         let keys = keys.map(|(key, waiters)| (key.clone(), std::mem::take(waiters))).collect();
         Batch { is_wiping: false, keys, records }
     }
 
-    /// A removal that is refused takes place in memory all the same, so the row is out of date.
-    fn push_removed(&mut self, records: &Records) {
-        let targets = records.iter().flat_map(|(record, _)| &record.invalidation.targets);
-        for (target, _) in targets {
-            if let Target::Key(key) = target {
-                self.push_key(key, None);
+    /// Refused records take place in memory all the same: rows of the keys that they remove are out
+    /// of date, and the rest of what they name is to be written when it can be.
+    fn owe(&mut self, records: &Records) {
+        for (record, _) in records {
+            let (keys, wide): (Vec<_>, Vec<_>) = record
+                .invalidation
+                .targets
+                .iter()
+                .cloned()
+                .partition(|(target, _)| matches!(target, Target::Key(_)));
+            for (target, _) in &keys {
+                if let Target::Key(key) = target {
+                    self.push_key(key, None);
+                }
             }
+            if wide.is_empty() && record.passage == Passage::Unchanged {
+                continue;
+            }
+            let cause = record.invalidation.cause.clone();
+            let invalidation = Arc::new(Invalidation { targets: wide, cause });
+            self.owed.push(Record { invalidation, ..record.clone() });
         }
+        let targets = self.owed.iter().map(|record| record.invalidation.targets.len());
+        if targets.sum::<usize>() > OWED_TARGETS_MAX {
+            self.owe_everything();
+        }
+    }
+
+    /// In place of all that is owed, one record of everything.
+    fn owe_everything(&mut self) {
+        let Some(last) = self.owed.pop() else { return };
+        let targets = vec![(Target::Everything, Mode::Hard)];
+        let cause = last.invalidation.cause.clone();
+        let invalidation = Arc::new(Invalidation { targets, cause });
+        self.owed = vec![Record { invalidation, passage: Passage::Unchanged, ..last }];
     }
 
     /// Lets the writer end once everything queued is done.
@@ -174,9 +211,9 @@ impl Queue {
         self.degraded.clone().or_else(|| is_incomplete.then(overrun_text))
     }
 
-    /// Keys that wait or are being written.
+    /// Keys that wait or are being written, and records that are owed.
     pub(super) fn len(&self) -> usize {
-        self.dirty.len() + self.writing.len()
+        self.dirty.len() + self.writing.len() + self.owed.len()
     }
 }
 

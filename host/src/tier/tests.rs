@@ -2,7 +2,10 @@
 
 mod faults;
 mod files;
+mod known;
+mod owed;
 mod restart;
+mod room;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use super::{OpenError, SqliteTier, path_of};
+use super::{Address, DatabaseTier, Limits, OpenError, Settings};
 use crate::cache::tier::Tier;
 use crate::cache::{
     Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,
@@ -27,27 +30,35 @@ use crate::tasks::Tasks;
 /// Waits are for conditions; this only ends a test that would hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Server {
-    cache: Cache,
-    tier: Arc<SqliteTier>,
+pub(super) struct Server {
+    pub(super) cache: Cache,
+    tier: Arc<DatabaseTier>,
     recovered_epoch: u32,
     tasks: Tasks,
 }
 
-async fn open(dir: &Path) -> Result<(Arc<SqliteTier>, Recovered, Clock, Tasks), OpenError> {
+async fn open(
+    dir: &Path,
+    settings: Settings,
+) -> Result<(Arc<DatabaseTier>, Recovered, Clock, Tasks), OpenError> {
     let clock = Clock::manual(1_700_000_000_000);
     let tasks = Tasks::default();
     let url = format!("sqlite://{}", dir.join("tier.db").display());
-    let (tier, recovered) = SqliteTier::open(&url, clock.clone(), &tasks).await?;
+    let (tier, recovered) =
+        DatabaseTier::open(&Address::parse(&url).unwrap(), settings, clock.clone(), &tasks).await?;
     Ok((tier, recovered, clock, tasks))
 }
 
-async fn start(dir: &Path) -> Server {
-    start_with_memory(dir, 64 << 20).await
+pub(super) async fn start(dir: &Path) -> Server {
+    start_with(dir, 64 << 20, Settings::default()).await
 }
 
 async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
-    let (tier, recovered, clock, tasks) = open(dir).await.unwrap();
+    start_with(dir, memory_bytes, Settings::default()).await
+}
+
+async fn start_with(dir: &Path, memory_bytes: u64, settings: Settings) -> Server {
+    let (tier, recovered, clock, tasks) = open(dir, settings).await.unwrap();
     let recovered_epoch = recovered.epoch;
     let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full: WhenFull::Evict };
     let below: Arc<dyn Tier> = Arc::clone(&tier) as Arc<dyn Tier>;
@@ -56,12 +67,17 @@ async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
 }
 
 impl Server {
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.cache.close().await;
         assert_eq!(self.tasks.stop(PATIENCE).await, 0);
     }
 
-    async fn set(&self, key: &str, value: &str, tags: &[&str]) -> Result<(), UpdateError> {
+    pub(super) async fn set(
+        &self,
+        key: &str,
+        value: &str,
+        tags: &[&str],
+    ) -> Result<(), UpdateError> {
         let draft = Draft {
             flags: 7,
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
@@ -74,12 +90,16 @@ impl Server {
         self.cache.update(&named(key), |_| (Change::Remove, ())).await.unwrap();
     }
 
-    async fn get(&self, key: &str) -> Option<String> {
+    pub(super) async fn get(&self, key: &str) -> Option<String> {
         let found = self.cache.get(key.as_bytes()).await?;
         Some(String::from_utf8(found.body().to_vec()).unwrap())
     }
 
-    async fn invalidate(&self, target: Target, mode: Mode) -> Result<Applied, InvalidateError> {
+    pub(super) async fn invalidate(
+        &self,
+        target: Target,
+        mode: Mode,
+    ) -> Result<Applied, InvalidateError> {
         let cause = Cause {
             source: "api".into(),
             event_id: Some("e1".into()),
@@ -89,12 +109,12 @@ impl Server {
         self.cache.invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
     }
 
-    fn store_page(&self, key: &str, content: Content) {
+    pub(super) fn store_page(&self, key: &str, content: Content) {
         self.cache.store_page(&named(key), self.cache.claim(), content).unwrap();
     }
 
     /// Whether the page of a key is there, and how the rule judges it.
-    async fn page(&self, key: &str) -> Option<crate::cache::Verdict> {
+    pub(super) async fn page(&self, key: &str) -> Option<crate::cache::Verdict> {
         self.cache.find_page(&named(key), |_| true).await.map(|(_, verdict)| verdict)
     }
 }
@@ -103,11 +123,11 @@ fn named(key: &str) -> Key {
     Key::new(key.as_bytes()).unwrap()
 }
 
-fn tag(name: &str) -> Target {
+pub(super) fn tag(name: &str) -> Target {
     Target::Tag(Tag::new(name).unwrap())
 }
 
-fn page_at(url: &str, body: &str) -> Content {
+pub(super) fn page_at(url: &str, body: &str) -> Content {
     let head = PageHead {
         url: url.into(),
         site: "shop".into(),
@@ -132,12 +152,12 @@ fn page_at(url: &str, body: &str) -> Content {
 }
 
 /// A connection of somebody else to the same file.
-async fn intruder(dir: &Path) -> SqliteConnection {
+pub(super) async fn intruder(dir: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(dir.join("tier.db"));
     SqliteConnection::connect_with(&options.busy_timeout(PATIENCE)).await.unwrap()
 }
 
-async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
+pub(super) async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
     sqlx::query(sql).execute(connection).await.unwrap();
 }
 
@@ -145,7 +165,11 @@ async fn count(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
-async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+async fn count_of(connection: &mut SqliteConnection, sql: &str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(connection).await.unwrap()
+}
+
+pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         let mut tick = tokio::time::interval(Duration::from_millis(2));
         while !is_so().await {

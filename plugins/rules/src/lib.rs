@@ -1,37 +1,53 @@
-//! Rules from the server's configuration instead of code: which cookies bypass, which query
-//! parameters don't matter, which tags pages and items carry, and what an event makes wrong.
+//! Rules from the server's configuration instead of code: what tells pages apart, which tags and
+//! times pages and items get, and what an event makes wrong.
 //!
-//! One setting, `rules`, whose value is JSON:
+//! One setting, `rules`, whose value is JSON. Everything in it:
 //!
 //! ```json
-//! {"keys": {"prefix": "", "bypass_cookies": ["sessionid"], "drop_query": ["utm_*"],
-//!           "ignore_paths": ["/admin*"]},
-//!  "store": [{"path": "/treks/*", "status": 200, "ttl_s": 300, "tags": ["trek:{path.1}"]}],
-//!  "items": [{"prefix": "frag:", "ttl_s": 60, "tags": ["fragments"]}],
-//!  "events": [{"model": "treks.photo", "operation": "updated", "fields": ["title"],
-//!              "tags": ["trek:{after.trek}", "home"], "keys": [], "urls": [], "prefixes": [],
-//!              "mode": "hard"}]}
+//! {"keys": [{"name": "shop", "host": "shop.example", "path": "/list/*", "prefix": "v2:",
+//!            "keep_query": ["page", "sort"], "drop_query": ["utm_*"], "sort_query": true,
+//!            "cookies": ["currency"], "bypass_cookies": ["sessionid"],
+//!            "ignore_paths": ["/list/mine*"], "bypass": false}],
+//!  "store": [{"name": "treks", "host": "*", "path": "/treks/*", "status": [200, "4xx"],
+//!             "content_type": "text/*", "ttl_s": 300, "stale_while_revalidate_s": 30,
+//!             "stale_if_error_s": 600, "tags": ["trek:{path.1}", "host:{host}"]},
+//!            {"name": "never", "path": "/cart*", "store": false}],
+//!  "items": [{"name": "fragments", "prefix": "frag:", "ttl_s": 60, "tags": ["part:{rest}"]}],
+//!  "events": [{"name": "photos", "model": ["treks.photo", "treks.video"],
+//!              "operation": ["updated", "deleted"], "fields": ["title", "trek"],
+//!              "tags": ["trek:{both.trek}", "home"], "keys": ["photo:{pk}"],
+//!              "urls": ["http://shop.example/photos/{after.slug}/"],
+//!              "prefixes": ["list:{model}:"], "mode": "hard"}]}
 //! ```
 //!
-//! Every rule that fits counts: tags add up, and the first time to live that is named holds. A
-//! condition that is left out always holds; `*` in a path or model stands for anything.
+//! Every rule that fits counts: tags, dropped parameters and cookies add up; of prefixes and of
+//! times the first that is named holds; one bypass, and one `store: false`, is enough. A condition
+//! that is left out always holds, and one with a list holds where one of them does; `*` stands for
+//! anything. `keys` may be one rule instead of a list. A `host` without a port is any port's.
+//!
+//! `{both.x}` of an event names what the object was and what it is, so that an object that moves
+//! from category 3 to 7 is missed in neither; of a list each member is named. A name that the event
+//! does not say, such as `{pk}` of a whole model or `{before.x}` of a sender that keeps it to
+//! itself, becomes the tag `model:<model>`, which pages have if a rule gives it to them.
 //!
 //! # Invariants
-//! - Rules that can't be understood whole are refused whole, by the rule's place and the reason.
-//! - A rule that fits an event of a whole model but needs its `{pk}` is an error, never a smaller
-//!   purge.
+//! - Rules that can't be understood whole, or of which one could never match, are refused whole, by
+//!   the rule's place and name, the field and the reason.
+//! - What an event leaves open makes the purge larger, never smaller.
 //!
 //! # Not here
 //! The operator's TOML: the server turns it into this JSON.
 
 mod config;
-mod template;
+mod events;
+mod fields;
+mod keys;
+mod requests;
+mod store;
 
-use wasmcached_plugin::pattern::matches;
 use wasmcached_plugin::prelude::*;
 
-use config::{EventRule, Mode, Rules};
-use template::Template;
+use config::Rules;
 
 /// Does what its rules say.
 #[derive(Debug, Default)]
@@ -52,85 +68,39 @@ impl Plugin for RulesPlugin {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        self.rules.keys.bypass_cookies.iter().cloned().map(Input::Cookie).collect()
+        let mut inputs = Vec::new();
+        for name in self.rules.keys.iter().flat_map(|rule| rule.seen_cookies()) {
+            let input = Input::Cookie(name.clone());
+            if !inputs.contains(&input) {
+                inputs.push(input);
+            }
+        }
+        inputs
     }
 
     fn item_prefixes(&self) -> Vec<String> {
-        self.rules.items.iter().map(|rule| rule.prefix.clone()).collect()
+        self.rules.items.iter().map(|rule| rule.prefix().to_owned()).collect()
     }
 
     fn cache_key(&self, request: &Request) -> Result<Key> {
-        let keys = &self.rules.keys;
-        let ignored = keys.ignore_paths.iter().any(|path| matches(path, request.path()));
-        if ignored || keys.bypass_cookies.iter().any(|name| request.cookie(name).is_some()) {
-            return Ok(Key::bypass());
-        }
-        let key = Key::of(request).prefix(&keys.prefix);
-        Ok(keys.drop_query.iter().fold(key, |key, pattern| key.drop_query(pattern)))
+        Ok(keys::key(&self.rules.keys, request))
     }
 
     fn on_store(&self, _key: &str, request: &Request, response: &Response) -> Result<Storage> {
-        let mut storage = Storage::keep();
-        let mut ttl_s = None;
-        for rule in &self.rules.store {
-            let path_fits = rule.path.as_deref().is_none_or(|path| matches(path, request.path()));
-            if path_fits && rule.status.is_none_or(|status| status == response.status()) {
-                ttl_s = ttl_s.or(rule.ttl_s);
-                storage = storage.tags(rule.tags.iter().filter_map(|t| t.of_path(request.path())));
-            }
-        }
-        Ok(storage.maybe_ttl(ttl_s))
+        Ok(store::of_response(&self.rules.store, request, response))
     }
 
     fn on_item(&self, item: &Item) -> Result<Storage> {
-        let mut storage = Storage::keep();
-        let mut ttl_s = None;
-        for rule in self.rules.items.iter().filter(|rule| item.key().starts_with(&rule.prefix)) {
-            ttl_s = ttl_s.or(rule.ttl_s);
-            storage = storage.tags(rule.tags.iter().map(Template::as_text));
-        }
-        Ok(storage.maybe_ttl(ttl_s))
+        Ok(store::of_item(&self.rules.items, item))
     }
 
     fn on_event(&self, event: &Event) -> Result<Vec<Action>> {
-        let mut actions = Vec::new();
-        for (place, rule) in self.rules.events.iter().enumerate() {
-            if fits(rule, event) {
-                act(rule, event, &mut actions)
-                    .map_err(|error| Error::new(format!("events[{place}]: {error}")))?;
-            }
+        let (actions, unknown) = events::actions(&self.rules.events, event);
+        if let Some(why) = unknown {
+            wasmcached_plugin::warn(format!("{why}; purging model:{} as a whole", event.model()));
         }
         Ok(actions)
     }
-}
-
-fn fits(rule: &EventRule, event: &Event) -> bool {
-    rule.model.as_deref().is_none_or(|model| matches(model, event.model()))
-        && rule.operation.is_none_or(|operation| operation.is(event.operation()))
-        && (rule.fields.is_empty() || rule.fields.iter().any(|field| event.changed(field)))
-}
-
-fn act(rule: &EventRule, event: &Event, actions: &mut Vec<Action>) -> Result<()> {
-    let by_mode = |hard: fn(String) -> Action, soft: fn(String) -> Action| match rule.mode {
-        Mode::Hard => hard,
-        Mode::Soft => soft,
-    };
-    for (templates, action) in [
-        (&rule.tags, by_mode(hard_tag, soft_tag)),
-        (&rule.keys, by_mode(hard_key, soft_key)),
-        (&rule.urls, by_mode(hard_url, soft_url)),
-        (&rule.prefixes, by_mode(hard_prefix, soft_prefix)),
-    ] {
-        for template in templates {
-            if let Some(name) = template.of_event(event)? {
-                let action = action(name);
-                if !actions.contains(&action) {
-                    actions.push(action);
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -26,6 +26,14 @@ impl Histogram {
         }
     }
 
+    /// Counts what another has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (bucket, count) in self.buckets.iter_mut().zip(&other.buckets) {
+            *bucket += count;
+        }
+        self.count += other.count;
+    }
+
     /// The latency in nanoseconds that `share` of all stay within; 0 when there is none.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let wanted = (self.count as f64 * share).ceil() as u64;

@@ -6,7 +6,8 @@
 //! - Nothing here links the server: it measures the binary that users run.
 //!
 //! # Not here
-//! Verdicts: the tables say what was measured, budgets are for their reader.
+//! Verdicts, but those of `deadlines`: the tables say what was measured, budgets are for their
+//! reader.
 
 mod answering;
 mod clock;
@@ -16,9 +17,11 @@ mod idle;
 mod invalidation;
 mod memcached;
 mod pages;
+mod plugins;
 mod process;
 mod results;
 mod sweep;
+mod tier;
 
 use std::net::SocketAddr;
 
@@ -57,6 +60,27 @@ enum Command {
     Invalidation {
         #[command(flatten)]
         plan: Plan,
+    },
+    /// Cost of plugins' calls, instances, loads and page hits, in Rust, Python and JavaScript.
+    Plugins {
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// How soon endless loops in plugins end on one core, and what they cost everybody else.
+    Deadlines {
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// What a database tier costs, and what hits cost while it fails.
+    Tier {
+        #[command(flatten)]
+        plan: Plan,
+        /// Entries above which a server is started.
+        #[arg(long, default_value_t = 100_000)]
+        rows: u32,
+        /// An empty PostgreSQL database to measure too: postgres://user:password@host/name.
+        #[arg(long)]
+        postgres: Option<String>,
     },
     /// Resident memory per connection that waits.
     Idle {
@@ -136,6 +160,9 @@ fn main() -> anyhow::Result<()> {
         Command::Memcached { plan, shape } => memcached::measure(&plan, shape),
         Command::Pages { plan, shape } => pages::measure(&plan, shape),
         Command::Invalidation { plan } => invalidation::measure(&plan),
+        Command::Plugins { plan } => plugins::measure(&plan),
+        Command::Deadlines { plan } => plugins::deadlines::measure(&plan),
+        Command::Tier { plan, rows, postgres } => tier::measure(&plan, rows, postgres),
         Command::Idle { cores, connections } => idle::measure(&cores, connections),
         Command::Load { address, shape, seconds, client_cpus } => {
             memcached::load_only(address, shape, seconds, &client_cpus)

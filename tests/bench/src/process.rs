@@ -110,11 +110,12 @@ impl Drop for Running {
 }
 
 /// A command that keeps to these cores and is told when the harness dies. Both programs become
-/// the one they start, so that the child's id is its id.
-fn pinned(cpus: &Cpus, program: &Path) -> Command {
+/// the one they start, so that the child's id is its id. Compiled plugins are kept only where its
+/// arguments say so.
+pub(crate) fn pinned(cpus: &Cpus, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--", "taskset", "-c", &cpus.to_string()]);
-    command.arg(program);
+    command.arg(program).env("WASMCACHED_PLUGIN_CACHE", "off");
     command
 }
 

@@ -237,6 +237,30 @@ fn items_and_new_values_are_the_plugins(language: &Language, server: &Server, or
     eventually("the page is fetched", || origin.count(&page) > 0);
 }
 
+/// What is cached can be looked at where events are judged, and ends what was computed from it.
+fn look_ups_see_what_is_cached(language: &Language, server: &Server) {
+    let source = format!("base:{}", language.name);
+    let tag = [("surrogate-key", "bases"), ("content-type", "text/plain")];
+    assert!(http::send("PUT", &server.cached(&source), &tag, "grün".as_bytes()).status < 300);
+    let change = json!({"model": "shop.copy", "pk": 1, "op": "update", "after": {"from": source}});
+    let data = json!({"source": language.name, "seq": 3, "events": [change]});
+    let body = json!({"type": "model.changed", "data": data});
+    let event = Webhook { source: language.name.to_owned(), ..Webhook::of_body(body.to_string()) };
+    let answer = event.post(server);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let copy = http::get(&server.cached("copy"));
+    assert_eq!(copy.text(), "grün 0 True bases True", "{}", server.log());
+    assert_eq!(copy.field("surrogate-key"), "bases");
+    http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["bases"]}));
+    assert_eq!(http::get(&server.cached("copy")).status, 404, "of what was invalidated");
+    let refused = language.get(server, "/looks/").field("cache-status").to_owned();
+    assert!(refused.contains("fwd=bypass"), "{refused}");
+    eventually("the look-up for a key is refused", || {
+        language.get(server, "/looks/");
+        server.log().contains("look-ups are for on-store, on-item and on-event")
+    });
+}
+
 /// An exception is the plugin's error and never a trap; the server does the safe thing.
 fn exceptions_are_errors_under_the_servers_policy(language: &Language, server: &Server) {
     for _ in 0..2 {
@@ -276,6 +300,7 @@ fn templates_in_python_and_javascript_pass_their_tests_and_serve_beside_each_oth
         keys_are_made_of_declared_inputs(language, &server);
         events_invalidate_what_was_tagged(language, &server);
         items_and_new_values_are_the_plugins(language, &server, &origin);
+        look_ups_see_what_is_cached(language, &server);
         exceptions_are_errors_under_the_servers_policy(language, &server);
     }
 }

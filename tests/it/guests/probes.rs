@@ -1,11 +1,11 @@
 //! What is added to the templates, so that every part of the contract is crossed: settings, items,
-//! new values, a key that fails, an input that was not declared, and a key of Django's.
+//! new values, look-ups, a key that fails, an input that was not declared, and a key of Django's.
 
 /// Pairs of a text that the template has once, and what stands there instead.
 pub(super) const PYTHON: [(&str, &str); 4] = [
     (
         "import Key, Storage, hard_tag, header, plugin\n",
-        "import Key, Storage, hard_prefix, hard_tag, header, log, plugin, put, refresh\n\
+        "import Key, Storage, cache, hard_prefix, hard_tag, header, log, plugin, put, refresh\n\
          from wasmcached_plugin.django import Release, make_template_fragment_key\n",
     ),
     ("@plugin(name=\"shop\", ", "@plugin(name=\"shop\", item_prefixes=[\"frag:\"], "),
@@ -13,6 +13,8 @@ pub(super) const PYTHON: [(&str, &str); 4] = [
         "        # One page per language, whatever the campaign.\n",
         r#"        if request.path == "/fails/":
             raise RuntimeError("no key")
+        if request.path == "/looks/":
+            return Key.exactly(str(cache.get("any")))
         if request.path == "/undeclared/":
             return Key.exactly(f"saw:{request.cookie('session')}")
         if request.path == "/bypass/":
@@ -35,6 +37,11 @@ pub(super) const PYTHON: [(&str, &str); 4] = [
             text = event.text("after.text")
             banner = put("banner", text, ttl_s=self.ttl_s, tags=["banners"])
             return [banner, hard_prefix("frag:"), refresh(event.text("after.url"))]
+        if event.model == "shop.copy":
+            source = event.text("after.from")
+            found, tags, nothing = cache.get(source), cache.tags(source), cache.get("nothing")
+            known = f" {found.flags} {found.ttl_s is None} {','.join(tags)} {nothing is None}"
+            return [put("copy", found.value + known.encode())]
 "#,
     ),
 ];
@@ -44,12 +51,14 @@ pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
     (
         "import { Key, Storage, hardTag, header, plugin } from",
         "import { Release, makeTemplateFragmentKey } from 'wasmcached-plugin/django';\n\
-         import { Key, Storage, hardPrefix, hardTag, header, log, plugin, put, refresh } from",
+         import { Key, Storage, cache, hardPrefix, hardTag, header, log, plugin, put, refresh } \
+         from",
     ),
     ("  name: 'shop',\n", "  name: 'shop',\n  itemPrefixes: ['frag:'],\n"),
     (
         "    // One page per language, whatever the campaign.\n",
         r"    if (request.path === '/fails/') throw new RangeError('no key');
+    if (request.path === '/looks/') return Key.exactly(String(cache.get('any')));
     if (request.path === '/undeclared/') return Key.exactly(`saw:${request.cookie('session')}`);
     if (request.path === '/bypass/') return Key.bypass();
     if (request.path === '/fragment/') {
@@ -73,6 +82,14 @@ pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
       const text = event.text('after.text');
       const banner = put('banner', text, { ttlS: this.ttlS, tags: ['banners'] });
       return [banner, hardPrefix('frag:'), refresh(event.text('after.url'))];
+    }
+    if (event.model === 'shop.copy') {
+      const source = event.text('after.from');
+      const [found, tags, nothing] = [cache.get(source), cache.tags(source), cache.get('nothing')];
+      const truth = (is) => (is ? 'True' : 'False');
+      const [forEver, none] = [truth(found.ttlS === null), truth(nothing === null)];
+      const known = `${found.flags} ${forEver} ${tags} ${none}`;
+      return [put('copy', `${found.text()} ${known}`)];
     }
 ",
     ),

@@ -21,7 +21,7 @@ instance is configured once and may be thrown away at any time.
 Not here: limits (the server checks whatever a plugin returns).
 """
 
-from . import log
+from . import cache, log
 from .action import (
     Action,
     hard_everything,
@@ -53,6 +53,7 @@ __all__ = [
     "Response",
     "Storage",
     "UndeclaredInput",
+    "cache",
     "cookie",
     "hard_everything",
     "hard_key",

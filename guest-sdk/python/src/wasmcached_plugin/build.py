@@ -63,9 +63,9 @@ def interfaces_of(cls: type) -> List[str]:
 
 
 def world(interfaces: List[str]) -> str:
-    """The contract with a world of these interfaces."""
+    """The contract with a world of these interfaces, and of what plugins may import."""
     contract = (_PACKAGE / "wasmcached.wit").read_text(encoding="utf-8")
-    parts = "".join(f" include {part}-part;" for part in ["lifecycle", *interfaces])
+    parts = "".join(f" include {part}-part;" for part in ["lifecycle", "cache", *interfaces])
     return f"{contract}\nworld built {{{parts} }}\n"
 
 

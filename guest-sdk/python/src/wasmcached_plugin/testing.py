@@ -5,18 +5,21 @@
     def test_languages_are_told_apart():
         assert key(Shop, get("https://s/a").header("accept-language", "de")) == "http://s/a|lang=de"
 
-A plugin under test gets what the server would give it: only the inputs that it declared. It is
-given as its class, or as what `configured` returns. The server's limits are not here; `wasmcached
-plugin check` knows them.
+A plugin under test gets what the server would give it: only the inputs that it declared, and no
+look-ups for a key. It is given as its class, or as what `configured` returns. The server's limits
+are not here; `wasmcached plugin check` knows them.
 """
 
 import copy
 import json
-from typing import Any, Dict, List, Optional, Tuple
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
-from . import hooks
+from . import _table, hooks
+from ._checks import texts
 from .action import Action
+from .cache import Entry
 from .event import Event
 from .key import Key
 from .request import Input, Request, Response
@@ -161,17 +164,41 @@ def configured(plugin: Any, config: Dict[str, str]) -> Any:
     return hooks.configured(plugin, config)
 
 
+@contextmanager
+def cached(key: str, entry: Entry, tags: Sequence[str] = ()) -> Iterator[None]:
+    """Has look-ups find an entry with these tags:
+
+    with cached("queue:list", Entry(b"a"), ["queue"]):
+        assert actions(Queue, event("queue.message")) == [...]
+    """
+    before = dict(_table.cached)
+    _table.cached[key] = (entry, texts("tags", tags))
+    try:
+        yield
+    finally:
+        _table.cached.clear()
+        _table.cached.update(before)
+
+
 def key(plugin: Any, request: TestRequest) -> Key:
     """The plugin's key of the request, which may be compared with a text."""
     plugin = _made(plugin)
-    return hooks.cache_key(plugin, request.to_request(hooks.info_of(plugin).inputs))
+    return _key(plugin, request.to_request(hooks.info_of(plugin).inputs))
+
+
+def _key(plugin: Any, request: Request) -> Key:
+    _table.is_keying = True
+    try:
+        return hooks.cache_key(plugin, request)
+    finally:
+        _table.is_keying = False
 
 
 def storage(plugin: Any, request: TestRequest, response: TestResponse = response(200)) -> Storage:
     """What the plugin says about storing the response under its own key of the request."""
     plugin = _made(plugin)
     seen = request.to_request(hooks.info_of(plugin).inputs)
-    text = str(hooks.cache_key(plugin, seen))
+    text = str(_key(plugin, seen))
     return hooks.on_store(plugin, text, seen, response.to_response())
 
 

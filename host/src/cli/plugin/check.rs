@@ -273,8 +273,9 @@ mod tests {
 
     fn check(file: PathBuf, setting: Option<(&str, &str)>) -> Result<(), PluginFailure> {
         let config = setting.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let config = config.into_iter().collect();
-        run(&ComponentArgs { file, settings: SettingsArgs { config, memory: None } })
+        let (config, off) = (config.into_iter().collect(), Some("off".into()));
+        let settings = SettingsArgs { config, memory: None, plugin_cache: off };
+        run(&ComponentArgs { file, settings })
     }
 
     fn hostile_set(setting: Option<(&str, &str)>) -> Result<(), PluginFailure> {

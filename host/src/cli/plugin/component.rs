@@ -13,7 +13,9 @@ use clap::Args;
 
 use super::PluginFailure;
 use crate::config::parse_size;
-use crate::plugins::{AllowEverything, PluginLimits, PluginOrigin, PluginSource, Workbench};
+use crate::plugins::{
+    AllowEverything, CodeFolder, PluginLimits, PluginOrigin, PluginSource, Workbench,
+};
 
 /// How much longer than in a server a call may take.
 const PATIENCE: u64 = 50;
@@ -36,6 +38,9 @@ pub struct SettingsArgs {
     /// Memory of one instance, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub memory: Option<usize>,
+    /// Folder in which compiled plugins are kept, or `off`; without it, where the system has caches
+    #[arg(long, value_name = "DIR", env = "WASMCACHED_PLUGIN_CACHE")]
+    pub plugin_cache: Option<PathBuf>,
 }
 
 impl ComponentArgs {
@@ -64,7 +69,12 @@ impl SettingsArgs {
 
     /// Opens the file.
     pub(super) fn open(&self, file: &Path) -> Result<Workbench, PluginFailure> {
-        Ok(Workbench::open(&self.source(file))?)
+        Ok(Workbench::open(&self.source(file), &self.code())?)
+    }
+
+    /// Where compiled code is kept.
+    pub(super) fn code(&self) -> CodeFolder {
+        CodeFolder::named(self.plugin_cache.as_deref())
     }
 }
 

@@ -12,6 +12,7 @@
 //!   "pages": [{ "request": "https://…", "response": { "status": 200, "headers": {} },
 //!               "store": true, "ttl_s": 300, "tags": ["product:5"] }],
 //!   "items": [{ "key": "frag:5", "tags": ["product:5"] }],
+//!   "cache": { "queue:list": { "value": "a", "tags": ["queue"], "ttl_s": 60 } },
 //!   "events": [{ "event": { "model": "shop.product", "pk": 5, "op": "update" },
 //!                "actions": ["hard_tag product:5", "soft_url http://shop/", "refresh http://…"] }]
 //! }
@@ -30,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 
+use super::cached::CachedFixtures;
 use crate::events::event_of_change;
 use crate::model::{
     Action, Input, Key, KeyDecision, Mode, RequestView, ResponseView, StoreDecision, Tag,
@@ -43,6 +45,8 @@ use crate::plugins::Subject;
 pub(super) struct Fixtures {
     #[serde(default)]
     pub(super) config: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) cache: CachedFixtures,
     #[serde(default)]
     keys: Vec<KeyFixture>,
     #[serde(default)]
@@ -341,7 +345,7 @@ fn difference<E: Into<String>, F: Into<String>>(
 mod tests {
     use super::*;
     use crate::model::Target;
-    use crate::plugins::{PluginLimits, PluginOrigin, PluginSource, Workbench};
+    use crate::plugins::{CodeFolder, PluginLimits, PluginOrigin, PluginSource, Workbench};
 
     /// What the shipped plugin `rules` makes of the fixtures.
     fn report(fixtures: serde_json::Value) -> Report {
@@ -349,14 +353,14 @@ mod tests {
             "items":[{"prefix":"frag:","ttl_s":60,"tags":["fragments"]}]}"#;
         let limits =
             PluginLimits { key_ms_max: 20_000, store_ms_max: 20_000, ..Default::default() };
-        let bench = Workbench::open(&PluginSource {
+        let source = PluginSource {
             name: "rules".to_owned(),
             origin: PluginOrigin::Shipped,
             sha256: None,
             config: vec![("rules".to_owned(), rules.to_owned())],
             limits,
-        });
-        let bench = bench.unwrap();
+        };
+        let bench = Workbench::open(&source, &CodeFolder::Nowhere).unwrap();
         let fixtures: Fixtures = serde_json::from_value(fixtures).unwrap();
         fixtures.run(&mut bench.subject().unwrap(), bench.inputs())
     }

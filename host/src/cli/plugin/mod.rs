@@ -8,6 +8,7 @@
 //! wasmtime, and the languages' own tools.
 
 mod bench;
+mod cached;
 mod check;
 mod component;
 mod error;
@@ -16,6 +17,7 @@ mod generated;
 mod manifest;
 mod project;
 mod replay;
+mod report;
 mod template;
 mod test;
 
@@ -59,11 +61,7 @@ pub enum PluginCommand {
         component: ComponentArgs,
     },
     /// Measure a component against its budget
-    Bench {
-        /// Which component, with which settings
-        #[command(flatten)]
-        component: ComponentArgs,
-    },
+    Bench(bench::BenchArgs),
     /// List the plugins of a running server
     List {
         /// Which server
@@ -104,7 +102,7 @@ impl PluginCommand {
             }
             Self::Test(args) => args.run(),
             Self::Check { component } => check::run(&component),
-            Self::Bench { component } => bench::run(&component),
+            Self::Bench(args) => args.run(),
             Self::List { server } => Ok(server.show_get("/v1/plugins").await?),
             Self::Load { name, file, server } => load(&name, file, &server).await,
             Self::Rollback { name, server } => {

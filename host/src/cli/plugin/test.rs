@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::cached::look_up;
 use super::component::SettingsArgs;
 use super::error::{PluginFailure, at, wrong};
 use super::fixtures::Fixtures;
@@ -54,6 +55,7 @@ impl TestArgs {
             let mut settings = self.settings.clone();
             settings.config.extend(fixtures.config.clone());
             let bench = settings.open(component)?;
+            bench.look_in(look_up(&fixtures.cache).map_err(|reason| wrong(&path, reason))?);
             let report = fixtures.run(&mut bench.subject()?, bench.inputs());
             for failure in &report.failed {
                 say(format_args!("{}: {failure}", path.display()))?;

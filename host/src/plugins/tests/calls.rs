@@ -173,8 +173,13 @@ async fn an_event_may_purge_and_put() {
     let plugins = load(hostile(&[]));
     let plugin = only(&plugins);
     assert_eq!(plugin.on_event(&order("behave")).await, Ok(fine()));
-    let put =
-        Action::Put { key: key("k"), value: b"v".to_vec(), ttl_s: Some(60), tags: vec![tag("t")] };
+    let put = Action::Put {
+        key: key("k"),
+        value: b"v".to_vec(),
+        ttl_s: Some(60),
+        tags: vec![tag("t")],
+        consulted: Arc::default(),
+    };
     assert_eq!(plugin.on_event(&order("put")).await, Ok(vec![put]));
 }
 

@@ -34,7 +34,7 @@ const FOR_AGES: End = End::Refused("ttl is 4294967295 s; limit is 316224000");
 /// What it leads to in every hook, unless that hook has an answer for it.
 fn in_any_hook(misdeed: Misdeed) -> End {
     match misdeed {
-        Misdeed::Spin | Misdeed::SpinLogging => End::Deadline,
+        Misdeed::Spin | Misdeed::SpinLogging | Misdeed::SpinLooking => End::Deadline,
         Misdeed::Grow => End::Trap("memory"),
         Misdeed::Trap => End::Trap("unreachable"),
         Misdeed::Exit => End::Trap("exit"),
@@ -173,9 +173,12 @@ fn every_guest_is_loaded_as_what_it_is() {
         let plugin = only(&load(source("guest", origin, &[])));
         let hooks = (plugin.has_keyer(), plugin.has_tagger(), plugin.has_invalidator());
         match guest {
-            Guest::Hostile | Guest::ReloadFirst | Guest::ReloadSecond | Guest::ReloadThird => {
-                assert_eq!(hooks, (true, true, true));
-            }
+            Guest::Contract010
+            | Guest::Hostile
+            | Guest::Looking
+            | Guest::ReloadFirst
+            | Guest::ReloadSecond
+            | Guest::ReloadThird => assert_eq!(hooks, (true, true, true)),
             Guest::Impure => assert_eq!(hooks, (true, false, false)),
             Guest::Partial => assert_eq!(hooks, (false, false, true)),
         }
@@ -251,7 +254,7 @@ fn a_start_of_any_misdeed_is_told_and_loads_nothing() {
             Start::SpinInDescribe => 2_000,
             _ => 20_000,
         };
-        let plugins = Plugins::none();
+        let plugins = Plugins::none(CodeFolder::Nowhere);
         let error: PluginError = plugins.replace(source).unwrap_err();
         let told = error.to_string();
         assert!(told.starts_with(&format!("plugin hostile: {}", of_a_start(start))), "{told}");

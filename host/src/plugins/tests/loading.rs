@@ -60,7 +60,7 @@ fn a_missing_file_is_named() {
 #[test]
 fn an_unknown_shipped_plugin_is_answered_with_those_that_ship() {
     let error = refusal(source("shop", PluginOrigin::Shipped, &[]));
-    let expected = "plugin shop: not shipped with the server; there are django, rules, \
+    let expected = "plugin shop: not shipped with the server; there are django, nginx-keys, rules, \
                     trekking, or name a file";
     assert_eq!(error, expected);
 }
@@ -117,12 +117,11 @@ fn a_plugin_for_another_version_of_the_contract_is_told_so() {
                 (export "wasmcached:plugin/lifecycle@0.2.0" (instance $hollow)))"#,
         ),
         ("0.3.1", r#"(component (import "wasmcached:plugin/log@0.3.1" (instance)))"#),
+        ("1.0.0", r#"(component (import "wasmcached:plugin/types@1.0.0" (instance)))"#),
     ] {
         let (_kept, other) = of_text(wat);
-        let expected = format!(
-            "plugin odd: made for wasmcached:plugin {version}; \
-             this server runs plugins made for 0.1"
-        );
+        let expected =
+            format!("plugin odd: speaks plugin contract {version}; this server speaks 0.1");
         assert_eq!(refusal(other), expected);
     }
 }
@@ -203,7 +202,7 @@ fn a_replacement_that_fails_leaves_the_old_version() {
 
 #[test]
 fn the_first_plugin_may_come_after_the_start() {
-    let plugins = Plugins::none();
+    let plugins = Plugins::none(CodeFolder::Nowhere);
     assert!(plugins.list().is_empty());
     assert_eq!(plugins.rollback("hostile").unwrap_err().to_string(), "plugin hostile: not loaded");
     plugins.clone().replace(hostile(&[])).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 async fn refusal(dir: &Path) -> String {
-    match open(dir).await {
+    match open(dir, Settings::default()).await {
         Ok(_) => panic!("opened"),
         Err(error) => error.to_string(),
     }
@@ -42,25 +42,19 @@ async fn files_of_the_database_are_their_owners_alone() {
 
 #[test]
 fn address_is_judged_as_text() {
-    assert_eq!(path_of("sqlite:///var/x.db").unwrap(), Path::new("/var/x.db"));
-    assert_eq!(path_of("sqlite://x.db").unwrap(), Path::new("x.db"));
+    for (address, expected) in [("sqlite:///var/x.db", "/var/x.db"), ("sqlite://x.db", "x.db")] {
+        let Address::Sqlite(path) = Address::parse(address).unwrap() else { panic!("{address}") };
+        assert_eq!(path, Path::new(expected));
+    }
     for (address, reason) in [
         ("sqlite:x.db", "`sqlite:x.db` is not `sqlite:///absolute/path`"),
         ("sqlite://", "is not `sqlite:///absolute/path`"),
+        ("/some/path", "`…` is not `sqlite:///absolute/path`"),
         ("sqlite:///x.db?mode=ro", "query parts are not understood"),
         ("sqlite://:memory:", "is not a file"),
     ] {
-        let told = path_of(address).unwrap_err().to_string();
+        let told = Address::parse(address).unwrap_err().to_string();
         assert!(told.contains(reason), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn address_that_is_not_sqlite_is_refused() {
-    let tasks = Tasks::default();
-    for url in ["postgres://h/db", "sqlite:", "sqlite://", "/some/path"] {
-        let refused = SqliteTier::open(url, Clock::system(), &tasks).await;
-        assert!(matches!(refused.err(), Some(OpenError::Address(_))), "{url}");
     }
 }
 
@@ -96,7 +90,7 @@ async fn database_of_another_application_is_refused_and_left_as_it_was() {
     theirs.close().await.unwrap();
     let before = std::fs::read(&path).unwrap();
     let told = refusal(dir.path()).await;
-    assert!(told.contains("another application"), "{told}");
+    assert!(told.contains("it has tables of another application: orders"), "{told}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -133,7 +127,8 @@ async fn restart_knows_the_highest_number_of_each_source_and_what_was_applied_ag
     assert_eq!(again, [false, false, true, false]);
     server.stop().await;
 
-    let (_tier, mut recovered, _clock, tasks) = open(dir.path()).await.unwrap();
+    let (_tier, mut recovered, _clock, tasks) =
+        open(dir.path(), Settings::default()).await.unwrap();
     recovered.numbers.sort();
     // What the column can't hold is above every number.
     assert_eq!(recovered.numbers, [("other".into(), u64::MAX), ("shop".into(), 8)]);

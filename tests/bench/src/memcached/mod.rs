@@ -7,9 +7,9 @@
 
 pub(crate) mod floor;
 pub(crate) mod items;
-mod load;
+pub(crate) mod load;
 mod memory;
-mod replies;
+pub(crate) mod replies;
 pub(crate) mod servers;
 pub(crate) mod shape;
 

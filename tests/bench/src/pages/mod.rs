@@ -16,8 +16,10 @@ use std::time::Duration;
 use anyhow::Context;
 
 use origin::{BODY_BYTE, ETAG, LARGE_BYTES, SERIAL, SMALL_BYTES};
-use servers::{NAMES, Programs, start_origin};
-use wrk::{Ask, CONNECTIONS, Wrk};
+pub(crate) use servers::start_origin;
+use servers::{NAMES, Programs};
+use wrk::CONNECTIONS;
+pub(crate) use wrk::{Ask, Wrk};
 
 use crate::process::{self, Running};
 use crate::results::{Results, Sample, machine, print};
@@ -201,10 +203,8 @@ fn check(address: SocketAddr, shape: &Shape, is_floor: bool) -> anyhow::Result<(
         Ask::Changed(path, etag) => (path, format!("If-None-Match: {etag}\r\n")),
         Ask::NewPaths => ("/miss/first", String::new()),
     };
-    let first = fetch(address, path, "")?;
-    let second = fetch(address, path, "")?;
-    if !is_floor && (first.serial.is_none() || first.serial != second.serial) {
-        anyhow::bail!("{path} is not kept: serials {:?}, {:?}", first.serial, second.serial);
+    if !is_floor {
+        check_is_kept(address, path)?;
     }
     let answer = fetch(address, path, &condition)?;
     if (answer.status, answer.body_bytes) != (shape.status, shape.body_bytes) {
@@ -215,6 +215,18 @@ fn check(address: SocketAddr, shape: &Shape, is_floor: bool) -> anyhow::Result<(
             shape.status,
             shape.body_bytes
         );
+    }
+    Ok(())
+}
+
+/// Sees that a page is answered from the cache when it is asked for again.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn check_is_kept(address: SocketAddr, path: &str) -> anyhow::Result<()> {
+    let [first, second] = [fetch(address, path, "")?, fetch(address, path, "")?];
+    if first.serial.is_none() || first.serial != second.serial {
+        anyhow::bail!("{path} is not kept: serials {:?}, {:?}", first.serial, second.serial);
     }
     Ok(())
 }

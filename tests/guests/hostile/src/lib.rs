@@ -178,6 +178,9 @@ fn misbehave(misdeed: Option<Misdeed>) -> Result<()> {
         Misdeed::SpinLogging => loop {
             wasmcached_plugin::info("once more");
         },
+        Misdeed::SpinLooking => loop {
+            let _ = black_box(wasmcached_plugin::cache::get("any"));
+        },
         Misdeed::Grow => {
             let mut kept: Vec<Vec<u8>> = Vec::new();
             loop {

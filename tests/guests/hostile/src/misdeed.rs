@@ -42,6 +42,8 @@ misdeeds! {
         Spin = "spin",
         /// Loops for ever, and logs in each round: most of the time is spent in the host.
         SpinLogging = "spin-logging",
+        /// Looks things up for ever, refused or not: most of the time is spent in the host.
+        SpinLooking = "spin-looking",
         /// Takes memory without end.
         Grow = "grow",
         /// Panics.

@@ -1,0 +1,126 @@
+//! The database tier: `[tier]`.
+//!
+//! # Not here
+//! Its address, `database`, which is a flag and a variable of the environment, too.
+
+use serde::Deserialize;
+
+use super::check::Mistakes;
+use super::units::parse_size;
+
+/// The smallest limit of bytes that leaves room for a few large pages.
+const BYTES_MIN: u64 = 16 << 20;
+
+/// The smallest limit of rows.
+const ROWS_MIN: u64 = 1_000;
+
+/// Limits and durability of the tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TierSettings {
+    /// When an acknowledged change outlives the machine's power.
+    pub durability: Durability,
+    /// Bytes that the entries may take; nothing: as many as there is room for.
+    pub bytes_max: Option<u64>,
+    /// Rows that there may be, one for each item and for each variant of a page.
+    pub rows_max: Option<u64>,
+    /// Larger values are kept in memory alone.
+    pub value_bytes_max: Option<u64>,
+}
+
+/// When an acknowledged change outlives the machine's power; the end of the server's process alone
+/// loses nothing that was acknowledged, by either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When it is acknowledged.
+    #[default]
+    Each,
+    /// A second later: a power cut may undo the invalidations of the last second.
+    Interval,
+}
+
+/// `[tier]`. What each means: [`TierSettings`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTier {
+    /// `each` or `interval`.
+    pub durability: Option<String>,
+    /// `10GiB`.
+    pub max_size: Option<String>,
+    /// `1000000`.
+    pub max_rows: Option<u64>,
+    /// `1MiB`.
+    pub max_value_size: Option<String>,
+}
+
+impl TierSettings {
+    /// Checks `[tier]`.
+    pub(super) fn check(m: &mut Mistakes, raw: &RawTier) -> Self {
+        let durability = match raw.durability.as_deref() {
+            None | Some("each") => Durability::Each,
+            Some("interval") => Durability::Interval,
+            Some(other) => {
+                m.add("tier.durability", format!("`{other}` is not one of: each, interval"));
+                Durability::Each
+            }
+        };
+        let mut size = |key: &str, text: &Option<String>, min: u64| {
+            let text = text.as_deref()?;
+            let bytes = parse_size(text).filter(|bytes| *bytes >= min);
+            if bytes.is_none() {
+                let message = format!("`{text}` is not a size of {min} bytes or more");
+                m.add(format!("tier.{key}"), message);
+            }
+            bytes
+        };
+        let bytes_max = size("max_size", &raw.max_size, BYTES_MIN);
+        let value_bytes_max = size("max_value_size", &raw.max_value_size, 1);
+        let rows_max = raw.max_rows.filter(|rows| *rows >= ROWS_MIN);
+        if let (Some(rows), None) = (raw.max_rows, rows_max) {
+            m.add("tier.max_rows", format!("is {rows}; {ROWS_MIN} and more are allowed"));
+        }
+        Self { durability, bytes_max, rows_max, value_bytes_max }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ConfigErrors, RawConfig};
+
+    fn checked(text: &str) -> (TierSettings, String) {
+        let raw: RawConfig = toml::from_str(text).unwrap();
+        let (config, mistakes) = raw.check();
+        (config.tier, ConfigErrors(mistakes).to_string())
+    }
+
+    #[test]
+    fn nothing_said_is_durable_with_each_change_and_without_limits() {
+        let (tier, mistakes) = checked("");
+        let (bytes_max, rows_max, value_bytes_max) = (None, None, None);
+        let durability = Durability::Each;
+        assert_eq!(tier, TierSettings { durability, bytes_max, rows_max, value_bytes_max });
+        assert_eq!(mistakes, "");
+    }
+
+    #[test]
+    fn limits_are_read_and_mistakes_named_with_what_is_allowed() {
+        let (tier, mistakes) = checked(
+            "[tier]\ndurability = 'interval'\nmax_size = '1GiB'\nmax_rows = 5000\n\
+             max_value_size = '64KiB'",
+        );
+        assert_eq!((tier.bytes_max, tier.rows_max), (Some(1 << 30), Some(5_000)));
+        assert_eq!((tier.value_bytes_max, tier.durability), (Some(64 << 10), Durability::Interval));
+        assert_eq!(mistakes, "");
+        let (_, mistakes) = checked(
+            "[tier]\ndurability = 'never'\nmax_size = '1MiB'\nmax_rows = 5\nmax_value_size = 'x'",
+        );
+        for expected in [
+            "tier.durability: `never` is not one of: each, interval",
+            "tier.max_size: `1MiB` is not a size of 16777216 bytes or more",
+            "tier.max_rows: is 5; 1000 and more are allowed",
+            "tier.max_value_size: `x` is not a size of 1 bytes or more",
+        ] {
+            assert!(mistakes.contains(expected), "{expected}\nis not in\n{mistakes}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The databases that the tier can lie on, and what it asks of each of them.
+//!
+//! # Invariants
+//! - A batch is one transaction: rows first, then the journal, so that a removal by key takes out
+//!   what the same batch has written of it.
+//! - A row that is older than the published oldest birth is not written: rows of the fence up to it
+//!   may already be gone. Its key then has no row.
+//!
+//! # Not here
+//! When anything is done and what follows from an error (`writer`); SQL: one folder for each.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::address::Address;
+use super::error::OpenError;
+use super::room::{Candidate, Usage};
+use super::rows::Found;
+use super::settings::{Durability, Limits};
+use super::{postgres, sqlite};
+use crate::cache::Recovered;
+use crate::cache::tier::{Record, Row};
+use crate::limits::VARIANTS_PER_KEY_MAX;
+use crate::model::{Birth, Key, Sequence};
+
+/// Largest value that is written; SQLite takes 1 GB for a whole row.
+const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// What a row takes beside its value, about.
+const ROW_OVERHEAD_BYTES: u64 = 300;
+
+/// Journal records kept for reading; what must survive of older ones is in the fence.
+pub(super) const JOURNAL_RECORDS_MAX: i64 = 10_000;
+
+/// Rows that one step of culling removes, or looks at.
+pub(super) const CULL_ROWS: i64 = 500;
+
+/// Rows of the fence that go in one step.
+pub(super) const FENCE_ROWS: i64 = 10_000;
+
+/// How long a look-up waits for a connection.
+pub(super) const ACQUIRE_MS: u64 = 1_000;
+
+/// Epochs above would not leave room for the sign in the columns of sequences.
+const EPOCH_MAX: u32 = (1 << 23) - 1;
+
+/// Why a database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DatabaseError {
+    /// It said so, or can't be reached.
+    #[error("{0}")]
+    Sql(#[from] sqlx::Error),
+    /// Another server has it.
+    #[error("another server has the database")]
+    InUse,
+    /// Another server has had it: what this one knows of it no longer holds.
+    #[error("another server has used the database since; it is this one's again after a restart")]
+    Superseded,
+}
+
+/// The rows of one key as they are to be.
+pub(super) struct KeyRows {
+    /// The key.
+    pub key: Key,
+    /// What memory has of it.
+    pub rows: Vec<Row>,
+}
+
+/// What one transaction writes.
+pub(super) struct Writes<'batch> {
+    /// Whether the table of entries is to be emptied first.
+    pub is_wiping: bool,
+    /// Keys whose rows are replaced.
+    pub keys: &'batch [KeyRows],
+    /// Records of the journal, in order.
+    pub records: &'batch [Record],
+    /// The published oldest birth.
+    pub oldest: Sequence,
+    /// Larger values are left out.
+    pub value_bytes_max: Option<usize>,
+}
+
+impl Writes<'_> {
+    /// The rows of a key that are written, each with its number among the key's.
+    pub(super) fn kept<'rows>(
+        &self,
+        rows: &'rows KeyRows,
+    ) -> impl Iterator<Item = (usize, &'rows Row)> + use<'rows> {
+        let oldest = Birth::at(self.oldest);
+        let bytes_max = self.value_bytes_max.unwrap_or(ROW_BYTES_MAX).min(ROW_BYTES_MAX);
+        let rows = rows.rows.iter().take(VARIANTS_PER_KEY_MAX).enumerate();
+        rows.filter(move |(_, row)| row.birth >= oldest && row.content.body.len() <= bytes_max)
+    }
+
+    /// What is written with it, about: for knowing when to look how much there is.
+    pub(super) fn usage(&self) -> Usage {
+        let rows = self.keys.iter().flat_map(|rows| self.kept(rows));
+        let add = |usage: Usage, (_, row): (usize, &Row)| Usage {
+            rows: usage.rows + 1,
+            bytes: usage.bytes + row.content.body.len() as u64 + ROW_OVERHEAD_BYTES,
+        };
+        rows.fold(Usage::default(), add)
+    }
+}
+
+/// A database that is open, this server's alone.
+pub(super) enum Database {
+    /// A SQLite file.
+    Sqlite(sqlite::Database),
+    /// A schema in PostgreSQL.
+    Postgres(postgres::Database),
+}
+
+/// The connection that writes.
+pub(super) enum Session {
+    /// To a SQLite file.
+    Sqlite(SqliteConnection),
+    /// To PostgreSQL.
+    Postgres(Box<postgres::Session>),
+}
+
+/// A database, its first session, and what the cache is to start from.
+pub(super) struct Opened {
+    /// The database.
+    pub database: Database,
+    /// The connection that writes.
+    pub session: Session,
+    /// What was left of the time before.
+    pub recovered: Recovered,
+}
+
+/// Opens the database at an address, and makes what is missing of it.
+pub(super) async fn open(address: &Address, durability: Durability) -> Result<Opened, OpenError> {
+    match address {
+        Address::Sqlite(path) => sqlite::open(path, durability).await,
+        Address::Postgres(address) => postgres::open(address, durability).await,
+    }
+}
+
+/// The epoch that a database has raised; `Err` says what is wrong with it.
+pub(super) fn epoch_of(raised: i64) -> Result<u32, String> {
+    let epoch = u32::try_from(raised).ok().filter(|epoch| (1..=EPOCH_MAX).contains(epoch));
+    epoch.ok_or_else(|| format!("epoch is not within 1 and {EPOCH_MAX}"))
+}
+
+impl Database {
+    /// A session in place of one that was lost, known to work.
+    pub(super) async fn connect(&self) -> Result<Session, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => Ok(Session::Sqlite(database.connect().await?)),
+            Self::Postgres(database) => Ok(Session::Postgres(Box::new(database.connect().await?))),
+        }
+    }
+
+    /// What the tables have of a key.
+    pub(super) async fn rows_of(&self, key: &Key) -> Result<Found, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => Ok(database.rows_of(key).await?),
+            Self::Postgres(database) => database.rows_of(key).await,
+        }
+    }
+
+    /// The newest records of the journal, newest first.
+    pub(super) async fn journal(&self, limit: usize) -> Result<Vec<Record>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => Ok(sqlite::newest(database.readers(), limit).await?),
+            Self::Postgres(database) => database.journal(limit).await,
+        }
+    }
+
+    /// The oldest rows after one.
+    pub(super) async fn rows_after(
+        &self,
+        id: i64,
+        limit: i64,
+    ) -> Result<Vec<Candidate>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => {
+                let mut reader = database.readers().acquire().await?;
+                Ok(sqlite::rows_after(&mut reader, id, limit).await?)
+            }
+            Self::Postgres(database) => {
+                let mut reader = database.readers().acquire().await?;
+                Ok(postgres::rows_after(&mut reader, id, limit).await?)
+            }
+        }
+    }
+
+    /// Closes it; another server may open it then.
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(database) => database.close().await,
+            Self::Postgres(database) => database.close().await,
+        }
+    }
+}
+
+impl Session {
+    /// Writes a batch; when it returns `Ok`, it is durable.
+    pub(super) async fn write(&mut self, writes: &Writes<'_>) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::write(connection, writes).await?),
+            Self::Postgres(session) => Ok(postgres::write(session, writes).await?),
+        }
+    }
+
+    /// One step of culling: rows that are expired or that the fence has ended. Returns how many
+    /// went.
+    ///
+    /// Of the latter only the oldest are looked at: they hold [`Session::oldest_birth`] down, and
+    /// with it the fence. Softly purged rows stay: they may still be served stale.
+    pub(super) async fn cull(&mut self, now_ms: u64) -> Result<u64, DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::cull(connection, now_ms).await?),
+            Self::Postgres(session) => Ok(postgres::cull(session, now_ms).await?),
+        }
+    }
+
+    /// The smallest birth among all rows; `None` without rows.
+    pub(super) async fn oldest_birth(&mut self) -> Result<Option<Sequence>, DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::oldest_birth(connection).await?),
+            Self::Postgres(session) => Ok(postgres::oldest_birth(session).await?),
+        }
+    }
+
+    /// Drops what no row needs any more of the fence, and the journal's tail.
+    pub(super) async fn compact(&mut self, oldest: Sequence) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::compact(connection, oldest).await?),
+            Self::Postgres(session) => Ok(postgres::compact(session, oldest).await?),
+        }
+    }
+
+    /// What the table of entries takes.
+    pub(super) async fn usage(&mut self, limits: Limits) -> Result<Usage, DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::usage(connection, limits).await?),
+            Self::Postgres(session) => Ok(postgres::usage(session).await?),
+        }
+    }
+
+    /// The oldest rows after one.
+    pub(super) async fn rows_after(
+        &mut self,
+        id: i64,
+        limit: i64,
+    ) -> Result<Vec<Candidate>, DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::rows_after(connection, id, limit).await?),
+            Self::Postgres(session) => {
+                Ok(postgres::rows_after(session.connection(), id, limit).await?)
+            }
+        }
+    }
+
+    /// Takes rows out by their numbers.
+    pub(super) async fn remove(&mut self, ids: &[i64]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::remove(connection, ids).await?),
+            Self::Postgres(session) => Ok(postgres::remove(session, ids).await?),
+        }
+    }
+
+    /// Makes all commits so far outlive the machine's power, where they do not by themselves.
+    pub(super) async fn sync(&mut self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::sync(connection).await?),
+            // Its server does so by itself.
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Whether it is still there, asked when nothing else is: a session may be lost unnoticed.
+    pub(super) async fn check(&mut self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(session) => session.check().await,
+        }
+    }
+
+    /// Ends it in order.
+    pub(super) async fn close(self) {
+        match self {
+            // Folds the log into the file; the log alone would do as well.
+            Self::Sqlite(connection) => {
+                let _ = sqlx::Connection::close(connection).await;
+            }
+            Self::Postgres(session) => session.close().await,
+        }
+    }
+}

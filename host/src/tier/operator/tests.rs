@@ -1,0 +1,255 @@
+//! Inspecting what a real cache has written into a real file.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use super::*;
+use crate::model::{Mode, Tag};
+use crate::tier::tests::{self as beside, Server, intruder, page_at, start, tag};
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+fn at(dir: &Path) -> Address {
+    Address::Sqlite(dir.join("tier.db"))
+}
+
+async fn inspector(dir: &Path) -> Inspector {
+    Inspector::open(&at(dir), Clock::manual(NOW_MS)).await.unwrap()
+}
+
+/// Five items and a page, of which one item is dead and one softly purged.
+async fn filled(dir: &Path) -> Server {
+    let server = start(dir).await;
+    for (key, tags) in
+        [("a", &["t"][..]), ("b:1", &["u"]), ("b:2", &["u", "v"]), ("b:3", &["soft"]), ("c", &[])]
+    {
+        server.set(key, "value", tags).await.unwrap();
+    }
+    server.store_page("http://h/p", page_at("http://h/p", "body of the page"));
+    server.invalidate(tag("t"), Mode::Hard).await.unwrap();
+    server.invalidate(tag("soft"), Mode::Soft).await.unwrap();
+    beside::eventually("all is written", async || server.cache.tier_status().unwrap().queued == 0)
+        .await;
+    server
+}
+
+fn states(listed: &[Listed]) -> Vec<(String, &'static str)> {
+    let state = |row: &Listed| (String::from_utf8(row.key.clone()).unwrap(), row.state.as_str());
+    listed.iter().map(state).collect()
+}
+
+async fn export(dir: &Path) -> (Exported, String) {
+    let mut lines = Vec::new();
+    let exported = inspector(dir).await.export(&mut lines).await.unwrap();
+    (exported, String::from_utf8(lines).unwrap())
+}
+
+async fn import_lines(dir: &Path, lines: &str) -> Result<Imported, String> {
+    let clock = Clock::manual(NOW_MS);
+    let imported = import(&at(dir), &clock, &mut Cursor::new(lines)).await;
+    imported.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn listing_says_what_the_rule_says_while_a_server_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = filled(dir.path()).await;
+    let mut inspector = inspector(dir.path()).await;
+    let all = Selection { limit: 100, ..Selection::default() };
+    let (listed, is_cut) = inspector.list(&all).await.unwrap();
+    assert!(!is_cut);
+    assert_eq!(
+        states(&listed),
+        [
+            ("a".into(), "dead"),
+            ("b:1".into(), "valid"),
+            ("b:2".into(), "valid"),
+            ("b:3".into(), "stale"),
+            ("c".into(), "valid"),
+            ("http://h/p".into(), "valid"),
+        ]
+    );
+    assert_eq!(listed[0].body_bytes, 5);
+    let totals = inspector.totals().await.unwrap();
+    assert_eq!((totals.rows, totals.body_bytes, totals.epoch), (6, 41, 1));
+    assert_eq!((totals.fence_rows, totals.journal_records), (2, 2));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn listing_is_cut_by_prefix_tag_and_limit_and_goes_on_behind_its_last_key() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await.stop().await;
+    let mut inspector = inspector(dir.path()).await;
+    let mut wanted = Selection { prefix: b"b:".to_vec(), limit: 2, ..Selection::default() };
+    let (listed, is_cut) = inspector.list(&wanted).await.unwrap();
+    assert_eq!(states(&listed), [("b:1".into(), "valid"), ("b:2".into(), "valid")]);
+    assert!(is_cut);
+    wanted.after = Some(b"b:2".to_vec());
+    let (listed, is_cut) = inspector.list(&wanted).await.unwrap();
+    assert_eq!((states(&listed), is_cut), (vec![("b:3".into(), "stale")], false));
+    let tagged = Selection { tag: Some(Tag::new("v").unwrap()), limit: 9, ..Selection::default() };
+    let (listed, _) = inspector.list(&tagged).await.unwrap();
+    assert_eq!(states(&listed), [("b:2".into(), "valid")]);
+}
+
+#[tokio::test]
+async fn verification_counts_every_row_and_names_the_damaged_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await.stop().await;
+    let found = inspector(dir.path()).await.verify().await.unwrap();
+    let expected = Verification { valid: 4, stale: 1, dead: 1, ..Verification::default() };
+    assert_eq!(found, expected);
+    assert!(found.is_whole());
+
+    let mut other = intruder(dir.path()).await;
+    for sql in [
+        "UPDATE entries SET tags = 'no json' WHERE key = x'63'",
+        "UPDATE entries SET headers = x'ffffff7f00' WHERE kind = 1",
+        "UPDATE entries SET expires_ms = 1 WHERE key = x'623a31'",
+        "UPDATE journal SET targets = x'00' WHERE sequence = (SELECT min(sequence) FROM journal)",
+        "UPDATE fence SET kind = 99 WHERE name = x'74'",
+    ] {
+        beside::execute(&mut other, sql).await;
+    }
+    let found = inspector(dir.path()).await.verify().await.unwrap();
+    // A fence that can't be read ends everything that was stored before.
+    assert_eq!((found.valid, found.dead, found.expired, found.damaged), (0, 3, 1, 2));
+    assert_eq!(found.damaged_keys, [b"c".to_vec(), b"http://h/p".to_vec()]);
+    assert_eq!((found.fence_damaged, found.journal_damaged), (1, 1));
+    assert!(!found.is_whole());
+}
+
+#[tokio::test]
+async fn file_with_overwritten_pages_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    for n in 0..200 {
+        server.set(&format!("key {n}"), &"x".repeat(1_000), &[]).await.unwrap();
+    }
+    server.stop().await;
+    let path = dir.path().join("tier.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 20 * 4096..].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let found = inspector(dir.path()).await.verify().await.unwrap();
+    assert!(!found.file.is_empty() && !found.is_whole(), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_was_exported_is_served_by_a_server_on_the_database_it_was_imported_into() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(old.path()).await.stop().await;
+    let (exported, lines) = export(old.path()).await;
+    assert_eq!(exported, Exported { sealed: true, entries: 4, left_out: 2 });
+    let imported = import_lines(new.path(), &lines).await;
+    assert_eq!(imported, Ok(Imported { entries: 4, expired: 0 }));
+
+    let server = start(new.path()).await;
+    for (key, value) in [("a", None), ("b:1", Some("value")), ("b:3", None), ("c", Some("value"))] {
+        assert_eq!(server.get(key).await.as_deref(), value, "{key}");
+    }
+    assert_eq!(server.page("http://h/p").await, Some(Verdict::Fresh));
+    // And is invalidated like everything else.
+    server.invalidate(tag("v"), Mode::Hard).await.unwrap();
+    assert_eq!(server.get("b:2").await, None);
+    server.stop().await;
+    // Lines are the same again, but for what a server has added.
+    let (_, again) = export(new.path()).await;
+    let bodies = |lines: &str| {
+        let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines = lines.filter(|line: &serde_json::Value| line["key"] != "b:2");
+        let pieces = lines.map(|line| (line["key"].clone(), line["body"].clone()));
+        pieces.filter(|(key, _)| !key.is_null()).collect::<Vec<_>>()
+    };
+    assert_eq!(bodies(&again), bodies(&lines));
+}
+
+#[tokio::test]
+async fn entry_invalidated_after_its_export_does_not_come_back_by_an_import() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = filled(old.path()).await;
+    // Exported while the server could go on invalidating: not to be imported at all.
+    let (exported, lines) = export(old.path()).await;
+    assert!(!exported.sealed);
+    let refused = import_lines(new.path(), &lines).await.unwrap_err();
+    assert!(refused.starts_with("line 1: exported while a server"), "{refused}");
+    server.stop().await;
+    // And not into a database whose server may have invalidated it.
+    let (_, lines) = export(old.path()).await;
+    let refused = import_lines(old.path(), &lines).await.unwrap_err();
+    assert!(refused.contains("has been used by a server, 1 times"), "{refused}");
+}
+
+#[tokio::test]
+async fn bad_line_is_named_by_its_number_and_nothing_is_imported() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(old.path()).await.stop().await;
+    let (_, lines) = export(old.path()).await;
+    let spoiled: [(&str, &str, &str); 11] = [
+        ("\"version\":1", "\"version\":2", "line 1: version is 2; this binary reads 1"),
+        ("\"flags\":7", "\"flags\":-7", "line 2: "),
+        ("\"flags\":7", "\"flegs\":7", "line 2: unknown field `flegs`"),
+        ("\"body\":\"", "\"body\":\"*", "line 2: body: is not base64"),
+        ("\"key\":\"b:1\"", "\"key\":\"\"", "line 2: key: key is empty"),
+        ("\"key\":\"b:2\"", "\"key\":\"a:2\"", "line 3: key: comes before that of the line before"),
+        ("\"key\":\"b:2\"", "\"key\":\"b:1\"", "line 3: key: has an item and something else"),
+        ("\"tags\":[\"u\"", "\"tags\":[\"u\\n\"", "line 2: tags: "),
+        ("\"status\":200", "\"status\":99", "line 5: status: "),
+        ("\"entries\":4", "\"entries\":5", "line 6: says that there are 5 entries; there were 4"),
+        ("{\"line\":\"end\",\"entries\":4}", "", "line 6: "),
+    ];
+    for (whole, broken, reason) in spoiled {
+        assert!(lines.contains(whole), "no {whole} in {lines}");
+        let refused = import_lines(new.path(), &lines.replacen(whole, broken, 1)).await;
+        let refused = refused.unwrap_err();
+        assert!(refused.starts_with(reason), "{broken}: {refused}");
+        let totals = inspector(new.path()).await.totals().await.unwrap();
+        assert_eq!(totals.rows, 0, "{broken}");
+    }
+    // Cut off before its end.
+    let cut = lines.rsplit_once("{\"line\":\"end\"").unwrap().0;
+    let refused = import_lines(new.path(), cut).await.unwrap_err();
+    assert_eq!(refused, "line 6: expected the end");
+    assert!(import_lines(new.path(), &lines).await.is_ok());
+}
+
+#[tokio::test]
+async fn copy_made_while_a_server_writes_is_whole_and_never_replaces_a_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let server = filled(dir.path()).await;
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("tier.db");
+    inspector(dir.path()).await.back_up(&copy).await.unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let found = inspector(copies.path()).await.verify().await.unwrap();
+    assert_eq!((found.valid, found.stale, found.dead), (4, 1, 1));
+    let refused = inspector(dir.path()).await.back_up(&copy).await.unwrap_err().to_string();
+    assert!(refused.contains("can't be written"), "{refused}");
+    server.stop().await;
+    let restored = start(copies.path()).await;
+    assert_eq!(restored.get("c").await.as_deref(), Some("value"));
+    assert_eq!(restored.get("a").await, None);
+    restored.stop().await;
+}
+
+#[tokio::test]
+async fn database_that_is_not_a_tier_of_this_binary_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = async |dir: &Path| {
+        let opened = Inspector::open(&at(dir), Clock::manual(NOW_MS)).await;
+        opened.err().expect("refused").to_string()
+    };
+    assert!(refusal(dir.path()).await.ends_with("does not exist"));
+    filled(dir.path()).await.stop().await;
+    let mut other = intruder(dir.path()).await;
+    beside::execute(&mut other, "DELETE FROM _sqlx_migrations WHERE version > 3").await;
+    let told = refusal(dir.path()).await;
+    assert!(told.contains("lacks 2 steps that this binary reads"), "{told}");
+    beside::execute(&mut other, "PRAGMA application_id = 7").await;
+    assert!(refusal(dir.path()).await.contains("is not one of wasmcached"));
+    std::fs::write(dir.path().join("tier.db"), "a letter\n".repeat(1_000)).unwrap();
+    assert!(refusal(dir.path()).await.contains("is not one of wasmcached"));
+}

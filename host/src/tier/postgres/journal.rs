@@ -1,0 +1,151 @@
+//! The journal with what follows from it: the fence, intents and the numbers of sources.
+
+use sqlx::postgres::PgPool;
+use sqlx::{Error, Postgres, Transaction};
+
+use super::batch::delete_keys;
+use crate::cache::tier::Record;
+use crate::fail_points::{Point, reach};
+use crate::model::{Key, Mode, Passage, Target};
+use crate::tier::{codec, rows};
+
+/// Writes records, their rows of the fence, and takes out the keys that they remove.
+pub(super) async fn insert(
+    transaction: &mut Transaction<'_, Postgres>,
+    records: &[Record],
+) -> Result<(), Error> {
+    for record in records {
+        write_passage(transaction, record).await?;
+    }
+    insert_records(transaction, records).await?;
+    reach(Point::RecordInserted);
+    note_numbers(transaction, records).await?;
+    raise_fence(transaction, records).await?;
+    let targets = records.iter().flat_map(|record| &record.invalidation.targets);
+    let keys = targets.filter_map(|(target, _)| match target {
+        Target::Key(key) => Some(key),
+        _ => None,
+    });
+    let keys: Vec<&Key> = keys.collect();
+    if keys.is_empty() { Ok(()) } else { delete_keys(transaction, &keys).await }
+}
+
+async fn insert_records(
+    transaction: &mut Transaction<'_, Postgres>,
+    records: &[Record],
+) -> Result<(), Error> {
+    let causes = || records.iter().map(|record| &record.invalidation.cause);
+    let sequences = records.iter().map(|record| codec::encode_sequence(record.sequence));
+    let targets = records.iter().map(|record| codec::encode_targets(&record.invalidation.targets));
+    let event_ids = causes().map(|cause| cause.event_id.as_deref().map(str::as_bytes));
+    sqlx::query(
+        // There already where it was refused for time and yet committed, and is owed.
+        "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
+         SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[], \
+         $6::bigint[]) ON CONFLICT (sequence) DO NOTHING",
+    )
+    .bind(sequences.collect::<Vec<_>>())
+    .bind(causes().map(|cause| cause.source.as_bytes()).collect::<Vec<_>>())
+    .bind(event_ids.collect::<Vec<_>>())
+    .bind(causes().map(|cause| cause.at_ms.cast_signed()).collect::<Vec<_>>())
+    .bind(targets.collect::<Vec<_>>())
+    .bind(causes().map(|cause| i64::from(cause.is_again)).collect::<Vec<_>>())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn raise_fence(
+    transaction: &mut Transaction<'_, Postgres>,
+    records: &[Record],
+) -> Result<(), Error> {
+    let (mut kinds, mut names, mut hard, mut soft) = (vec![], vec![], vec![], vec![]);
+    for record in records {
+        let sequence = codec::encode_sequence(record.sequence);
+        for (target, mode) in &record.invalidation.targets {
+            if matches!(target, Target::Key(_)) {
+                continue;
+            }
+            let named = codec::name_of(target);
+            kinds.push(named.kind);
+            names.push(named.name);
+            hard.push(if *mode == Mode::Hard { sequence } else { 0 });
+            soft.push(if *mode == Mode::Soft { sequence } else { 0 });
+        }
+    }
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    // One statement changes a row once: each target is named once.
+    sqlx::query(
+        "INSERT INTO fence (kind, name, hard, soft) \
+         SELECT kind, name, max(hard), max(soft) \
+         FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[]) \
+         AS u (kind, name, hard, soft) GROUP BY kind, name \
+         ON CONFLICT (kind, sha256(name)) DO UPDATE SET \
+         hard = greatest(fence.hard, excluded.hard), soft = greatest(fence.soft, excluded.soft)",
+    )
+    .bind(kinds)
+    .bind(names)
+    .bind(hard)
+    .bind(soft)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn note_numbers(
+    transaction: &mut Transaction<'_, Postgres>,
+    records: &[Record],
+) -> Result<(), Error> {
+    let causes = records.iter().map(|record| &record.invalidation.cause);
+    let numbered = causes.filter_map(|cause| Some((cause.source.as_bytes(), cause.number?)));
+    let (sources, numbers): (Vec<&[u8]>, Vec<i64>) = numbered
+        .map(|(source, number)| (source, i64::try_from(number).unwrap_or(i64::MAX)))
+        .unzip();
+    if sources.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO numbers (source, number) SELECT source, max(number) \
+         FROM unnest($1::bytea[], $2::bigint[]) AS u (source, number) GROUP BY source \
+         ON CONFLICT (source) DO UPDATE SET number = greatest(numbers.number, excluded.number)",
+    )
+    .bind(sources)
+    .bind(numbers)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Notes an intent with its targets, or that it has ended. In order, one by one: one may be shut
+/// and opened in the same batch.
+async fn write_passage(
+    transaction: &mut Transaction<'_, Postgres>,
+    record: &Record,
+) -> Result<(), Error> {
+    let query = match &record.passage {
+        Passage::Unchanged => return Ok(()),
+        // Announced again it grows: each piece is one row.
+        Passage::Shut(intent) => {
+            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES ($1, $2, $3)")
+                .bind(intent.name.as_bytes())
+                .bind(intent.until_ms.cast_signed())
+                .bind(codec::encode_targets(&record.invalidation.targets))
+        }
+        Passage::Open(name) => {
+            sqlx::query("DELETE FROM intents WHERE name = $1").bind(name.as_bytes())
+        }
+    };
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// The newest records of the journal, newest first. Records that can't be read are left out.
+pub(super) async fn newest(pool: &PgPool, limit: usize) -> Result<Vec<Record>, Error> {
+    let found = sqlx::query("SELECT * FROM journal ORDER BY sequence DESC LIMIT $1")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(pool)
+        .await?;
+    Ok(rows::journal(&found))
+}

@@ -1,0 +1,128 @@
+//! Reading the tables beside a server that may have them, and filling those that none has used.
+//!
+//! # Invariants
+//! - A reading changes nothing. Rows come from a cursor, sorted once: there is no index by key.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Error};
+
+use super::Session;
+use super::open::{LOCK_CLASS, explain, place, take};
+use super::recover::recover;
+use super::session::{Claim, Hold, connect, lock};
+use crate::cache::Recovered;
+use crate::tier::address::PostgresAddress;
+use crate::tier::error::OpenError;
+use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
+use crate::tier::settings::Durability;
+
+/// How long the lock is waited for before it counts as a server's.
+const LOCK_MS: u64 = 100;
+
+/// A schema that is read.
+pub(in crate::tier) struct Reading {
+    address: PostgresAddress,
+    connection: PgConnection,
+}
+
+impl Reading {
+    /// Opens a schema that is there and ours.
+    pub(in crate::tier) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
+        let options = address.options.clone().options([("default_transaction_read_only", "on")]);
+        let connection = connect(&options).await.map_err(|error| explain(address, error))?;
+        Ok(Self { address: address.clone(), connection })
+    }
+
+    /// What an error of this schema means.
+    pub(in crate::tier) fn told(&self, error: Error) -> OpenError {
+        explain(&self.address, error)
+    }
+
+    /// How often a server has opened it.
+    pub(in crate::tier) async fn epoch(&mut self) -> Result<i64, Error> {
+        sqlx::query_scalar("SELECT epoch FROM state").fetch_one(&mut self.connection).await
+    }
+
+    /// What a server of this epoch would start from.
+    pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
+        recover(&mut self.connection, epoch).await
+    }
+
+    /// What the tables hold.
+    pub(in crate::tier) async fn counts(&mut self) -> Result<Counts, Error> {
+        sqlx::query_as(
+            "SELECT (SELECT count(*) FROM entries), \
+             (SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM entries), \
+             (SELECT count(*) FROM fence), (SELECT count(*) FROM journal), \
+             (SELECT count(*) FROM intents)",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+    }
+
+    /// Begins at the first row of a key that is not below this one.
+    pub(in crate::tier) async fn begin(&mut self, key: &[u8], part: Part) -> Result<(), Error> {
+        // Ends what was begun before.
+        sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
+        sqlx::raw_sql("BEGIN READ ONLY").execute(&mut self.connection).await?;
+        let sql = match part {
+            Part::Head => {
+                "DECLARE rows NO SCROLL CURSOR FOR SELECT key, variant, kind, flags, cas, birth, \
+                 stored_ms, expires_ms, tags, url, site, status, received_ms, initial_age_ms, \
+                 lifetime_ms, stale_while_revalidate_ms, stale_if_error_ms, staleness, plugin, \
+                 vary, headers, ''::bytea AS body, octet_length(body)::bigint AS body_bytes \
+                 FROM entries WHERE key >= $1 ORDER BY key, variant"
+            }
+            Part::Whole => {
+                "DECLARE rows NO SCROLL CURSOR FOR SELECT *, \
+                 octet_length(body)::bigint AS body_bytes \
+                 FROM entries WHERE key >= $1 ORDER BY key, variant"
+            }
+        };
+        sqlx::query(sql).bind(key).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// The next rows in the order of keys; none at the end.
+    pub(in crate::tier) async fn next(&mut self, _part: Part) -> Result<Vec<Piece>, Error> {
+        let found = sqlx::query("FETCH 32 FROM rows").fetch_all(&mut self.connection).await?;
+        Ok(pieces(&found))
+    }
+
+    /// Rows of the fence, and records of the journal, that can't be read.
+    pub(in crate::tier) async fn damaged(&mut self) -> Result<(u64, u64), Error> {
+        let fence = sqlx::query("SELECT kind, name, hard, soft FROM fence");
+        let fence = damaged_fence(&fence.fetch_all(&mut self.connection).await?);
+        let journal = sqlx::query("SELECT targets FROM journal");
+        Ok((fence, damaged_journal(&journal.fetch_all(&mut self.connection).await?)))
+    }
+}
+
+/// Keeps servers out for as long as it is held; `None` where one is in.
+pub(in crate::tier) async fn hold(
+    address: &PostgresAddress,
+) -> Result<Option<PgConnection>, OpenError> {
+    let told = |error| explain(address, error);
+    let mut connection = connect(&address.options).await.map_err(told)?;
+    let number = LOCK_CLASS << 32 | place(address, &mut connection).await?.oid;
+    match lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
+        true => Ok(Some(connection)),
+        false => {
+            connection.close().await.map_err(told)?;
+            Ok(None)
+        }
+    }
+}
+
+/// A session that fills the schema, and makes it where there is none, with how often a server has
+/// opened it.
+pub(in crate::tier) async fn fill(address: &PostgresAddress) -> Result<(Session, i64), OpenError> {
+    let told = |error| explain(address, error);
+    let (mut connection, number) = take(address).await?;
+    let state = sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection);
+    let (epoch, commits): (i64, i64) = state.await.map_err(told)?;
+    let (options, durability) = (address.options.clone(), Durability::Each);
+    let claim = Claim { options, lock: number, epoch, durability };
+    let (_, session) = Hold::new(claim, connection, commits).await.map_err(told)?;
+    Ok((session, epoch))
+}

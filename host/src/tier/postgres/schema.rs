@@ -1,0 +1,97 @@
+//! The schema in PostgreSQL: whose it is, and its steps.
+//!
+//! # Invariants
+//! - A schema with tables that are not ours is not changed.
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Error};
+
+use super::open::{explain, place, take};
+use super::session::connect;
+use crate::tier::address::PostgresAddress;
+use crate::tier::error::OpenError;
+use crate::tier::schema;
+
+static MIGRATIONS: Migrator = {
+    // Without a lock of its own: whoever runs them has the schema's.
+    Migrator { locking: false, ..sqlx::migrate!("../migrations/postgres") }
+};
+
+/// The steps that this server knows.
+pub(in crate::tier) fn migrations() -> &'static Migrator {
+    &MIGRATIONS
+}
+
+/// The numbers of the steps that have been taken.
+pub(in crate::tier) async fn applied(address: &PostgresAddress) -> Result<Vec<i64>, OpenError> {
+    let told = |error| explain(address, error);
+    let mut connection = connect(&address.options).await.map_err(told)?;
+    let place = place(address, &mut connection).await?;
+    check_owner(address, &mut connection, place.oid).await?;
+    let applied = steps(&mut connection).await.map_err(told)?;
+    connection.close().await.map_err(told)?;
+    Ok(applied.into_iter().map(|(version, _)| version).collect())
+}
+
+/// Takes the steps that are missing.
+pub(in crate::tier) async fn migrate(address: &PostgresAddress) -> Result<(), OpenError> {
+    let (connection, _) = take(address).await?;
+    connection.close().await.map_err(|error| explain(address, error))
+}
+
+/// Takes the steps that are missing, by a session that has the lock.
+pub(super) async fn bring_up(
+    address: &PostgresAddress,
+    connection: &mut PgConnection,
+) -> Result<(), OpenError> {
+    let told = |error| explain(address, error);
+    let limit = format!("{}", schema::MIGRATE_MS_MAX);
+    sqlx::query("SELECT set_config('statement_timeout', $1, FALSE)")
+        .bind(limit)
+        .execute(&mut *connection)
+        .await
+        .map_err(told)?;
+    let run = MIGRATIONS.run_direct(None, connection, false);
+    let wrong = |error| schema::explain(&MIGRATIONS, address, error, told);
+    schema::run_in_time(run, wrong, address).await
+}
+
+/// The steps that have been taken, each with the checksum of what was done.
+async fn steps(connection: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, Error> {
+    let made: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !made {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+        .fetch_all(connection)
+        .await
+}
+
+/// Finds out whose schema it is, before anything is changed in it. Ours is one that is empty, and
+/// one whose first step is ours.
+pub(super) async fn check_owner(
+    address: &PostgresAddress,
+    connection: &mut PgConnection,
+    oid: i64,
+) -> Result<(), OpenError> {
+    let told = |error| explain(address, error);
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace::bigint = $1 \
+         AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY relname",
+    )
+    .bind(oid)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(told)?;
+    let taken = steps(connection).await.map_err(told)?;
+    // Nothing yet, or its making was interrupted before the first step.
+    let is_new = taken.is_empty() && tables.iter().all(|table| table == "_sqlx_migrations");
+    let first = MIGRATIONS.iter().next().map(|step| (step.version, &*step.checksum));
+    if is_new || taken.first().map(|(version, sum)| (*version, &**sum)) == first {
+        return Ok(());
+    }
+    Err(schema::foreign(address.to_string(), "its schema", &tables))
+}

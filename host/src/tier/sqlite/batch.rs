@@ -1,0 +1,95 @@
+//! One transaction: the rows of keys, then records of the journal.
+//!
+//! # Not here
+//! What of a batch is written at all (`database::Writes`), and records (`journal`).
+
+use sqlx::sqlite::{Sqlite, SqliteConnection};
+use sqlx::{Connection as _, Error, Transaction};
+
+use super::journal::insert_record;
+use crate::cache::tier::Row;
+use crate::fail_points::{Point, reach};
+use crate::model::{Key, Kind};
+use crate::tier::codec;
+use crate::tier::database::Writes;
+
+/// Writes a batch; when it returns `Ok`, it is durable.
+pub(in crate::tier) async fn write(
+    connection: &mut SqliteConnection,
+    writes: &Writes<'_>,
+) -> Result<(), Error> {
+    // Immediate: a lock that can't be had is known before anything is done.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    reach(Point::BatchBegun);
+    if writes.is_wiping {
+        sqlx::query("DELETE FROM entries").execute(&mut *transaction).await?;
+    }
+    for rows in writes.keys {
+        delete_key(&mut transaction, &rows.key).await?;
+        reach(Point::RowsDeleted);
+        for (variant, row) in writes.kept(rows) {
+            insert_row(&mut transaction, &rows.key, variant, row).await?;
+        }
+    }
+    reach(Point::RowsWritten);
+    for record in writes.records {
+        insert_record(&mut transaction, record).await?;
+    }
+    reach(Point::RecordsWritten);
+    transaction.commit().await
+}
+
+/// Takes the rows of a key out.
+pub(super) async fn delete_key(
+    transaction: &mut Transaction<'_, Sqlite>,
+    key: &Key,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM entries WHERE key = ?")
+        .bind(key.as_bytes())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn insert_row(
+    transaction: &mut Transaction<'_, Sqlite>,
+    key: &Key,
+    variant: usize,
+    row: &Row,
+) -> Result<(), Error> {
+    let (kind, flags, head) = match &row.content.kind {
+        Kind::Item { flags } => (codec::KIND_ITEM, *flags, None),
+        Kind::Page(head) => (codec::KIND_PAGE, 0, Some(head)),
+    };
+    sqlx::query(
+        "INSERT INTO entries (key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, \
+         url, status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, plugin, \
+         vary, headers, body, stale_if_error_ms, staleness, site) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(key.as_bytes())
+    .bind(variant as i64)
+    .bind(kind)
+    .bind(i64::from(flags))
+    .bind(row.cas.cast_signed())
+    .bind(codec::encode_sequence(row.birth.sequence()))
+    .bind(row.stored_ms.cast_signed())
+    .bind(codec::encode_expiry(row.content.expires))
+    .bind(codec::encode_tags(&row.content.tags))
+    .bind(head.map(|head| &*head.url))
+    .bind(head.map(|head| i64::from(head.status.as_u16())))
+    .bind(head.map(|head| head.received_ms.cast_signed()))
+    .bind(head.map(|head| head.initial_age_ms.cast_signed()))
+    .bind(head.map(|head| head.lifetime_ms.cast_signed()))
+    .bind(head.map(|head| head.stale_while_revalidate_ms.cast_signed()))
+    .bind(head.and_then(|head| head.plugin.as_deref()))
+    .bind(head.map(|head| codec::encode_vary(&head.vary)))
+    .bind(head.map(|head| codec::encode_headers(&head.headers)))
+    .bind(&*row.content.body)
+    .bind(head.map(|head| head.stale_if_error_ms.cast_signed()))
+    .bind(head.map(|head| codec::encode_staleness(head.staleness)))
+    .bind(head.map(|head| &*head.site))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}

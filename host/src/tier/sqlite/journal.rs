@@ -1,0 +1,118 @@
+//! The journal with what follows from it: the fence, intents and the numbers of sources.
+
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, Error, Transaction};
+
+use super::batch::delete_key;
+use crate::cache::tier::Record;
+use crate::fail_points::{Point, reach};
+use crate::model::{Mode, Passage, Target};
+use crate::tier::{codec, rows};
+
+/// Writes a record, its rows of the fence, and takes out the keys that it removes.
+pub(super) async fn insert_record(
+    transaction: &mut Transaction<'_, Sqlite>,
+    record: &Record,
+) -> Result<(), Error> {
+    let Record { sequence, invalidation, passage } = record;
+    write_passage(transaction, passage, &invalidation.targets).await?;
+    let sequence = codec::encode_sequence(*sequence);
+    sqlx::query(
+        // There already where it was refused for time and yet committed, and is owed.
+        "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
+    )
+    .bind(sequence)
+    .bind(&*invalidation.cause.source)
+    .bind(invalidation.cause.event_id.as_deref())
+    .bind(invalidation.cause.at_ms.cast_signed())
+    .bind(codec::encode_targets(&invalidation.targets))
+    .bind(i64::from(invalidation.cause.is_again))
+    .execute(&mut **transaction)
+    .await?;
+    if let Some(number) = invalidation.cause.number {
+        note_number(transaction, &invalidation.cause.source, number).await?;
+    }
+    reach(Point::RecordInserted);
+    for (target, mode) in &invalidation.targets {
+        if let Target::Key(key) = target {
+            delete_key(transaction, key).await?;
+            continue;
+        }
+        let named = codec::name_of(target);
+        let (hard, soft) = match mode {
+            Mode::Hard => (sequence, 0),
+            Mode::Soft => (0, sequence),
+        };
+        sqlx::query(
+            "INSERT INTO fence (kind, name, hard, soft) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (kind, name) DO UPDATE SET \
+             hard = max(hard, excluded.hard), soft = max(soft, excluded.soft)",
+        )
+        .bind(named.kind)
+        .bind(named.name)
+        .bind(hard)
+        .bind(soft)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn note_number(
+    transaction: &mut Transaction<'_, Sqlite>,
+    source: &str,
+    number: u64,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO numbers (source, number) VALUES (?, ?) \
+         ON CONFLICT (source) DO UPDATE SET number = max(number, excluded.number)",
+    )
+    .bind(source)
+    .bind(i64::try_from(number).unwrap_or(i64::MAX))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Notes an intent with its targets, or that it has ended.
+async fn write_passage(
+    transaction: &mut Transaction<'_, Sqlite>,
+    passage: &Passage,
+    targets: &[(Target, Mode)],
+) -> Result<(), Error> {
+    let query = match passage {
+        Passage::Unchanged => return Ok(()),
+        // Announced again it grows: each piece is one row.
+        Passage::Shut(intent) => {
+            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES (?, ?, ?)")
+                .bind(&*intent.name)
+                .bind(intent.until_ms.cast_signed())
+                .bind(codec::encode_targets(targets))
+        }
+        Passage::Open(name) => sqlx::query("DELETE FROM intents WHERE name = ?").bind(&**name),
+    };
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Finds out whether the journal can be written, and leaves it as it was.
+pub(in crate::tier) async fn probe(connection: &mut SqliteConnection) -> Result<(), Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query(
+        "INSERT INTO journal (sequence, source, at_ms, targets) VALUES (0, 'probe', 0, x'')",
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query("DELETE FROM journal WHERE sequence = 0").execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// The newest records of the journal, newest first. Records that can't be read are left out.
+pub(in crate::tier) async fn newest(pool: &SqlitePool, limit: usize) -> Result<Vec<Record>, Error> {
+    let found = sqlx::query("SELECT * FROM journal ORDER BY sequence DESC LIMIT ?")
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(pool)
+        .await?;
+    Ok(rows::journal(&found))
+}

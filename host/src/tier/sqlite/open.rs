@@ -1,0 +1,190 @@
+//! Opening: the lock, whose file it is, the schema, the epoch, the fence as it was left.
+//!
+//! # Invariants
+//! - A file that is not ours is not changed; one that we make is its owner's alone.
+//! - The epoch is raised durably before anything is served.
+//! - One server per file: the lock is held on a file beside it, because closing any descriptor of
+//!   the database itself would take SQLite's own locks away.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::recover::{raise_epoch, recover};
+use super::schema;
+use crate::fail_points::{Point, reach};
+use crate::tier::database::{ACQUIRE_MS, Database, Opened, Session, epoch_of};
+use crate::tier::error::OpenError;
+use crate::tier::schema::foreign;
+use crate::tier::settings::Durability;
+
+/// `PRAGMA application_id` of our files: "wmcd".
+const APPLICATION_ID: i64 = 0x776d_6364;
+
+/// How long a statement waits for another process, such as a backup, to let go.
+const BUSY_MS: u64 = 1_000;
+
+/// Connections that look up; SQLite reads from the page cache, so few are enough.
+const READERS: u32 = 4;
+
+/// Opens the file at `path`, and creates it where there is none.
+pub(in crate::tier) async fn open(
+    path: &Path,
+    durability: Durability,
+) -> Result<Opened, OpenError> {
+    let told = |error: sqlx::Error| explain(path, error);
+    let (lock, options, mut connection) = take(path, durability).await?;
+    reach(Point::Migrated);
+    let raised = raise_epoch(&mut connection).await.map_err(told)?;
+    reach(Point::EpochRaised);
+    let epoch = epoch_of(raised);
+    let epoch = epoch.map_err(|reason| OpenError::Database { database: shown(path), reason })?;
+    let recovered = recover(&mut connection, epoch).await.map_err(told)?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(Duration::from_millis(ACQUIRE_MS))
+        .connect_lazy_with(options.clone().pragma("query_only", "ON"));
+    let database = super::Database { options, readers, lock: Mutex::new(Some(lock)) };
+    let (database, session) = (Database::Sqlite(database), Session::Sqlite(connection));
+    Ok(Opened { database, session, recovered })
+}
+
+/// The lock on a file, how it is connected to, and a connection above the newest schema. Makes the
+/// file where there is none.
+pub(super) async fn take(
+    path: &Path,
+    durability: Durability,
+) -> Result<(File, SqliteConnectOptions, SqliteConnection), OpenError> {
+    check_folder(path)?;
+    let lock = lock(path)?;
+    create(path)?;
+    reach(Point::FileCreated);
+    let told = |error: sqlx::Error| explain(path, error);
+    let plain = plain(path);
+    check_owner(path, &plain).await?;
+    reach(Point::FileMarked);
+    let synchronous = match durability {
+        // An acknowledged invalidation outlives the machine's power, not just the process.
+        Durability::Each => SqliteSynchronous::Full,
+        Durability::Interval => SqliteSynchronous::Normal,
+    };
+    let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
+    let mut connection = options.connect().await.map_err(told)?;
+    schema::bring_up(path, &mut connection).await?;
+    Ok((lock, options, connection))
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// How any connection to a file is made.
+pub(super) fn plain(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(Duration::from_millis(BUSY_MS))
+        .disable_statement_logging()
+}
+
+/// A relative path without a folder lies in the current one.
+fn check_folder(path: &Path) -> Result<(), OpenError> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if !folder.exists() => Err(OpenError::NoFolder { folder: folder.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the file where there is none, for its owner alone: it holds what pages and items hold.
+/// SQLite gives its `-wal` and `-shm` the mode of the database. An existing one is not opened.
+fn create(path: &Path) -> Result<(), OpenError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let created = owner_only().open(path);
+    created.map(drop).map_err(|error| unwritable(path, &error))
+}
+
+pub(super) fn owner_only() -> OpenOptions {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options
+}
+
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
+    OpenError::Unwritable { database: shown(path), reason: error.to_string() }
+}
+
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    let opened = owner_only().open(PathBuf::from(beside));
+    let file = opened.map_err(|error| unwritable(path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { database: shown(path) }),
+        Err(TryLockError::Error(error)) => Err(unwritable(path, &error)),
+    }
+}
+
+/// Finds out whose file it is before anything is changed in it, and marks an empty one as ours.
+async fn check_owner(path: &Path, options: &SqliteConnectOptions) -> Result<(), OpenError> {
+    let told = |error: sqlx::Error| explain(path, error);
+    let mut connection = options.connect().await.map_err(told)?;
+    if owner(path, &mut connection).await? == Owner::Nobody {
+        sqlx::query("PRAGMA application_id = 2003657572")
+            .execute(&mut connection)
+            .await
+            .map_err(told)?;
+    }
+    connection.close().await.map_err(told)
+}
+
+/// Whose file it is; an error where it is somebody else's.
+pub(super) async fn owner(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<Owner, OpenError> {
+    let told = |error: sqlx::Error| explain(path, error);
+    let id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection);
+    let id: i64 = id.await.map_err(told)?;
+    if id == APPLICATION_ID {
+        return Ok(Owner::Us);
+    }
+    let tables =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')");
+    let tables: Vec<String> = tables.fetch_all(connection).await.map_err(told)?;
+    match tables.as_slice() {
+        [] => Ok(Owner::Nobody),
+        tables => Err(foreign(shown(path), "it", tables)),
+    }
+}
+
+/// Whose a file is that may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Ours.
+    Us,
+    /// It is empty.
+    Nobody,
+}
+
+pub(super) fn explain(path: &Path, error: sqlx::Error) -> OpenError {
+    let database = shown(path);
+    let reason = error.to_string();
+    let code = error.as_database_error().and_then(|error| error.code());
+    // The low byte is the primary result code (sqlite.org/rescode.html).
+    match code.and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff) {
+        // SQLITE_PERM, SQLITE_READONLY, SQLITE_FULL, SQLITE_CANTOPEN
+        Some(3 | 8 | 13 | 14) => OpenError::Unwritable { database, reason },
+        // SQLITE_CORRUPT, SQLITE_NOTADB
+        Some(11 | 26) => OpenError::Foreign { database, reason },
+        _ => OpenError::Database { database, reason },
+    }
+}

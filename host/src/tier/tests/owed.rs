@@ -1,0 +1,111 @@
+//! Invalidations that were refused, when the database works again.
+
+use super::*;
+use crate::tier::queue::OWED_TARGETS_MAX;
+
+/// Has every record of the journal refused until [`mend`].
+async fn spoil(other: &mut SqliteConnection) {
+    execute(
+        other,
+        "CREATE TRIGGER full BEFORE INSERT ON journal BEGIN SELECT RAISE(FAIL, 'disk'); END",
+    )
+    .await;
+}
+
+async fn mend(server: &Server, other: &mut SqliteConnection) {
+    execute(other, "DROP TRIGGER full").await;
+    eventually("the queue to empty", async || {
+        let status = server.tier.status();
+        status.degraded.is_none() && status.queued == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refused_invalidation_is_in_force_after_a_restart_once_the_database_works_again() {
+    for mode in [Mode::Hard, Mode::Soft] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start(dir.path()).await;
+        server.set("a", "one", &["t"]).await.unwrap();
+        server.set("b", "one", &["u"]).await.unwrap();
+        let mut other = intruder(dir.path()).await;
+        spoil(&mut other).await;
+        assert!(server.invalidate(tag("t"), mode).await.is_err());
+        assert!(server.invalidate(tag("other"), mode).await.is_err());
+        mend(&server, &mut other).await;
+        server.stop().await;
+
+        let server = start(dir.path()).await;
+        assert_eq!(server.get("a").await, None, "{mode:?}");
+        assert_eq!(server.get("b").await.as_deref(), Some("one"), "{mode:?}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn value_stored_after_a_refused_removal_of_its_key_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.set("a", "one", &[]).await.unwrap();
+    let mut other = intruder(dir.path()).await;
+    spoil(&mut other).await;
+    assert!(server.invalidate(Target::Key(named("a")), Mode::Hard).await.is_err());
+    assert!(server.set("a", "two", &[]).await.is_err());
+    mend(&server, &mut other).await;
+    server.stop().await;
+
+    let server = start(dir.path()).await;
+    assert_eq!(server.get("a").await.as_deref(), Some("two"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn record_that_was_committed_although_it_was_refused_does_not_stop_the_next_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.set("a", "one", &["t"]).await.unwrap();
+    let mut other = intruder(dir.path()).await;
+    spoil(&mut other).await;
+    assert!(server.invalidate(tag("t"), Mode::Hard).await.is_err());
+    let sequence = server.cache.applied().as_u64();
+    execute(&mut other, "DROP TRIGGER full").await;
+    // As if the commit had come through after it was given up.
+    let there = sqlx::query(
+        "INSERT INTO journal (sequence, source, at_ms, targets) VALUES (?, 'api', 5, x'') \
+         ON CONFLICT DO NOTHING",
+    );
+    there.bind(i64::try_from(sequence).unwrap()).execute(&mut other).await.unwrap();
+    eventually("the queue to empty", async || {
+        let status = server.tier.status();
+        status.degraded.is_none() && status.queued == 0
+    })
+    .await;
+    server.invalidate(tag("u"), Mode::Hard).await.unwrap();
+    server.stop().await;
+    let server = start(dir.path()).await;
+    assert_eq!(server.get("a").await, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn more_than_can_be_remembered_becomes_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.set("a", "one", &["t"]).await.unwrap();
+    let mut other = intruder(dir.path()).await;
+    spoil(&mut other).await;
+    let each = crate::limits::TARGETS_PER_INVALIDATION_MAX;
+    for round in 0..=OWED_TARGETS_MAX / each {
+        let targets = (0..each).map(|n| (tag(&format!("{round}-{n}")), Mode::Hard)).collect();
+        let invalidation = Invalidation { targets, cause: Cause::default() };
+        assert!(server.cache.invalidate(invalidation).await.is_err());
+    }
+    // Its own tag was not among them.
+    assert_eq!(server.get("a").await.as_deref(), Some("one"));
+    assert!(server.tier.status().queued <= 2, "{:?}", server.tier.status());
+    mend(&server, &mut other).await;
+    server.stop().await;
+    let server = start(dir.path()).await;
+    assert_eq!(server.get("a").await, None);
+    server.stop().await;
+}

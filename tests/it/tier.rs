@@ -1,0 +1,85 @@
+//! What an operator sets and sees of the tier, over both databases.
+
+use serde_json::Value;
+use wasmcached_tests::wait::eventually;
+use wasmcached_tests::{Database, Memcached, Server, http, settings};
+
+fn tier(server: &Server) -> Value {
+    http::get(&server.api("/v1/stats")).json()["tier"].clone()
+}
+
+fn with(database: &Database, settings: &str) -> String {
+    format!("{}\n[tier]\n{settings}\n", database.below(&settings::plain()))
+}
+
+/// Connections that store; each waits for the commits of what it has stored.
+const CONNECTIONS: usize = 20;
+
+/// Stores as many items and returns when all are durable.
+fn store(server: &Server, count: usize, value: &str) {
+    let mut connections: Vec<Memcached> = (0..CONNECTIONS).map(|_| server.memcached()).collect();
+    for (first, memcached) in connections.iter_mut().enumerate() {
+        let mut commands = String::new();
+        for n in (first..count).step_by(CONNECTIONS) {
+            commands += &format!("ms k{n} {} q\r\n{value}\r\n", value.len());
+        }
+        memcached.send(commands.as_bytes());
+    }
+    for memcached in &mut connections {
+        assert_eq!(memcached.ask("mn"), "MN");
+    }
+}
+
+fn rows_beyond_their_limit_go_and_the_server_says_how_many(database: &Database) {
+    let mut server = Server::start(&with(database, "max_rows = 1000"));
+    store(&server, 3_000, "value");
+    eventually("rows go", || tier(&server)["evicted"].as_u64().unwrap() >= 1_900);
+    server.restart();
+    let mut memcached = server.memcached();
+    let found = (0..3_000).filter(|n| memcached.get(&format!("k{n}")).is_some()).count();
+    assert!((500..=1_200).contains(&found), "{found}");
+    assert_eq!(tier(&server)["degraded"], Value::Null);
+}
+
+fn bytes_beyond_their_limit_go_too(database: &Database) {
+    let mut server = Server::start(&with(database, "max_size = \"16MiB\""));
+    store(&server, 1_200, &"x".repeat(20_000));
+    eventually("rows go", || tier(&server)["evicted"].as_u64().unwrap() >= 200);
+    server.restart();
+    let mut memcached = server.memcached();
+    let found = (0..1_200).filter(|n| memcached.get(&format!("k{n}")).is_some()).count();
+    assert!((300..=900).contains(&found), "{found}");
+}
+
+fn key_that_was_never_stored_costs_no_query(database: &Database) {
+    let mut server = Server::start(&database.below(&settings::plain()));
+    store(&server, 500, "value");
+    server.restart();
+    eventually("the keys are known", || tier(&server)["knows_keys"] == true);
+    let mut memcached = server.memcached();
+    for n in 0..500 {
+        assert!(memcached.get(&format!("k{n}")).is_some(), "k{n}");
+        assert!(memcached.get(&format!("unknown {n}").replace(' ', "-")).is_none());
+    }
+    let spared = tier(&server)["spared"].as_u64().unwrap();
+    assert!(spared > 480, "{spared} of 500");
+}
+
+fn commits_written_out_later_survive_a_kill_too(database: &Database) {
+    let mut server = Server::start(&with(database, "durability = \"interval\""));
+    assert_eq!(server.memcached().set("gone", "old"), "STORED");
+    assert_eq!(server.memcached().set("item", "old"), "STORED");
+    assert_eq!(server.memcached().ask("delete gone"), "DELETED");
+    assert_eq!(server.memcached().set("item", "new"), "STORED");
+    server.kill();
+    server.start_again();
+    assert_eq!(server.memcached().get("gone"), None);
+    assert_eq!(server.memcached().get("item").unwrap(), b"new");
+}
+
+wasmcached_tests::over_both_databases! {
+    rows_beyond_their_limit_go_and_the_server_says_how_many,
+    bytes_beyond_their_limit_go_too,
+    key_that_was_never_stored_costs_no_query,
+    commits_written_out_later_survive_a_kill_too,
+}

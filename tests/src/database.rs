@@ -1,0 +1,67 @@
+//! The databases that a tier can lie on, so that what holds over one is shown over both.
+
+use crate::Server;
+use crate::postgres::{PASSWORD, Postgres};
+
+/// A database of a test's own.
+pub struct Database {
+    /// Its address; `{dir}` is the folder of the server that is configured with it.
+    address: String,
+}
+
+impl Database {
+    /// A SQLite file in the server's folder.
+    pub fn sqlite() -> Self {
+        Self { address: "sqlite://{dir}/cache.db".to_owned() }
+    }
+
+    /// A database of the PostgreSQL server that all tests share.
+    pub fn postgres() -> Self {
+        Self { address: Postgres::shared().new_database() }
+    }
+
+    /// One at this address.
+    pub fn at(address: &str) -> Self {
+        Self { address: address.to_owned() }
+    }
+
+    /// Settings with this database below the memory.
+    pub fn below(&self, settings: &str) -> String {
+        format!("database = \"{}\"\n{settings}", self.address)
+    }
+
+    /// The same as it is for a server, for others who want to use its database.
+    pub fn of(&self, server: &Server) -> Self {
+        Self { address: self.address.replace("{dir}", server.dir().to_str().expect("text")) }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// How people are told of it: its path, or its address without the password.
+    pub fn shown(&self) -> String {
+        let address = self.address.strip_prefix("sqlite://").unwrap_or(&self.address);
+        address.replace(&format!(":{PASSWORD}@"), "@")
+    }
+}
+
+/// Makes two tests of each function that takes a [`Database`], in a module for each.
+#[macro_export]
+macro_rules! over_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $name() {
+                super::$name(&$crate::Database::sqlite());
+            })+
+        }
+        mod postgres {
+            $(#[test]
+            fn $name() {
+                super::$name(&$crate::Database::postgres());
+            })+
+        }
+    };
+}
