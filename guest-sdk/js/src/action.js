@@ -8,6 +8,7 @@
  */
 
 import { number, shown, text, texts } from './checks.js';
+import { utf8 } from './utf8.js';
 
 const invalidate = (mode, target) => ({ tag: 'invalidate', val: { target, mode } });
 
@@ -66,12 +67,3 @@ export function put(key, value, { ttlS, tags = [] } = {}) {
 
 /** The page of this URL is fetched anew. @returns {Action} */
 export const refresh = (url) => ({ tag: 'refresh', val: text('url', url) });
-
-/** QuickJS has no `TextEncoder`. */
-function utf8(string) {
-  const bytes = [];
-  for (const [escaped, code] of encodeURIComponent(string).matchAll(/%(..)|./g)) {
-    bytes.push(code === undefined ? escaped.charCodeAt(0) : Number.parseInt(code, 16));
-  }
-  return Uint8Array.from(bytes);
-}

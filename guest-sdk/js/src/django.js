@@ -14,8 +14,8 @@
  */
 
 import { md5 } from './md5.js';
+import { utf8 } from './utf8.js';
 
-const encoder = new TextEncoder();
 const NETSTRINGS = [6, 1, 0];
 /** The first of each series of releases that marks absent fields. */
 const MARKED = [
@@ -55,7 +55,7 @@ export function makeKey(key, keyPrefix = '', version = 1) {
 /** The key of a `{% cache %}` block by its name and the values that it varies on. */
 export function makeTemplateFragmentKey(release, fragmentName, varyOn = []) {
   const code = release.hasNetstrings ? netstring : (value) => `${value}:`;
-  const hashed = md5(encoder.encode(varyOn.map((value) => code(String(value))).join('')));
+  const hashed = md5(utf8(varyOn.map((value) => code(String(value))).join('')));
   return `template.cache.${fragmentName}.${hashed}`;
 }
 
@@ -79,7 +79,7 @@ export class Page {
 
   /** @param {string} url */
   constructor(url, { keyPrefix = '', language, timeZone } = {}) {
-    this.#urlHash = md5(encoder.encode(url));
+    this.#urlHash = md5(utf8(url));
     this.#keyPrefix = keyPrefix;
     this.#language = language;
     this.#localities = [language, timeZone].filter((part) => part !== undefined);
@@ -106,7 +106,7 @@ export class Page {
     }
     if (this.#language !== undefined) values.delete('HTTP_ACCEPT_LANGUAGE');
     const coded = [...values.keys()].sort().map((name) => codedValue(release, values.get(name)));
-    return this.#localised(this.prefix(method) + md5(encoder.encode(coded.join(''))));
+    return this.#localised(this.prefix(method) + md5(utf8(coded.join(''))));
   }
 
   /** What `headerKey` begins with in every language and time zone. */
@@ -137,7 +137,7 @@ export function absoluteUri(origin, path, query = '') {
 function quoted(text, safe) {
   const encode = (c) => {
     if (/[\w.~-]/.test(c) || safe.includes(c)) return c;
-    const bytes = Array.from(encoder.encode(c), (byte) => byte.toString(16).padStart(2, '0'));
+    const bytes = Array.from(utf8(c), (byte) => byte.toString(16).padStart(2, '0'));
     return `%${bytes.join('%').toUpperCase()}`;
   };
   return Array.from(text, encode).join('');
@@ -149,7 +149,7 @@ function codedValue(release, value) {
 }
 
 function netstring(value) {
-  return `${encoder.encode(value).length}:${value},`;
+  return `${utf8(value).length}:${value},`;
 }
 
 function isSince(numbers, first) {

@@ -185,6 +185,9 @@ fn keys_are_made_of_declared_inputs(language: &Language, server: &Server) {
     let seen = format!("key=\"saw:{}\"", language.nothing);
     let status = undeclared.field("cache-status");
     assert!(status.contains(&seen), "{status} without {seen}");
+    let fragment = language.get_hit(server, "/fragment/");
+    let status = fragment.field("cache-status");
+    assert!(status.contains("template.cache.menu.bdfd4cdeca2bcd1d9367552ec43793c8"), "{status}");
     let bypassed = language.get(server, "/bypass/").field("cache-status").to_owned();
     assert!(bypassed.contains("fwd=bypass"), "{bypassed}");
 }

@@ -1,11 +1,12 @@
 //! What is added to the templates, so that every part of the contract is crossed: settings, items,
-//! new values, look-ups, a key that fails, and an input that was not declared.
+//! new values, look-ups, a key that fails, an input that was not declared, and a key of Django's.
 
 /// Pairs of a text that the template has once, and what stands there instead.
 pub(super) const PYTHON: [(&str, &str); 4] = [
     (
         "import Key, Storage, hard_tag, header, plugin\n",
-        "import Key, Storage, cache, hard_prefix, hard_tag, header, log, plugin, put, refresh\n",
+        "import Key, Storage, cache, hard_prefix, hard_tag, header, log, plugin, put, refresh\n\
+         from wasmcached_plugin.django import Release, make_template_fragment_key\n",
     ),
     ("@plugin(name=\"shop\", ", "@plugin(name=\"shop\", item_prefixes=[\"frag:\"], "),
     (
@@ -18,6 +19,8 @@ pub(super) const PYTHON: [(&str, &str); 4] = [
             return Key.exactly(f"saw:{request.cookie('session')}")
         if request.path == "/bypass/":
             return Key.bypass()
+        if request.path == "/fragment/":
+            return Key.exactly(make_template_fragment_key(Release("6.1"), "menu", ["é"]))
 "#,
     ),
     (
@@ -47,7 +50,8 @@ pub(super) const PYTHON: [(&str, &str); 4] = [
 pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
     (
         "import { Key, Storage, hardTag, header, plugin } from",
-        "import { Key, Storage, cache, hardPrefix, hardTag, header, log, plugin, put, refresh } \
+        "import { Release, makeTemplateFragmentKey } from 'wasmcached-plugin/django';\n\
+         import { Key, Storage, cache, hardPrefix, hardTag, header, log, plugin, put, refresh } \
          from",
     ),
     ("  name: 'shop',\n", "  name: 'shop',\n  itemPrefixes: ['frag:'],\n"),
@@ -57,6 +61,9 @@ pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
     if (request.path === '/looks/') return Key.exactly(String(cache.get('any')));
     if (request.path === '/undeclared/') return Key.exactly(`saw:${request.cookie('session')}`);
     if (request.path === '/bypass/') return Key.bypass();
+    if (request.path === '/fragment/') {
+      return Key.exactly(makeTemplateFragmentKey(new Release('6.1'), 'menu', ['é']));
+    }
 ",
     ),
     (
