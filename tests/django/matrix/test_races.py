@@ -1,5 +1,5 @@
-"""Writers and readers at the same time: nothing older than what a call has returned for is read, and
-the outbox counts without gaps."""
+"""Writers and readers at the same time: nothing older than what a call has returned for is read,
+and the outbox counts without gaps."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
