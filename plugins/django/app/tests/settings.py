@@ -20,6 +20,13 @@ MIDDLEWARE = ["wasmcached.middleware.TagsMiddleware"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
+# What is logged is looked at by tests, and not shown besides.
+LOGGING = {
+    "version": 1,
+    "handlers": {"none": {"class": "logging.NullHandler"}},
+    "loggers": {"wasmcached": {"handlers": ["none"]}},
+}
+
 #: The secret of the published example of Standard Webhooks.
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 WASMCACHED = {
