@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created  # noqa: E402
 from django.dispatch import receiver  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
 
+from wasmcached import resending  # noqa: E402
 from wasmcached.testing import recorded_events  # noqa: E402
 
 from harness import Server, source  # noqa: E402
@@ -32,6 +33,9 @@ def carelessly(*, connection, **_):
 @pytest.fixture(scope="session", autouse=True)
 def tables():
     call_command("migrate", run_syncdb=True, verbosity=0)
+    yield
+    # What tests wrote for nobody need not be waited for.
+    resending._resenders.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,11 @@ import tempfile
 # where there is such a file system.
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _FOLDER = tempfile.TemporaryDirectory(prefix="wasmcached-django-", dir=_MEMORY)
+_DATABASE = os.environ.get("TEST_DATABASE") or _FOLDER.name + "/db.sqlite3"
 
 SECRET_KEY = "only for tests"
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.sessions", "wasmcached", "shop"]
-DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": _FOLDER.name + "/db.sqlite3"}
-}
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": _DATABASE}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 ROOT_URLCONF = "urls"
@@ -20,6 +19,13 @@ ALLOWED_HOSTS = ["*"]
 MIDDLEWARE = ["wasmcached.middleware.TagsMiddleware"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# What is logged is looked at by tests, and not shown besides.
+LOGGING = {
+    "version": 1,
+    "handlers": {"none": {"class": "logging.NullHandler"}},
+    "loggers": {"wasmcached": {"handlers": ["none"]}},
+}
 
 #: The secret of the published example of Standard Webhooks.
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

@@ -1,5 +1,10 @@
 """The outbox in the database: committed together with the change, sent after it, numbered."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 from django.conf import settings
 from django.core.management import call_command
@@ -78,6 +83,32 @@ def test_a_note_is_committed_or_rolled_back_together_with_its_change(shop, monke
     finally:
         with connection.schema_editor() as editor:
             editor.create_model(Note)
+
+
+def test_what_a_process_committed_before_it_was_killed_is_sent_by_the_relay(shop):
+    script = """
+import django, os, signal
+django.setup()
+from django.conf import settings
+from django.test import override_settings
+from wasmcached import outbox
+given = {**settings.WASMCACHED, "OUTBOX": "db", "URL": os.environ["TEST_URL"]}
+override_settings(WASMCACHED=given).enable()
+outbox.send = lambda row: os.kill(os.getpid(), signal.SIGKILL)
+from shop.models import Label
+Label.objects.create(name="a")
+"""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "TEST_DATABASE": str(connection.settings_dict["NAME"]),
+        "TEST_URL": shop.url,
+    }
+    killed = subprocess.run([sys.executable, "-B", "-c", script], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert Label.objects.count() == 1 and shop.received == []
+    call_command("wasmcached", "relay", "--once")
+    assert [event["model"] for event in shop.events] == ["shop.label"] and numbers(shop) == [1]
 
 
 def test_the_relay_sends_what_waits_in_its_order(shop, capsys):

@@ -141,6 +141,12 @@ def test_a_streaming_answer_is_not_kept_by_shared_caches():
     assert b"".join(response.streaming_content) == b"p1p2p3"
 
 
+def test_what_raw_sql_reads_is_not_known():
+    with reads.gathered() as seen:
+        assert [product.pk for product in Product.objects.raw("SELECT * FROM shop_product")]
+    assert not seen.is_complete
+
+
 def test_an_answer_whose_reads_can_not_be_named_is_not_kept_by_shared_caches(monkeypatch):
     def fail(query):
         raise RuntimeError("a mistake of ours")

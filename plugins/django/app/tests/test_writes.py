@@ -6,7 +6,7 @@ import django
 import pytest
 from django.core import serializers
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, sql
 
 from shop import models
 from shop.models import Category, Complaint, Country, Digest, Label, Offer, Parcel, Place, Product
@@ -73,6 +73,28 @@ def test_a_row_that_was_read_again_is_told_as_it_was_then(events):
     boots.slug = "c"
     boots.save()
     assert events[-1]["before"]["slug"] == "b"
+
+
+def test_a_deferred_field_that_is_read_later_hides_no_change(events):
+    first, second = (Category.objects.create(name=name, slug=name) for name in "ab")
+    pk = product(category=first).pk
+    boots = Product.objects.defer("price").get(pk=pk)
+    boots.category = second
+    assert boots.price == 0
+    boots.save()
+    assert events[-1]["before"]["category"] == first.pk
+    assert events[-1]["after"]["category"] == second.pk
+
+
+def test_a_statement_that_is_carried_out_twice_is_told_twice(events):
+    boots = product()
+    query = Product.objects.filter(pk=boots.pk).query.chain(sql.UpdateQuery)
+    query.add_update_values({"price": 5})
+    compiler = query.get_compiler("default")
+    events.clear()
+    for _ in range(2):
+        compiler.execute_sql(sql.constants.CURSOR)
+    assert told(events) == {("shop.product", boots.pk, "update")} and len(events) == 2
 
 
 def test_a_deleted_row_is_told_with_what_it_was(events):

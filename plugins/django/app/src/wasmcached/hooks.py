@@ -4,6 +4,7 @@
 |---|---|
 | `SQL*Compiler.execute_sql`, `SQLUpdateCompiler.execute_returning_sql` | writes without signals |
 | `SQLCompiler.get_from_clause` and `.execute_sql` | which tables a page shows |
+| `RawQuerySet.iterator` | pages whose tables nobody knows |
 | `Model.from_db`, `.refresh_from_db` | foreign keys and unique fields as they were loaded |
 | `Model.save_base` | tables and signals of one `save()` are one message |
 | `BaseDatabaseWrapper.commit`, `.run_and_clear_commit_hooks` | before and after a commit |
@@ -20,6 +21,7 @@ from functools import wraps
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
+from django.db.models.query import RawQuerySet
 from django.db.models.sql import compiler as sql
 
 from . import conf, names, reads, recorder, snapshots, writes
@@ -43,6 +45,7 @@ def install():
         (sql.SQLDeleteCompiler, "execute_sql", _delete),
         (sql.SQLCompiler, "get_from_clause", _from_clause),
         (sql.SQLCompiler, "execute_sql", _select),
+        (RawQuerySet, "iterator", _raw),
         (Model, "save_base", _save_base),
         (Model, "refresh_from_db", _refresh),
         (BaseDatabaseWrapper, "commit", _commit),
@@ -74,10 +77,13 @@ def _writing(compiler, original, arguments, keywords, note):
             logger.exception("rows of %s are not told; naming the model", model._meta.label)
             recorder.record_whole(using, names.label_of(model))
 
-    with recorder.unit(using), writes.unless_nothing_done(note_anyhow) as statement:
-        result = original(compiler, *arguments, **keywords)
-        statement.has_done_nothing = writes.is_without_rows(compiler, result)
-        return result
+    try:
+        with recorder.unit(using), writes.unless_nothing_done(note_anyhow) as statement:
+            result = original(compiler, *arguments, **keywords)
+            statement.has_done_nothing = writes.is_without_rows(compiler, result)
+            return result
+    finally:
+        setattr(compiler, _IS_NOTED, False)
 
 
 def _note_read(note, *arguments):
@@ -164,6 +170,15 @@ def _select(original):
     return execute_sql
 
 
+def _raw(original):
+    @wraps(original)
+    def iterator(rows):
+        reads.give_up()
+        return original(rows)
+
+    return iterator
+
+
 def _save_base(original):
     @wraps(original)
     def save_base(instance, raw=False, force_insert=False, force_update=False, using=None, **rest):
@@ -180,9 +195,10 @@ def _save_base(original):
 
 def _refresh(original):
     @wraps(original)
-    def refresh_from_db(instance, *arguments, **keywords):
-        original(instance, *arguments, **keywords)
-        snapshots.take(instance)
+    def refresh_from_db(instance, using=None, fields=None, **keywords):
+        original(instance, using=using, fields=fields, **keywords)
+        # Also called for a deferred field; others may have been changed meanwhile.
+        snapshots.take(instance, fields)
 
     return refresh_from_db
 

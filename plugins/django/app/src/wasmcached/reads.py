@@ -7,8 +7,8 @@ queries.
 Invariant: a dependence is never narrower than the query. What can't be understood counts as "any
 row of these tables".
 
-Not here: SQL that is not the ORM's; a view that uses it says so by
-`reads.note_tags(tags_of(Model))`.
+Not here: SQL by cursors; a view that uses it says so by `reads.note_tags(tags_of(Model))`. What
+`raw()` reads is not known, and its page is not to be kept.
 """
 
 from __future__ import annotations

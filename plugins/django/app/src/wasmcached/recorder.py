@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 
-from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models, transaction
 
 from . import conf, delivery, names, outbox
 from .changes import UPDATE, Change, Changes
@@ -117,10 +117,18 @@ def before_commit(connection):
     if conf.current().outbox != "db":
         return
     parts = [part for part in survivors(connection) if part.note is None]
-    if parts:
+    if not parts:
+        return
+    try:
         note = outbox.note(connection.alias, _merged(parts))
-        for part in parts:
-            part.note = note
+    except DatabaseError:
+        # Not noted, not committed: Django rolls back.
+        raise
+    except Exception:
+        logger.exception("changes of %s are not noted", sorted(_merged(parts).models))
+        return
+    for part in parts:
+        part.note = note
 
 
 def after_commit(connection):

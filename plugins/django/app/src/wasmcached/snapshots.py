@@ -17,10 +17,15 @@ from .changes import jsonable
 _ATTRIBUTE = "_wasmcached_loaded"
 
 
-def take(instance):
-    """Remembers an instance as it is now; deferred fields are left out."""
-    if conf.tracks(type(instance)):
-        setattr(instance._state, _ATTRIBUTE, _values(instance))
+def take(instance, names=None):
+    """Remembers an instance as it is now, or only some of its fields; deferred ones are left out."""
+    if not conf.tracks(type(instance)):
+        return
+    values = _values(instance)
+    if names is not None:
+        some = {field: value for field, value in values.items() if _is_one_of(field, names)}
+        values = {**(getattr(instance._state, _ATTRIBUTE, None) or {}), **some}
+    setattr(instance._state, _ATTRIBUTE, values)
 
 
 def before(instance):
@@ -31,6 +36,10 @@ def before(instance):
 def now(instance):
     """The fields of an instance as they are."""
     return _told(_values(instance))
+
+
+def _is_one_of(field, names):
+    return field.name in names or field.attname in names
 
 
 def _values(instance):
