@@ -42,7 +42,7 @@ async fn rows_stay_within_their_limit_and_the_oldest_that_memory_does_not_have_g
     assert_eq!(count_of(&mut other, &there("kept")).await, 1);
     assert_eq!(count_of(&mut other, &there("k0")).await, 0);
     assert_eq!(count_of(&mut other, &there(&format!("k{}", written - 1))).await, 1);
-    assert!(server.tier.status().evicted >= 3 * ROWS_MAX);
+    assert!(server.tier.status().evicted + ROWS_MAX + 101 >= written as u64);
     server.stop().await;
 }
 
