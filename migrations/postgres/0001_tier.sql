@@ -78,6 +78,8 @@ CREATE TABLE entries (
     plugin BYTEA,
     vary BYTEA,
     headers BYTEA,
+    -- The length of a value that is compressed by zstd; null where it is as it is.
+    unpacked_bytes BIGINT,
     body BYTEA NOT NULL
 );
 

@@ -195,13 +195,72 @@ fn schema_of_another_application_is_refused_by_name_and_left_as_it_was() {
     }
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(postgres.ask(name, tables), "2");
-    // A schema of its own is as good as a database.
-    postgres.ask(name, "CREATE SCHEMA cache");
-    let own = format!("{address}&options=-csearch_path%3Dcache");
+    // A schema of its own is as good as a database, also where the other one is in its path.
+    postgres.ask(name, "CREATE SCHEMA \"the cache\"; CREATE TABLE _sqlx_migrations (version int)");
+    let own = format!("{address}&options=-csearch_path%3D%22the%5C%20cache%22,public");
     let mut server = Server::start(&Database::at(&own).below(&settings::plain()));
     assert_eq!(server.memcached().set("a", "one"), "STORED");
     server.restart();
     assert_eq!(server.memcached().get("a").unwrap(), b"one");
+}
+
+#[test]
+fn rows_that_somebody_has_changed_are_left_out_and_counted() {
+    let (mut server, name) = server_above_postgres();
+    let tampering = [
+        "tags = ARRAY['\\xff'::bytea]",
+        "tags = ARRAY['a\nb'::bytea]",
+        "kind = 9",
+        "kind = 1",
+        "birth = -1",
+        "birth = 9223372036854775807",
+        "flags = 4294967296",
+        "expires_ms = -1",
+    ];
+    for n in 0..tampering.len() {
+        assert_eq!(server.memcached().ask(&format!("ms k{n} 1 Lred\r\nv")), "HD");
+    }
+    assert_eq!(server.memcached().set("untouched", "value"), "STORED");
+    server.restart();
+    for (n, change) in tampering.iter().enumerate() {
+        let changed = format!("UPDATE entries SET {change} WHERE key = 'k{n}' RETURNING 1");
+        // By somebody who does not take part in the counting of commits.
+        assert_eq!(Postgres::shared().ask(&name, &changed), "1");
+        assert_eq!(server.memcached().get(&format!("k{n}")), None, "{change}");
+    }
+    assert_eq!(server.memcached().get("untouched").unwrap(), b"value");
+    let told = server.log().matches("database has rows that can't be read").count();
+    // One that has expired is no news.
+    assert!(told >= tampering.len() - 1, "{}", server.log());
+    assert!(is_working(&server));
+}
+
+#[test]
+fn rows_that_have_ended_go_with_what_the_fence_has_of_them() {
+    let (mut server, name) = server_above_postgres();
+    let postgres = Postgres::shared();
+    let count = |table: &str| postgres.ask(&name, &format!("SELECT count(*) FROM {table}"));
+    {
+        let mut memcached = server.memcached();
+        for command in ["ms tagged 1 Lred\r\nv", "ms pre:1 1\r\nv", "ms short 1 T1\r\nv"] {
+            assert_eq!(memcached.ask(command), "HD");
+        }
+        // A key takes its row with it, the others leave theirs to the fence.
+        assert_eq!(memcached.set("deleted", "v"), "STORED");
+        assert_eq!(memcached.ask("delete deleted"), "DELETED");
+        eventually("its time is over", || memcached.get("short").is_none());
+    }
+    let body = json!({"tags": ["red"], "prefixes": ["pre:"]});
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+    assert_eq!((count("entries").as_str(), count("fence").as_str()), ("3", "2"));
+    server.restart();
+    eventually("the rows go", || count("entries") == "0");
+    eventually("the fence goes", || count("fence") == "0");
+    assert_eq!(postgres.ask(&name, "SELECT rows, bytes FROM state"), "0|0");
+    for key in ["tagged", "pre:1", "short", "deleted"] {
+        assert_eq!(server.memcached().get(key), None, "{key}");
+    }
+    assert!(is_working(&server));
 }
 
 fn told_by(arguments: &[&str]) -> String {

@@ -77,9 +77,20 @@ fn commits_written_out_later_survive_a_kill_too(database: &Database) {
     assert_eq!(server.memcached().get("item").unwrap(), b"new");
 }
 
+fn value_that_is_kept_compressed_comes_back_as_it_was(database: &Database) {
+    let mut server = Server::start(&with(database, "compress_above = \"1KiB\""));
+    let value = "<li>a trek</li>".repeat(1_000);
+    assert_eq!(server.memcached().set("page", &value), "STORED");
+    assert_eq!(server.memcached().set("small", "<li>"), "STORED");
+    server.restart();
+    assert_eq!(server.memcached().get("page").unwrap(), value.as_bytes());
+    assert_eq!(server.memcached().get("small").unwrap(), b"<li>");
+}
+
 wasmcached_tests::over_both_databases! {
     rows_beyond_their_limit_go_and_the_server_says_how_many,
     bytes_beyond_their_limit_go_too,
     key_that_was_never_stored_costs_no_query,
     commits_written_out_later_survive_a_kill_too,
+    value_that_is_kept_compressed_comes_back_as_it_was,
 }

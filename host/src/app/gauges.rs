@@ -67,7 +67,7 @@ impl Collector for Memory {
             (
                 "tier_queued",
                 "Keys waiting to be written",
-                tier.map_or(0, |tier| tier.queued as u64),
+                tier.as_ref().map_or(0, |tier| tier.queued as u64),
             ),
             ("tier_degraded", "1 while the tier does not work", u64::from(is_degraded)),
         ] {
@@ -75,11 +75,14 @@ impl Collector for Memory {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        for (name, help, count) in [
+        let (tier_evictions, spared) = tier.map_or((0, 0), |tier| (tier.evicted, tier.spared));
+        for (name, help, value) in [
             ("evictions", "Entries evicted for want of room", cache.evictions()),
+            ("tier_evictions", "Rows of the tier removed to make room", tier_evictions),
             ("tier_rows_skipped", "Rows of the tier that can't be read", rows_skipped),
+            ("tier_spared", "Look-ups that the tier could answer without its database", spared),
         ] {
-            let counter = ConstCounter::new(count);
+            let counter = ConstCounter::new(value);
             let encoder = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(encoder)?;
         }

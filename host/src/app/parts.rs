@@ -204,6 +204,7 @@ fn tier_settings(given: &TierSettings) -> database::Settings {
         },
         limits: database::Limits { bytes_max: given.bytes_max, rows_max: given.rows_max },
         value_bytes_max: given.value_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()),
+        compress_bytes_min: given.compress_bytes_min.and_then(|bytes| usize::try_from(bytes).ok()),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct TierSettings {
     pub rows_max: Option<u64>,
     /// Larger values are kept in memory alone.
     pub value_bytes_max: Option<u64>,
+    /// Values of this size and above are compressed; nothing: none are.
+    pub compress_bytes_min: Option<u64>,
 }
 
 /// When an acknowledged change outlives the machine's power; the end of the server's process alone
@@ -50,6 +52,8 @@ pub struct RawTier {
     pub max_rows: Option<u64>,
     /// `1MiB`.
     pub max_value_size: Option<String>,
+    /// `4KiB`.
+    pub compress_above: Option<String>,
 }
 
 impl TierSettings {
@@ -74,11 +78,12 @@ impl TierSettings {
         };
         let bytes_max = size("max_size", &raw.max_size, BYTES_MIN);
         let value_bytes_max = size("max_value_size", &raw.max_value_size, 1);
+        let compress_bytes_min = size("compress_above", &raw.compress_above, 1);
         let rows_max = raw.max_rows.filter(|rows| *rows >= ROWS_MIN);
         if let (Some(rows), None) = (raw.max_rows, rows_max) {
             m.add("tier.max_rows", format!("is {rows}; {ROWS_MIN} and more are allowed"));
         }
-        Self { durability, bytes_max, rows_max, value_bytes_max }
+        Self { durability, bytes_max, rows_max, value_bytes_max, compress_bytes_min }
     }
 }
 
@@ -96,9 +101,16 @@ mod tests {
     #[test]
     fn nothing_said_is_durable_with_each_change_and_without_limits() {
         let (tier, mistakes) = checked("");
-        let (bytes_max, rows_max, value_bytes_max) = (None, None, None);
-        let durability = Durability::Each;
-        assert_eq!(tier, TierSettings { durability, bytes_max, rows_max, value_bytes_max });
+        assert_eq!(
+            tier,
+            TierSettings {
+                durability: Durability::Each,
+                bytes_max: None,
+                rows_max: None,
+                value_bytes_max: None,
+                compress_bytes_min: None,
+            }
+        );
         assert_eq!(mistakes, "");
     }
 
@@ -106,9 +118,10 @@ mod tests {
     fn limits_are_read_and_mistakes_named_with_what_is_allowed() {
         let (tier, mistakes) = checked(
             "[tier]\ndurability = 'interval'\nmax_size = '1GiB'\nmax_rows = 5000\n\
-             max_value_size = '64KiB'",
+             max_value_size = '64KiB'\ncompress_above = '4KiB'",
         );
         assert_eq!((tier.bytes_max, tier.rows_max), (Some(1 << 30), Some(5_000)));
+        assert_eq!(tier.compress_bytes_min, Some(4 << 10));
         assert_eq!((tier.value_bytes_max, tier.durability), (Some(64 << 10), Durability::Interval));
         assert_eq!(mistakes, "");
         let (_, mistakes) = checked(

@@ -8,8 +8,11 @@
 //! # Not here
 //! Whole rows (`rows`), and the statements of each database (`sqlite`).
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::database::ROW_BYTES_MAX;
 use crate::limits::{TAGS_PER_ENTRY_MAX, TARGETS_PER_INVALIDATION_MAX};
 use crate::model::{Expiry, Key, Mode, Sequence, Staleness, Tag, Target};
 
@@ -17,6 +20,9 @@ use crate::model::{Expiry, Key, Mode, Sequence, Staleness, Tag, Target};
 pub(super) const KIND_ITEM: i64 = 0;
 /// `entries.kind` of a page.
 pub(super) const KIND_PAGE: i64 = 1;
+
+/// zstd's level: the quickest; others gain little on pages.
+const PACK_LEVEL: i32 = 1;
 
 /// Stands for the length of a value that is absent.
 const ABSENT: u32 = u32::MAX;
@@ -190,6 +196,38 @@ pub(super) fn tags_of(names: &[impl AsRef<[u8]>]) -> Option<Vec<Tag>> {
     tags.collect()
 }
 
+/// A value as a row has it.
+pub(super) struct Packed<'value> {
+    /// `entries.unpacked_bytes`: its length, if it is compressed.
+    pub unpacked_bytes: Option<i64>,
+    /// `entries.body`.
+    pub body: Cow<'value, [u8]>,
+}
+
+/// A value as it is.
+pub(super) fn plain(value: &[u8]) -> Packed<'_> {
+    Packed { unpacked_bytes: None, body: Cow::Borrowed(value) }
+}
+
+/// A value compressed, if that makes it smaller by an eighth at least.
+pub(super) fn pack(value: &[u8]) -> Packed<'_> {
+    match zstd::bulk::compress(value, PACK_LEVEL) {
+        Ok(packed) if packed.len() <= value.len() / 8 * 7 => {
+            Packed { unpacked_bytes: i64::try_from(value.len()).ok(), body: Cow::Owned(packed) }
+        }
+        // Whatever can't be compressed is kept as it is.
+        _ => plain(value),
+    }
+}
+
+/// The reverse of [`pack`].
+pub(super) fn unpack(unpacked_bytes: Option<i64>, body: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(length) = unpacked_bytes else { return Some(body) };
+    let length = usize::try_from(length).ok().filter(|length| *length <= ROW_BYTES_MAX)?;
+    let value = zstd::bulk::decompress(&body, length).ok()?;
+    (value.len() == length).then_some(value)
+}
+
 /// `entries.expires_ms`; whatever is too far away for the column is never.
 pub(super) fn encode_expiry(expires: Expiry) -> Option<i64> {
     expires.as_ms().and_then(|ms| i64::try_from(ms).ok())
@@ -223,4 +261,30 @@ pub(super) fn encode_sequence(sequence: Sequence) -> i64 {
 /// A sequence read back; negative numbers are none of ours and count as the oldest.
 pub(super) fn decode_sequence(raw: i64) -> Sequence {
     Sequence::from_u64(u64::try_from(raw).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_that_does_not_become_smaller_is_kept_as_it_is() {
+        let noise: Vec<u8> = (0..4_000_u64)
+            .map(|n| (n.wrapping_mul(n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
+            .collect();
+        let packed = pack(&noise);
+        assert_eq!((packed.unpacked_bytes, &*packed.body), (None, &noise[..]));
+        assert_eq!(unpack(None, noise.clone()), Some(noise));
+    }
+
+    #[test]
+    fn compressed_value_with_another_length_than_it_says_is_none() {
+        let text = vec![b'x'; 4_000];
+        let packed = pack(&text).body.into_owned();
+        assert_eq!(unpack(Some(4_000), packed.clone()), Some(text));
+        for length in [-1, 0, 3_999, 4_001, i64::MAX] {
+            assert_eq!(unpack(Some(length), packed.clone()), None, "{length}");
+        }
+        assert_eq!(unpack(Some(4_000), vec![0]), None);
+    }
 }

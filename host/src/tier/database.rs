@@ -12,6 +12,7 @@
 use sqlx::sqlite::SqliteConnection;
 
 use super::address::Address;
+use super::codec::{self, Packed};
 use super::error::OpenError;
 use super::room::{Candidate, Usage};
 use super::rows::Found;
@@ -23,7 +24,7 @@ use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{Birth, Key, Sequence};
 
 /// Largest value that is written; SQLite takes 1 GB for a whole row.
-const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub(super) const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// What a row takes beside its value, about.
 const ROW_OVERHEAD_BYTES: u64 = 300;
@@ -77,6 +78,8 @@ pub(super) struct Writes<'batch> {
     pub oldest: Sequence,
     /// Larger values are left out.
     pub value_bytes_max: Option<usize>,
+    /// Values of this size and above are compressed.
+    pub compress_bytes_min: Option<usize>,
 }
 
 impl Writes<'_> {
@@ -89,6 +92,12 @@ impl Writes<'_> {
         let bytes_max = self.value_bytes_max.unwrap_or(ROW_BYTES_MAX).min(ROW_BYTES_MAX);
         let rows = rows.rows.iter().take(VARIANTS_PER_KEY_MAX).enumerate();
         rows.filter(move |(_, row)| row.birth >= oldest && row.content.body.len() <= bytes_max)
+    }
+
+    /// A value as it is written.
+    pub(super) fn packed<'row>(&self, row: &'row Row) -> Packed<'row> {
+        let is_packed = self.compress_bytes_min.is_some_and(|min| row.content.body.len() >= min);
+        if is_packed { codec::pack(&row.content.body) } else { codec::plain(&row.content.body) }
     }
 
     /// What is written with it, about: for knowing when to look how much there is.

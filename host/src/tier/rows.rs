@@ -79,7 +79,8 @@ pub(super) fn row(row: &impl Columns) -> Option<Row> {
         codec::KIND_PAGE => Kind::Page(Arc::new(head(row)?)),
         _ => return None,
     };
-    let body = Bytes::from(row.bytes("body")?);
+    let body = codec::unpack(row.optional_number("unpacked_bytes")?, row.bytes("body")?)?;
+    let body = Bytes::from(body);
     Some(Row {
         content: Content { body, kind, expires, tags: row.tags()? },
         cas: row.number("cas")?.cast_unsigned(),

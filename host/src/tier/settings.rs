@@ -9,6 +9,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Larger values, bytes, are kept in memory alone.
     pub value_bytes_max: Option<usize>,
+    /// Values of so many bytes and more are compressed, by zstd.
+    pub compress_bytes_min: Option<usize>,
 }
 
 /// When a commit outlives the machine's power. The end of this process alone undoes none, by

@@ -4,6 +4,7 @@
 //! # Not here
 //! What of a batch is written at all (`database::Writes`), and records (`journal`).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use sqlx::{Error, Postgres, Transaction};
@@ -83,7 +84,8 @@ struct Rows<'batch> {
     plugins: Vec<Option<&'batch [u8]>>,
     vary: Vec<Option<Vec<u8>>>,
     headers: Vec<Option<Vec<u8>>>,
-    bodies: Vec<&'batch [u8]>,
+    unpacked_bytes: Vec<Option<i64>>,
+    bodies: Vec<Cow<'batch, [u8]>>,
 }
 
 impl<'batch> Rows<'batch> {
@@ -118,7 +120,9 @@ impl<'batch> Rows<'batch> {
                 rows.plugins.push(head.and_then(|head| head.plugin.as_deref().map(str::as_bytes)));
                 rows.vary.push(head.map(|head| codec::encode_vary(&head.vary)));
                 rows.headers.push(head.map(|head| codec::encode_headers(&head.headers)));
-                rows.bodies.push(&row.content.body);
+                let packed = writes.packed(row);
+                rows.unpacked_bytes.push(packed.unpacked_bytes);
+                rows.bodies.push(packed.body);
             }
         }
         rows
@@ -132,21 +136,23 @@ async fn insert_rows(
     if rows.keys.is_empty() {
         return Ok(());
     }
+    let bodies: Vec<&[u8]> = rows.bodies.iter().map(|body| &**body).collect();
     sqlx::query(
         "INSERT INTO entries (key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, \
          url, site, status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, \
-         stale_if_error_ms, staleness, plugin, vary, headers, body) \
+         stale_if_error_ms, staleness, plugin, vary, headers, unpacked_bytes, body) \
          SELECT key, variant, kind, flags, cas, birth, stored_ms, expires_ms, \
          ARRAY(SELECT convert_to(tag, 'UTF8') FROM json_array_elements_text(tags::json) tag), \
          url, site, status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, \
-         stale_if_error_ms, staleness, plugin, vary, headers, body \
+         stale_if_error_ms, staleness, plugin, vary, headers, unpacked_bytes, body \
          FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
          $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bytea[], $11::bytea[], \
          $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], \
-         $17::bigint[], $18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[], $22::bytea[]) \
+         $17::bigint[], $18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[], $22::bigint[], \
+         $23::bytea[]) \
          AS u (key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, url, site, \
          status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, \
-         stale_if_error_ms, staleness, plugin, vary, headers, body)",
+         stale_if_error_ms, staleness, plugin, vary, headers, unpacked_bytes, body)",
     )
     .bind(rows.keys)
     .bind(rows.variants)
@@ -169,7 +175,8 @@ async fn insert_rows(
     .bind(rows.plugins)
     .bind(rows.vary)
     .bind(rows.headers)
-    .bind(rows.bodies)
+    .bind(rows.unpacked_bytes)
+    .bind(bodies)
     .execute(&mut **transaction)
     .await?;
     Ok(())

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
 use super::recover::{raise_epoch, recover};
 use super::schema;
@@ -34,8 +34,20 @@ const VERSION_MIN: i32 = 140_000;
 
 /// Where the tables are.
 pub(super) struct Place {
-    /// The schema.
+    /// The schema's number.
     pub oid: i64,
+    /// Its name, quoted where it must be.
+    pub schema: String,
+}
+
+/// A session that has the lock, above the newest schema.
+pub(super) struct Taken {
+    /// The session.
+    pub connection: PgConnection,
+    /// The lock's number.
+    pub lock: i64,
+    /// How others connect to the same schema, whatever else the address's search path has.
+    pub options: PgConnectOptions,
 }
 
 /// Opens the database, and makes what is missing in its schema.
@@ -44,14 +56,14 @@ pub(in crate::tier) async fn open(
     durability: Durability,
 ) -> Result<Opened, OpenError> {
     let told = |error: sqlx::Error| explain(address, error);
-    let (mut connection, number) = take(address).await?;
+    let Taken { mut connection, lock, options } = take(address).await?;
     reach(Point::Migrated);
     let (raised, commits) = raise_epoch(&mut connection).await.map_err(told)?;
     reach(Point::EpochRaised);
     let epoch = epoch_of(raised);
     let epoch = epoch.map_err(|reason| database(address, reason))?;
     let recovered = recover(&mut connection, epoch).await.map_err(told)?;
-    let reading = address.options.clone().options([
+    let reading = options.clone().options([
         ("default_transaction_read_only", "on"),
         ("statement_timeout", &LOOK_UP_MS_MAX.to_string()),
     ]);
@@ -61,14 +73,14 @@ pub(in crate::tier) async fn open(
         // It would be a way to the server and back; a look-up that fails is a miss.
         .test_before_acquire(false)
         .connect_lazy_with(reading);
-    let claim = Claim { options: address.options.clone(), lock: number, epoch: raised, durability };
+    let claim = Claim { options, lock, epoch: raised, durability };
     let (hold, session) = Hold::new(claim, connection, commits).await.map_err(told)?;
     let database = Database::Postgres(super::Database { readers, hold });
     Ok(Opened { database, session: Session::Postgres(Box::new(session)), recovered })
 }
 
-/// A session that has the lock, above the newest schema; and the lock's number.
-pub(super) async fn take(address: &PostgresAddress) -> Result<(PgConnection, i64), OpenError> {
+/// Takes the lock, and the steps of the schema that are missing.
+pub(super) async fn take(address: &PostgresAddress) -> Result<Taken, OpenError> {
     let told = |error: sqlx::Error| explain(address, error);
     let mut connection = connect(&address.options).await.map_err(told)?;
     let place = place(address, &mut connection).await?;
@@ -78,19 +90,21 @@ pub(super) async fn take(address: &PostgresAddress) -> Result<(PgConnection, i64
     }
     schema::check_owner(address, &mut connection, place.oid).await?;
     schema::bring_up(address, &mut connection).await?;
-    Ok((connection, number))
+    let options = address.options.clone().options([("search_path", &place.schema)]);
+    Ok(Taken { connection, lock: number, options })
 }
 
-/// Finds out where the tables are to be, and whether the server can have them.
+/// Finds out where the tables are to be, and whether the server can have them. From then on the
+/// session sees that schema alone: another of its search path may have tables of the same names.
 pub(super) async fn place(
     address: &PostgresAddress,
     connection: &mut PgConnection,
 ) -> Result<Place, OpenError> {
-    let (version, encoding, oid): (i32, String, Option<i64>) = sqlx::query_as(
+    let (version, encoding, found): (i32, String, Option<i64>) = sqlx::query_as(
         "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), \
          (SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema())",
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await
     .map_err(|error| explain(address, error))?;
     if version < VERSION_MIN {
@@ -104,8 +118,10 @@ pub(super) async fn place(
         return Err(database(address, format!("encoding is {encoding}; UTF8 is needed")));
     }
     let reason = "no schema of its search_path exists; CREATE SCHEMA makes one";
-    let oid = oid.ok_or_else(|| database(address, reason.to_owned()))?;
-    Ok(Place { oid })
+    let oid = found.ok_or_else(|| database(address, reason.to_owned()))?;
+    let alone = "SELECT set_config('search_path', quote_ident(current_schema()), FALSE)";
+    let schema = sqlx::query_scalar(alone).fetch_one(connection).await;
+    Ok(Place { oid, schema: schema.map_err(|error| explain(address, error))? })
 }
 
 fn database(address: &PostgresAddress, reason: String) -> OpenError {

@@ -36,8 +36,8 @@ pub(in crate::tier) async fn applied(address: &PostgresAddress) -> Result<Vec<i6
 
 /// Takes the steps that are missing.
 pub(in crate::tier) async fn migrate(address: &PostgresAddress) -> Result<(), OpenError> {
-    let (connection, _) = take(address).await?;
-    connection.close().await.map_err(|error| explain(address, error))
+    let taken = take(address).await?;
+    taken.connection.close().await.map_err(|error| explain(address, error))
 }
 
 /// Takes the steps that are missing, by a session that has the lock.

@@ -10,7 +10,7 @@ use super::journal::insert_record;
 use crate::cache::tier::Row;
 use crate::fail_points::{Point, reach};
 use crate::model::{Key, Kind};
-use crate::tier::codec;
+use crate::tier::codec::{self, Packed};
 use crate::tier::database::Writes;
 
 /// Writes a batch; when it returns `Ok`, it is durable.
@@ -28,7 +28,8 @@ pub(in crate::tier) async fn write(
         delete_key(&mut transaction, &rows.key).await?;
         reach(Point::RowsDeleted);
         for (variant, row) in writes.kept(rows) {
-            insert_row(&mut transaction, &rows.key, variant, row).await?;
+            let packed = writes.packed(row);
+            insert_row(&mut transaction, &rows.key, variant, row, &packed).await?;
         }
     }
     reach(Point::RowsWritten);
@@ -56,6 +57,7 @@ async fn insert_row(
     key: &Key,
     variant: usize,
     row: &Row,
+    packed: &Packed<'_>,
 ) -> Result<(), Error> {
     let (kind, flags, head) = match &row.content.kind {
         Kind::Item { flags } => (codec::KIND_ITEM, *flags, None),
@@ -64,8 +66,8 @@ async fn insert_row(
     sqlx::query(
         "INSERT INTO entries (key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, \
          url, status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, plugin, \
-         vary, headers, body, stale_if_error_ms, staleness, site) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         vary, headers, body, stale_if_error_ms, staleness, site, unpacked_bytes) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(key.as_bytes())
     .bind(variant as i64)
@@ -85,10 +87,11 @@ async fn insert_row(
     .bind(head.and_then(|head| head.plugin.as_deref()))
     .bind(head.map(|head| codec::encode_vary(&head.vary)))
     .bind(head.map(|head| codec::encode_headers(&head.headers)))
-    .bind(&*row.content.body)
+    .bind(&*packed.body)
     .bind(head.map(|head| head.stale_if_error_ms.cast_signed()))
     .bind(head.map(|head| codec::encode_staleness(head.staleness)))
     .bind(head.map(|head| &*head.site))
+    .bind(packed.unpacked_bytes)
     .execute(&mut **transaction)
     .await?;
     Ok(())

@@ -93,6 +93,35 @@ async fn value_above_its_limit_is_in_memory_alone_and_takes_the_one_before_it_al
 }
 
 #[tokio::test]
+async fn values_are_compressed_from_a_size_on_and_come_back_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { compress_bytes_min: Some(1_000), ..Settings::default() };
+    let server = start_with(dir.path(), 64 << 20, settings).await;
+    let text = "some words again and again, ".repeat(500);
+    server.set("text", &text, &[]).await.unwrap();
+    server.set("small", &text[..999], &[]).await.unwrap();
+    server.stop().await;
+    let mut other = intruder(dir.path()).await;
+    let length = "SELECT length(body) FROM entries WHERE unpacked_bytes = 14000";
+    assert!(count(&mut other, length).await < 1_000);
+    let packed = "SELECT count(*) FROM entries WHERE unpacked_bytes IS NOT NULL";
+    assert_eq!(count(&mut other, packed).await, 1);
+
+    // Who writes otherwise now reads what was written before.
+    let server = start(dir.path()).await;
+    assert_eq!(server.get("text").await.as_ref(), Some(&text));
+    assert_eq!(server.get("small").await.as_deref(), Some(&text[..999]));
+    server.stop().await;
+    for change in ["unpacked_bytes = 13999", "unpacked_bytes = -1", "body = x'00'"] {
+        let sql = format!("UPDATE entries SET {change} WHERE unpacked_bytes IS NOT NULL");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut other).await.unwrap();
+        let server = start(dir.path()).await;
+        assert_eq!(server.get("text").await, None, "{change}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn commits_that_are_written_out_later_outlive_the_process_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let settings =

@@ -161,6 +161,7 @@ impl Writer {
                 records: &records,
                 oldest: self.inner.oldest_birth(),
                 value_bytes_max: self.settings.value_bytes_max,
+                compress_bytes_min: self.settings.compress_bytes_min,
             };
             session.write(&writes).await?;
             self.room.note(writes.usage());
