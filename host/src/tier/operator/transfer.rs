@@ -300,5 +300,12 @@ impl Importing {
 /// All of these, whatever the settings of the server that will serve them.
 fn writes(keys: &[KeyRows]) -> Writes<'_> {
     let oldest = Sequence::ZERO;
-    Writes { is_wiping: false, keys, records: &[], oldest, value_bytes_max: None }
+    Writes {
+        is_wiping: false,
+        keys,
+        records: &[],
+        oldest,
+        value_bytes_max: None,
+        compress_bytes_min: None,
+    }
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
 
 use super::Session;
-use super::open::{LOCK_CLASS, explain, place, take};
+use super::open::{LOCK_CLASS, Taken, explain, place, take};
 use super::recover::recover;
 use super::session::{Claim, Hold, connect, lock};
 use crate::cache::Recovered;
@@ -70,12 +70,13 @@ impl Reading {
                 "DECLARE rows NO SCROLL CURSOR FOR SELECT key, variant, kind, flags, cas, birth, \
                  stored_ms, expires_ms, tags, url, site, status, received_ms, initial_age_ms, \
                  lifetime_ms, stale_while_revalidate_ms, stale_if_error_ms, staleness, plugin, \
-                 vary, headers, ''::bytea AS body, octet_length(body)::bigint AS body_bytes \
+                 vary, headers, ''::bytea AS body, NULL::bigint AS unpacked_bytes, \
+                 coalesce(unpacked_bytes, octet_length(body))::bigint AS body_bytes \
                  FROM entries WHERE key >= $1 ORDER BY key, variant"
             }
             Part::Whole => {
                 "DECLARE rows NO SCROLL CURSOR FOR SELECT *, \
-                 octet_length(body)::bigint AS body_bytes \
+                 coalesce(unpacked_bytes, octet_length(body))::bigint AS body_bytes \
                  FROM entries WHERE key >= $1 ORDER BY key, variant"
             }
         };
@@ -118,11 +119,10 @@ pub(in crate::tier) async fn hold(
 /// opened it.
 pub(in crate::tier) async fn fill(address: &PostgresAddress) -> Result<(Session, i64), OpenError> {
     let told = |error| explain(address, error);
-    let (mut connection, number) = take(address).await?;
+    let Taken { mut connection, lock, options } = take(address).await?;
     let state = sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection);
     let (epoch, commits): (i64, i64) = state.await.map_err(told)?;
-    let (options, durability) = (address.options.clone(), Durability::Each);
-    let claim = Claim { options, lock: number, epoch, durability };
+    let claim = Claim { options, lock, epoch, durability: Durability::Each };
     let (_, session) = Hold::new(claim, connection, commits).await.map_err(told)?;
     Ok((session, epoch))
 }

@@ -78,12 +78,13 @@ impl Reading {
             Part::Head => {
                 "SELECT key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, url, \
                  status, received_ms, initial_age_ms, lifetime_ms, stale_while_revalidate_ms, \
-                 plugin, vary, headers, x'' AS body, stale_if_error_ms, staleness, site, \
-                 length(body) AS body_bytes FROM entries \
+                 plugin, vary, headers, x'' AS body, NULL AS unpacked_bytes, \
+                 stale_if_error_ms, staleness, site, \
+                 coalesce(unpacked_bytes, length(body)) AS body_bytes FROM entries \
                  WHERE (key, variant) > (?, ?) ORDER BY key, variant LIMIT ?"
             }
             Part::Whole => {
-                "SELECT *, length(body) AS body_bytes FROM entries \
+                "SELECT *, coalesce(unpacked_bytes, length(body)) AS body_bytes FROM entries \
                  WHERE (key, variant) > (?, ?) ORDER BY key, variant LIMIT ?"
             }
         };
