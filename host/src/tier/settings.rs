@@ -21,7 +21,7 @@ pub enum Durability {
     /// it, but on where it is off.
     #[default]
     Each,
-    /// Within [`SYNC_MS`]: SQLite's `synchronous = NORMAL` and a checkpoint as often, PostgreSQL's
+    /// Within a second: SQLite's `synchronous = NORMAL` and a checkpoint as often, PostgreSQL's
     /// `synchronous_commit = off`, which writes out three times its `wal_writer_delay` later. What
     /// is undone then are the last commits, all after some moment: rows are never newer than the
     /// invalidations before them.
