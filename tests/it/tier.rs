@@ -87,7 +87,44 @@ fn value_that_is_kept_compressed_comes_back_as_it_was(database: &Database) {
     assert_eq!(server.memcached().get("small").unwrap(), b"<li>");
 }
 
+fn items(server: &Server) -> u64 {
+    http::get(&server.api("/v1/stats")).json()["memory"]["keys"].as_u64().unwrap()
+}
+
+fn entries_come_back_ahead_of_requests_where_that_is_asked_for(database: &Database) {
+    let mut server = Server::start(&with(database, "warm_up = true"));
+    store(&server, 500, "value");
+    assert_eq!(server.memcached().ask("delete k7"), "DELETED");
+    assert_eq!(server.memcached().set("k8", "new"), "STORED");
+    server.restart();
+    let warm_up = || http::get(&server.api("/ready")).json()["parts"]["warm_up"].clone();
+    eventually("it is warm", || warm_up()["status"] == "ok");
+    assert_eq!(warm_up()["keys"], 499);
+    assert_eq!(items(&server), 499);
+    assert_eq!(server.memcached().get("k7"), None);
+    assert_eq!(server.memcached().get("k8").unwrap(), b"new");
+    assert_eq!(tier(&server)["loads"], 499, "nobody asks again");
+}
+
+fn warming_up_evicts_nothing(database: &Database) {
+    let settings = with(database, "warm_up = true").replace("32MiB", "8MiB");
+    let mut server = Server::start(&settings);
+    store(&server, 1_500, &"x".repeat(20_000));
+    server.restart();
+    let ready = || http::get(&server.api("/ready")).json();
+    eventually("it is warm", || ready()["parts"]["warm_up"]["status"] == "ok");
+    let stats = http::get(&server.api("/v1/stats")).json();
+    assert!(items(&server) > 200, "{stats}");
+    assert!(http::get(&server.api("/metrics")).text().contains("wasmcached_evictions_total 0\n"));
+    // The last that was written came first.
+    let loads = tier(&server)["loads"].as_u64().unwrap();
+    assert!(server.memcached().get("k1499").is_some());
+    assert_eq!(tier(&server)["loads"], loads);
+}
+
 wasmcached_tests::over_both_databases! {
+    entries_come_back_ahead_of_requests_where_that_is_asked_for,
+    warming_up_evicts_nothing,
     rows_beyond_their_limit_go_and_the_server_says_how_many,
     bytes_beyond_their_limit_go_too,
     key_that_was_never_stored_costs_no_query,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
+use crate::cache::tier::Lasting;
 use crate::cache::{Applied, Counted, InvalidateError};
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
 use crate::model::{Cause, Invalidation, Key, Mode, Tag, Target};
@@ -71,10 +72,15 @@ pub(super) async fn invalidate(
         },
     };
     let applied = api.cache.invalidate_counted(invalidation).await?;
-    let Applied { sequence, affected, counted } = applied;
+    let Applied { sequence, affected, counted, lasting } = applied;
     let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
-    if let (Counted::Estimated, Some(fields)) = (counted, answer.as_object_mut()) {
-        fields.insert("estimated".into(), true.into());
+    if let Some(fields) = answer.as_object_mut() {
+        if counted == Counted::Estimated {
+            fields.insert("estimated".into(), true.into());
+        }
+        if lasting == Lasting::Owed {
+            fields.insert("durable".into(), false.into());
+        }
     }
     Ok(Json(answer))
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
+use crate::cache::{Cache, Warmth};
 use crate::plugins::Plugin;
 
 /// The description of every route of this listener.
@@ -79,7 +80,22 @@ pub(super) async fn ready(State(api): State<Api>) -> Json<Value> {
     let plugins = api.plugins.list();
     let plugins = plugins.iter().map(|p| json!({ "name": p.name(), "status": of_plugin(p) }));
     let plugins: Vec<Value> = plugins.collect();
-    Json(json!({ "status": "ready", "parts": { "tier": tier, "plugins": plugins } }))
+    let mut parts = json!({ "tier": tier, "plugins": plugins });
+    if let (Some(warm_up), Some(parts)) = (warm_up(&api.cache), parts.as_object_mut()) {
+        parts.insert("warm_up".into(), warm_up);
+    }
+    Json(json!({ "status": "ready", "parts": parts }))
+}
+
+/// How far warming up is, where it was asked for.
+fn warm_up(cache: &Cache) -> Option<Value> {
+    let (warmth, keys) = cache.warmth();
+    let status = match warmth {
+        Warmth::OnDemand => return None,
+        Warmth::Warming => "warming",
+        Warmth::Warm => "ok",
+    };
+    Some(json!({ "status": status, "keys": keys }))
 }
 
 /// Whether the plugin is asked.

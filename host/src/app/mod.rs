@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
 use crate::clock::Clock;
-use crate::config::{Config, Permission};
+use crate::config::{Config, Permission, WarmUp};
 use crate::model::Target;
 use crate::net::Tls;
 use crate::pages::ExplainError;
@@ -135,6 +135,10 @@ impl App {
         background.spawn_until_stop(reload.run_forever());
         background.spawn_until_stop(loader.watch_forever());
         work_in_background(&background, &cache, &events);
+        if config.tier.warm_up == WarmUp::Ahead {
+            let warmed = cache.clone();
+            background.spawn_until_stop(async move { warmed.warm_up().await });
+        }
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }
 

@@ -209,6 +209,10 @@ fn tier_settings(given: &TierSettings) -> database::Settings {
             config::Durability::Each => database::Durability::Each,
             config::Durability::Interval => database::Durability::Interval,
         },
+        when_degraded: match given.when_degraded {
+            config::WhenDegraded::Refuse => database::WhenDegraded::Refuse,
+            config::WhenDegraded::Accept => database::WhenDegraded::Accept,
+        },
         limits: database::Limits { bytes_max: given.bytes_max, rows_max: given.rows_max },
         value_bytes_max: given.value_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()),
         compress_bytes_min: given.compress_bytes_min.and_then(|bytes| usize::try_from(bytes).ok()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::store::Slot;
-use super::tier::{Record, TierError};
+use super::tier::{Lasting, Record, TierError};
 use super::{Cache, Shared};
 use crate::limits::TARGETS_PER_INVALIDATION_MAX;
 use crate::model::{Invalidation, Key, Mode, Passage, Sequence, Target};
@@ -21,6 +21,8 @@ pub struct Applied {
     pub affected: u64,
     /// How sure that is.
     pub counted: Counted,
+    /// What it outlasts.
+    pub lasting: Lasting,
 }
 
 /// How sure a count of entries is.
@@ -76,7 +78,8 @@ impl Cache {
             let Some(tier) = &self.shared.tier else {
                 let affected = self.shared.apply(sequence, &invalidation, &passage);
                 self.shared.stats.invalidations.inc();
-                return Ok(Applied { sequence, affected, counted: Counted::Exactly });
+                let (counted, lasting) = (Counted::Exactly, Lasting::Durable);
+                return Ok(Applied { sequence, affected, counted, lasting });
             };
             let record = Record {
                 sequence,
@@ -92,12 +95,13 @@ impl Cache {
                     // invalid never hurts.
                     let affected = shared.apply(sequence, &invalidation, &passage);
                     let counter = match &durable {
-                        Ok(()) => &shared.stats.invalidations,
-                        Err(_) => &shared.stats.invalidations_not_durable,
+                        Ok(Lasting::Durable) => &shared.stats.invalidations,
+                        Ok(Lasting::Owed) | Err(_) => &shared.stats.invalidations_not_durable,
                     };
                     counter.inc();
+                    let counted = Counted::Exactly;
                     let outcome =
-                        durable.map(|()| Applied { sequence, affected, counted: Counted::Exactly });
+                        durable.map(|lasting| Applied { sequence, affected, counted, lasting });
                     // The asker may have gone away; the invalidation stands.
                     let _ = sender.send(outcome);
                 }),

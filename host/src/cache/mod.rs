@@ -29,6 +29,7 @@ mod store;
 mod sweep;
 pub mod tier;
 mod update;
+mod warm;
 
 #[cfg(test)]
 mod model_test;
@@ -64,6 +65,7 @@ pub use stats::Stats;
 pub use store::{EvictionObserver, Evictions};
 pub use sweep::Swept;
 pub use update::{Basis, Cas, Change, Draft, Revision, UpdateError};
+pub use warm::Warmth;
 
 /// Locks over the keys; two clients seldom change keys of the same stripe.
 const STRIPES: usize = 1024;
@@ -125,6 +127,7 @@ struct Shared {
     loads: Flights<()>,
     history: History,
     stats: Stats,
+    warm_up: warm::WarmUp,
     /// Told when an intent begins.
     intent_announced: Notify,
     /// Told when many entries may have died at once.
@@ -166,6 +169,7 @@ impl Cache {
             loads: Flights::default(),
             history: History::default(),
             stats: Stats::default(),
+            warm_up: warm::WarmUp::default(),
             intent_announced: Notify::new(),
             sweep_wanted: Notify::new(),
             sweep_urgent: Notify::new(),

@@ -14,7 +14,25 @@ use crate::model::{Birth, Content, Intent, Invalidation, Key, Mode, Passage, Seq
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Called with the outcome of a commit, from the tier's writer, before it writes anything else.
-pub type Committed = Box<dyn FnOnce(Result<(), TierError>) + Send>;
+pub type Committed = Box<dyn FnOnce(Result<Lasting, TierError>) + Send>;
+
+/// What an acknowledged change outlasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// Any end of this process.
+    Durable,
+    /// This process alone, until the database works again: the operator has allowed it.
+    Owed,
+}
+
+/// A key that has rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The key.
+    pub key: Key,
+    /// Where its row stands: later ones were written later.
+    pub place: i64,
+}
 
 /// Why the tier did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +119,10 @@ pub trait Tier: Send + Sync {
 
     /// The rows of a key: one for an item, one for each variant of a page.
     fn load(&self, key: &Key) -> BoxFuture<Result<Vec<Row>, TierError>>;
+
+    /// Keys with rows, the last written first, from before a place on; none: there are no more. A
+    /// key comes once for each of its rows.
+    fn latest(&self, before: i64, limit: usize) -> BoxFuture<Result<Vec<Placed>, TierError>>;
 
     /// The smallest birth among all rows, as of the last time it was looked up; zero until then.
     fn oldest_birth(&self) -> Sequence;

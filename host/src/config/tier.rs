@@ -19,6 +19,10 @@ const ROWS_MIN: u64 = 1_000;
 pub struct TierSettings {
     /// When an acknowledged change outlives the machine's power.
     pub durability: Durability,
+    /// What changes are answered while the database does not work.
+    pub when_degraded: WhenDegraded,
+    /// Whether entries come back to memory before they are asked for.
+    pub warm_up: WarmUp,
     /// Bytes that the entries may take; nothing: as many as there is room for.
     pub bytes_max: Option<u64>,
     /// Rows that there may be, one for each item and for each variant of a page.
@@ -40,12 +44,36 @@ pub enum Durability {
     Interval,
 }
 
+/// What changes are answered while the database does not work; they are in force by either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenDegraded {
+    /// Errors.
+    #[default]
+    Refuse,
+    /// Success, with the word that a crash may undo them.
+    Accept,
+}
+
+/// How entries come back to memory after a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WarmUp {
+    /// Each when it is asked for.
+    #[default]
+    OnDemand,
+    /// All that fit, the last written first, in the background.
+    Ahead,
+}
+
 /// `[tier]`. What each means: [`TierSettings`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTier {
     /// `each` or `interval`.
     pub durability: Option<String>,
+    /// `refuse` or `accept`.
+    pub when_degraded: Option<String>,
+    /// `true`: ahead of requests.
+    pub warm_up: Option<bool>,
     /// `10GiB`.
     pub max_size: Option<String>,
     /// `1000000`.
@@ -67,6 +95,18 @@ impl TierSettings {
                 Durability::Each
             }
         };
+        let when_degraded = match raw.when_degraded.as_deref() {
+            None | Some("refuse") => WhenDegraded::Refuse,
+            Some("accept") => WhenDegraded::Accept,
+            Some(other) => {
+                m.add("tier.when_degraded", format!("`{other}` is not one of: refuse, accept"));
+                WhenDegraded::Refuse
+            }
+        };
+        let warm_up = match raw.warm_up {
+            Some(true) => WarmUp::Ahead,
+            Some(false) | None => WarmUp::OnDemand,
+        };
         let mut size = |key: &str, text: &Option<String>, min: u64| {
             let text = text.as_deref()?;
             let bytes = parse_size(text).filter(|bytes| *bytes >= min);
@@ -83,7 +123,15 @@ impl TierSettings {
         if let (Some(rows), None) = (raw.max_rows, rows_max) {
             m.add("tier.max_rows", format!("is {rows}; {ROWS_MIN} and more are allowed"));
         }
-        Self { durability, bytes_max, rows_max, value_bytes_max, compress_bytes_min }
+        Self {
+            durability,
+            when_degraded,
+            warm_up,
+            bytes_max,
+            rows_max,
+            value_bytes_max,
+            compress_bytes_min,
+        }
     }
 }
 
@@ -105,6 +153,8 @@ mod tests {
             tier,
             TierSettings {
                 durability: Durability::Each,
+                when_degraded: WhenDegraded::Refuse,
+                warm_up: WarmUp::OnDemand,
                 bytes_max: None,
                 rows_max: None,
                 value_bytes_max: None,

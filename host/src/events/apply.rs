@@ -15,6 +15,7 @@ use super::plan::{Plan, Put};
 use super::seen::Seen;
 use super::signature::{self, SignatureError};
 use super::sources::{Source, Sources};
+use crate::cache::tier::Lasting;
 use crate::cache::{Applied, Cache, Change, Claim, Counted, Entry, InvalidateError};
 use crate::fail_points::{Point, reach};
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, INTENT_TARGETS_MAX, INTENTS_MAX};
@@ -38,6 +39,8 @@ pub struct Receipt {
     pub affected: u64,
     /// How sure that is.
     pub counted: Counted,
+    /// What it outlasts.
+    pub lasting: Lasting,
     /// What became of the intent that it speaks of, if it does.
     pub intent: Option<IntentState>,
 }
@@ -262,7 +265,8 @@ impl Shared {
     ) -> Result<Done, Refused> {
         if plan.targets.is_empty() {
             let (sequence, counted) = (self.cache.applied(), Counted::Exactly);
-            let receipt = Receipt { sequence, affected: 0, counted, intent: None };
+            let lasting = Lasting::Durable;
+            let receipt = Receipt { sequence, affected: 0, counted, lasting, intent: None };
             return Ok(Done { receipt, puts_refused: 0 });
         }
         let source = cause.source.clone();
@@ -288,8 +292,8 @@ impl Shared {
         for url in plan.refreshes {
             (self.refresh)(url);
         }
-        let Applied { sequence, affected, counted } = applied;
-        let receipt = Receipt { sequence, affected, counted, intent: None };
+        let Applied { sequence, affected, counted, lasting } = applied;
+        let receipt = Receipt { sequence, affected, counted, lasting, intent: None };
         Ok(Done { receipt, puts_refused })
     }
 

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::apply::{Events, Receipt, Refused, SignatureFields};
 use super::native::BodyError;
 use crate::cache::Counted;
+use crate::cache::tier::Lasting;
 use crate::limits::{EVENT_BODY_MS_MAX, EVENT_BYTES_MAX, REMEMBERED_EVENTS_MAX};
 
 /// Events listed unless a limit is asked for.
@@ -52,11 +53,14 @@ async fn receive(
         return Ok(Json(events.preview(&source, fields, &body).await?).into_response());
     }
     let receipt = events.receive(&source, fields, &body).await?;
-    let Receipt { sequence, affected, counted, intent } = receipt;
+    let Receipt { sequence, affected, counted, lasting, intent } = receipt;
     let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
     if let Some(fields) = answer.as_object_mut() {
         if counted == Counted::Estimated {
             fields.insert("estimated".into(), true.into());
+        }
+        if lasting == Lasting::Owed {
+            fields.insert("durable".into(), false.into());
         }
         if let Some(state) = intent {
             fields.insert("intent".into(), state.as_str().into());

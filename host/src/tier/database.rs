@@ -194,6 +194,24 @@ impl Database {
         }
     }
 
+    /// The newest rows before one.
+    pub(super) async fn rows_before(
+        &self,
+        id: i64,
+        limit: i64,
+    ) -> Result<Vec<Candidate>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => {
+                let mut reader = database.readers().acquire().await?;
+                Ok(sqlite::rows_before(&mut reader, id, limit).await?)
+            }
+            Self::Postgres(database) => {
+                let mut reader = database.readers().acquire().await?;
+                Ok(postgres::rows_before(&mut reader, id, limit).await?)
+            }
+        }
+    }
+
     /// Closes it; another server may open it then.
     pub(super) async fn close(&self) {
         match self {

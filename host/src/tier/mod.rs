@@ -68,7 +68,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::cache::Recovered;
-use crate::cache::tier::{BoxFuture, Committed, Record, Row, Source, Status, Tier, TierError};
+use crate::cache::tier::{
+    BoxFuture, Committed, Lasting, Placed, Record, Row, Source, Status, Tier, TierError,
+};
 use crate::clock::Clock;
 use crate::fail_points::{Point, reach};
 use crate::model::{Birth, Key, Sequence};
@@ -76,6 +78,7 @@ use crate::tasks::Tasks;
 use database::{Database, DatabaseError};
 use known::Known;
 use queue::{Life, Queue};
+use room::Candidate;
 use rows::Found;
 use writer::Writer;
 
@@ -83,7 +86,7 @@ pub use crate::cache::tier::Record as JournalRow;
 pub use address::{Address, AddressError, PostgresAddress};
 pub use error::OpenError;
 pub use schema::{SchemaReport, SchemaStep, inspect, migrate};
-pub use settings::{Durability, Limits, Settings};
+pub use settings::{Durability, Limits, Settings, WhenDegraded};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;
@@ -91,6 +94,7 @@ const LOAD_MS_MAX: u64 = 2_000;
 /// What the tier and its writer share.
 struct Inner {
     clock: Clock,
+    when_degraded: WhenDegraded,
     queue: Mutex<Queue>,
     /// Told when there is something in the queue.
     work: Notify,
@@ -114,6 +118,14 @@ impl Inner {
     fn oldest_birth(&self) -> Sequence {
         Sequence::from_u64(self.oldest_birth.load(Ordering::Acquire))
     }
+
+    /// What a change that is in force, but not durable, is answered.
+    fn answer<T>(&self, outcome: Result<T, TierError>, owed: T) -> Result<T, TierError> {
+        match (outcome, self.when_degraded) {
+            (Err(TierError::Database(_)), WhenDegraded::Accept) => Ok(owed),
+            (outcome, _) => outcome,
+        }
+    }
 }
 
 /// The tier on a database that belongs to this server alone.
@@ -136,6 +148,7 @@ impl DatabaseTier {
         let opened = database::open(address, settings.durability).await?;
         let inner = Arc::new(Inner {
             clock,
+            when_degraded: settings.when_degraded,
             queue: Mutex::default(),
             work: Notify::new(),
             source: OnceLock::new(),
@@ -174,7 +187,9 @@ impl Tier for DatabaseTier {
         {
             let mut queue = self.inner.queue.lock();
             if queue.life != Life::Closed {
-                queue.push_record(record, then);
+                let inner = Arc::clone(&self.inner);
+                let then = move |outcome| then(inner.answer(outcome, Lasting::Owed));
+                queue.push_record(record, Box::new(then));
                 drop(queue);
                 self.inner.work.notify_one();
                 reach(Point::RecordQueued);
@@ -196,7 +211,11 @@ impl Tier for DatabaseTier {
         }
         self.inner.work.notify_one();
         reach(Point::KeyQueued);
-        Box::pin(async move { durable.await.unwrap_or(Err(TierError::Closed)) })
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let outcome = durable.await.unwrap_or(Err(TierError::Closed));
+            inner.answer(outcome, ())
+        })
     }
 
     fn load(&self, key: &Key) -> BoxFuture<Result<Vec<Row>, TierError>> {
@@ -225,6 +244,19 @@ impl Tier for DatabaseTier {
             let oldest = Birth::at(inner.oldest_birth());
             rows.retain(|row| row.birth >= oldest);
             Ok(rows)
+        })
+    }
+
+    fn latest(&self, before: i64, limit: usize) -> BoxFuture<Result<Vec<Placed>, TierError>> {
+        let inner = Arc::clone(&self.inner);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Box::pin(async move {
+            let found = in_time(inner.database.rows_before(before, limit)).await?;
+            let placed = |row: Candidate| {
+                let key = Key::new(&row.key).ok()?;
+                Some(Placed { key, place: row.id })
+            };
+            Ok(found.into_iter().filter_map(placed).collect())
         })
     }
 

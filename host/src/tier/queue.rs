@@ -20,7 +20,7 @@ use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use super::pace::Pace;
-use crate::cache::tier::{Committed, Record, TierError};
+use crate::cache::tier::{Committed, Lasting, Record, TierError};
 use crate::model::{Invalidation, Key, Mode, Passage, Target};
 
 /// Keys remembered one by one; at 100 bytes each, 10 MB.
@@ -111,7 +111,7 @@ impl Queue {
     pub(super) fn take(&mut self) -> Batch {
         self.is_wiping = std::mem::take(&mut self.is_overrun);
         let owed = std::mem::take(&mut self.owed).into_iter();
-        let nobody = |record| (record, Box::new(|_: Result<(), TierError>| ()) as Committed);
+        let nobody = |record| (record, Box::new(|_: Result<Lasting, TierError>| ()) as Committed);
         let records = owed.map(nobody).chain(std::mem::take(&mut self.records)).collect();
         Batch { is_wiping: self.is_wiping, keys: Vec::new(), records }
     }

@@ -5,6 +5,8 @@
 pub struct Settings {
     /// When a commit outlives the machine's power.
     pub durability: Durability,
+    /// What changes are answered while nothing can be made durable.
+    pub when_degraded: WhenDegraded,
     /// How much is kept.
     pub limits: Limits,
     /// Larger values, bytes, are kept in memory alone.
@@ -26,6 +28,17 @@ pub enum Durability {
     /// is undone then are the last commits, all after some moment: rows are never newer than the
     /// invalidations before them.
     Interval,
+}
+
+/// What changes are answered while the database does not work. They are in force by either, and
+/// written as soon as it works again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenDegraded {
+    /// Errors: who sees none may rely on the change whatever happens.
+    #[default]
+    Refuse,
+    /// Success, with the word that a crash may undo them.
+    Accept,
 }
 
 /// How long a commit waits at most, by [`Durability::Interval`].

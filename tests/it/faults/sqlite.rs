@@ -38,6 +38,39 @@ fn silent_disk_degrades_the_tier_and_nothing_else() {
     outage_of_the_disk(Fault::Silent, &["no answer in", "locked"]);
 }
 
+#[test]
+fn changes_that_cant_be_durable_are_accepted_where_the_operator_says_so() {
+    let disk = Disk::new();
+    let settings = format!("{}\n[tier]\nwhen_degraded = \"accept\"\n", settings::plain());
+    let mut server = disk.start(&settings::with_tier(&settings));
+    let mut connection = server.memcached();
+    assert_eq!(connection.set("deleted", "before"), "STORED");
+    assert_eq!(connection.set("overwritten", "before"), "STORED");
+    assert_eq!(connection.ask("ms purged 6 Lusers\r\nbefore"), "HD");
+    let invalidate = |server: &Server| {
+        let answer = http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["users"]}));
+        (answer.status, answer.json()["durable"].clone())
+    };
+    disk.fails(Fault::Full);
+    assert_eq!(invalidate(&server), (200, json!(false)));
+    assert_eq!(connection.ask("delete deleted"), "DELETED");
+    assert_eq!(connection.set("overwritten", "after"), "STORED");
+    let tier = |server: &Server| http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
+    assert_eq!(tier(&server)["status"], "degraded");
+    disk.works();
+    eventually("all is written", || {
+        let tier = tier(&server);
+        tier["status"] == "ok" && tier["queued"] == 0
+    });
+    assert_eq!(invalidate(&server), (200, serde_json::Value::Null));
+    server.kill();
+    server.start_again();
+    let mut connection = server.memcached();
+    assert_eq!(connection.get("deleted"), None);
+    assert_eq!(connection.get("purged"), None);
+    assert_eq!(connection.get("overwritten").as_deref(), Some(&b"after"[..]));
+}
+
 /// A file system of its own and small, as far as this process may mount one.
 struct SmallDisk {
     server: Mutex<Option<u32>>,

@@ -38,7 +38,7 @@ use session::Hold;
 pub(super) use batch::write;
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};
-pub(super) use room::{remove, rows_after, usage};
+pub(super) use room::{remove, rows_after, rows_before, usage};
 pub(super) use schema::{applied, migrate, migrations};
 pub(super) use session::Session;
 pub(super) use upkeep::{compact, cull, oldest_birth};

@@ -20,11 +20,27 @@ pub(in crate::tier) async fn rows_after(
     id: i64,
     limit: i64,
 ) -> Result<Vec<Candidate>, Error> {
-    let found = sqlx::query("SELECT id, key FROM entries WHERE id > $1 ORDER BY id LIMIT $2")
-        .bind(id)
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
+    let sql = "SELECT id, key FROM entries WHERE id > $1 ORDER BY id LIMIT $2";
+    candidates(connection, sql, id, limit).await
+}
+
+/// The newest rows before one.
+pub(in crate::tier) async fn rows_before(
+    connection: &mut PgConnection,
+    id: i64,
+    limit: i64,
+) -> Result<Vec<Candidate>, Error> {
+    let sql = "SELECT id, key FROM entries WHERE id < $1 ORDER BY id DESC LIMIT $2";
+    candidates(connection, sql, id, limit).await
+}
+
+async fn candidates(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    id: i64,
+    limit: i64,
+) -> Result<Vec<Candidate>, Error> {
+    let found = sqlx::query(sql).bind(id).bind(limit).fetch_all(connection).await?;
     let rows = found.iter().map(|row| Ok(Candidate { id: row.try_get(0)?, key: row.try_get(1)? }));
     rows.collect()
 }

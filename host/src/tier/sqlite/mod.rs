@@ -31,7 +31,7 @@ pub(super) use batch::write;
 pub(super) use journal::{newest, probe};
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};
-pub(super) use room::{remove, rows_after, usage};
+pub(super) use room::{remove, rows_after, rows_before, usage};
 pub(super) use schema::{applied, migrate, migrations};
 pub(super) use upkeep::{compact, cull, oldest_birth, sync};
 

@@ -33,11 +33,27 @@ pub(in crate::tier) async fn rows_after(
     id: i64,
     limit: i64,
 ) -> Result<Vec<Candidate>, Error> {
-    let found = sqlx::query("SELECT id, key FROM entries WHERE id > ? ORDER BY id LIMIT ?")
-        .bind(id)
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
+    let sql = "SELECT id, key FROM entries WHERE id > ? ORDER BY id LIMIT ?";
+    candidates(connection, sql, id, limit).await
+}
+
+/// The newest rows before one.
+pub(in crate::tier) async fn rows_before(
+    connection: &mut SqliteConnection,
+    id: i64,
+    limit: i64,
+) -> Result<Vec<Candidate>, Error> {
+    let sql = "SELECT id, key FROM entries WHERE id < ? ORDER BY id DESC LIMIT ?";
+    candidates(connection, sql, id, limit).await
+}
+
+async fn candidates(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    id: i64,
+    limit: i64,
+) -> Result<Vec<Candidate>, Error> {
+    let found = sqlx::query(sql).bind(id).bind(limit).fetch_all(connection).await?;
     let rows = found.iter().map(|row| Ok(Candidate { id: row.try_get(0)?, key: row.try_get(1)? }));
     rows.collect()
 }

@@ -25,7 +25,7 @@ use super::database::{DatabaseError, KeyRows, Session, Writes};
 use super::queue::{Batch, Life, Records};
 use super::room::Room;
 use super::settings::{Durability, SYNC_MS, Settings};
-use crate::cache::tier::{Record, TierError};
+use crate::cache::tier::{Lasting, Record, TierError};
 use crate::fail_points::{Point, reach};
 use crate::tasks::Tasks;
 
@@ -249,7 +249,7 @@ impl Writer {
             self.inner.reached.fetch_max(last.sequence.as_u64(), Ordering::AcqRel);
         }
         for (_, then) in records {
-            then(outcome.clone());
+            then(outcome.clone().map(|()| Lasting::Durable));
             reach(Point::RecordApplied);
         }
     }
