@@ -211,6 +211,12 @@ impl Queue {
         self.degraded.clone().or_else(|| is_incomplete.then(overrun_text))
     }
 
+    /// Whether nothing waits to be written.
+    pub(super) fn is_drained(&self) -> bool {
+        let has_records = !self.records.is_empty() || !self.owed.is_empty();
+        self.dirty.is_empty() && !has_records && !self.is_overrun
+    }
+
     /// Keys that wait or are being written, and records that are owed.
     pub(super) fn len(&self) -> usize {
         self.dirty.len() + self.writing.len() + self.owed.len()

@@ -110,7 +110,14 @@ impl Writer {
             if !is_idle {
                 continue;
             }
-            let is_closing = self.inner.queue.lock().life != Life::Open;
+            let (is_closing, is_drained) = {
+                let queue = self.inner.queue.lock();
+                (queue.life != Life::Open, queue.is_drained())
+            };
+            if is_closing && self.session.is_some() && !is_drained {
+                // It came after the last look at the queue, and before the end.
+                continue;
+            }
             if is_closing && (self.session.is_some() || is_last_attempt) {
                 break;
             }

@@ -18,7 +18,7 @@ _ATTRIBUTE = "_wasmcached_loaded"
 
 
 def take(instance, names=None):
-    """Remembers an instance as it is now, or only some of its fields; deferred ones are left out."""
+    """Remembers an instance as it is now, or some of its fields; deferred ones are left out."""
     if not conf.tracks(type(instance)):
         return
     values = _values(instance)
