@@ -1,4 +1,4 @@
-"""The README of `wasmcached-django`, followed to the letter in a project that `startproject` made."""
+"""The README of `wasmcached-django`, followed to the letter in a new project."""
 
 import os
 import re
