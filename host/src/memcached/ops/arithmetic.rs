@@ -242,9 +242,15 @@ fn decide(
 /// The number that a value begins with, as memcached reads it (by `strtoull`): white space may come
 /// before it, then a plus; what follows it must be white space or nothing.
 fn stored_number(body: &[u8]) -> Option<u64> {
-    let body = body.trim_ascii_start();
+    let start = body.iter().position(|byte| !is_space(*byte))?;
+    let (_, body) = body.split_at_checked(start)?;
     let digits = body.strip_prefix(b"+").unwrap_or(body);
-    number(digits.split(u8::is_ascii_whitespace).next()?)
+    number(digits.split(|byte| is_space(*byte)).next()?)
+}
+
+/// White space of C: Rust's has no vertical tab.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == b'\x0b'
 }
 
 /// A number as stored: as long as the value before it at least, filled up with spaces, because
