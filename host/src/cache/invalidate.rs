@@ -53,7 +53,8 @@ pub enum InvalidateError {
 
 impl Cache {
     /// Makes everything named wrong. When it returns `Ok`, no read that starts later, by any way
-    /// and after any crash, returns what was computed from older data.
+    /// and after any crash, returns what was computed from older data; what is only
+    /// [`Lasting::Owed`] a crash may undo.
     pub async fn invalidate(&self, invalidation: Invalidation) -> Result<Applied, InvalidateError> {
         self.pass(invalidation, Passage::Unchanged).await
     }
