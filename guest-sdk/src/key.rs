@@ -9,8 +9,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fmt::Write as _;
 
+use crate::percent::push_char;
 use crate::{Request, pattern};
+
+/// How the URLs of pages begin, whatever the client spoke.
+const SCHEME: &str = "http://";
+
+/// Room for the values of most keys.
+const VALUES_BYTES: usize = 96;
 
 /// What the key of a request is.
 ///
@@ -26,26 +34,33 @@ enum Decision {
     Recipe(Recipe),
 }
 
+/// A key is made for each request: one text that grows in its place, and where its parts end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Recipe {
-    /// `http://host/path`
-    url: String,
-    query: Option<String>,
+    /// The prefix, `http://host/path?query`, and `|name=value` for each value.
+    text: String,
+    prefix_end: usize,
+    path_end: usize,
+    url_end: usize,
     query_is_changed: bool,
-    prefix: String,
-    suffix: String,
 }
 
 impl Key {
     /// The request's URL, as a start. Left as it is, it is the default key.
     pub fn of(request: &Request) -> Self {
-        Self(Decision::Recipe(Recipe {
-            url: format!("http://{}{}", request.host(), request.path()),
-            query: request.query().map(str::to_owned),
-            query_is_changed: false,
-            prefix: String::new(),
-            suffix: String::new(),
-        }))
+        let (host, path, query) = (request.host(), request.path(), request.query());
+        let path_end = SCHEME.len() + host.len() + path.len();
+        let url_end = path_end + query.map_or(0, |query| 1 + query.len());
+        let mut text = String::with_capacity(url_end + VALUES_BYTES);
+        text.push_str(SCHEME);
+        text.push_str(host);
+        text.push_str(path);
+        if let Some(query) = query {
+            text.push('?');
+            text.push_str(query);
+        }
+        let (prefix_end, query_is_changed) = (0, false);
+        Self(Decision::Recipe(Recipe { text, prefix_end, path_end, url_end, query_is_changed }))
     }
 
     /// Exactly this text, which may be the key of a memcached item.
@@ -85,28 +100,42 @@ impl Key {
     #[must_use]
     pub fn with(self, name: &str, value: impl fmt::Display) -> Self {
         self.change(|recipe| {
-            let value = value.to_string();
-            let (name, value) = (escape(name), escape(&value));
-            recipe.suffix.push_str(&format!("|{name}={value}"));
+            let text = &mut recipe.text;
+            text.push('|');
+            push_escaped(text, name);
+            text.push('=');
+            // Only a value's own `Display` can refuse, and then what it has written stands.
+            let _ = write!(Escaping(text), "{value}");
         })
     }
 
     /// Begins the key with this text, so that one prefix names them all.
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
-        self.change(|recipe| recipe.prefix.insert_str(0, prefix))
+        self.change(|recipe| {
+            recipe.text.insert_str(0, prefix);
+            for end in [&mut recipe.prefix_end, &mut recipe.path_end, &mut recipe.url_end] {
+                *end += prefix.len();
+            }
+        })
     }
 
     fn change_query(self, change: impl FnOnce(&mut Vec<&str>)) -> Self {
         self.change(|recipe| {
-            let Some(query) = &recipe.query else { return };
-            let before: Vec<&str> = query.split('&').filter(|param| !param.is_empty()).collect();
-            let mut after = before.clone();
+            let Some(query) = recipe.text.get(recipe.path_end + 1..recipe.url_end) else { return };
+            let before = || query.split('&').filter(|param| !param.is_empty());
+            let mut after: Vec<&str> = before().collect();
             change(&mut after);
-            if after != before {
-                recipe.query = (!after.is_empty()).then(|| after.join("&"));
-                recipe.query_is_changed = true;
+            if after.iter().copied().eq(before()) {
+                return;
             }
+            let mut query = after.join("&");
+            if !query.is_empty() {
+                query.insert(0, '?');
+            }
+            recipe.text.replace_range(recipe.path_end..recipe.url_end, &query);
+            recipe.url_end = recipe.path_end + query.len();
+            recipe.query_is_changed = true;
         })
     }
 
@@ -124,7 +153,8 @@ impl Key {
         match &self.0 {
             Decision::Bypass => Cow::Borrowed("(bypass)"),
             Decision::Exact(text) => Cow::Borrowed(text),
-            Decision::Recipe(recipe) => Cow::Owned(recipe.to_text()),
+            Decision::Recipe(recipe) if recipe.has_bars() => Cow::Owned(recipe.clone().into_text()),
+            Decision::Recipe(recipe) => Cow::Borrowed(&recipe.text),
         }
     }
 
@@ -136,7 +166,7 @@ impl Key {
             Decision::Exact(text) => Some(Some(text)),
             Decision::Recipe(recipe) => {
                 let is_changed = recipe.query_is_changed || recipe.is_marked();
-                Some(is_changed.then(|| recipe.to_text()))
+                Some(is_changed.then(|| recipe.into_text()))
             }
         }
     }
@@ -145,20 +175,24 @@ impl Key {
 impl Recipe {
     /// Whether there is more to it than a URL.
     fn is_marked(&self) -> bool {
-        !self.prefix.is_empty() || !self.suffix.is_empty()
+        self.prefix_end > 0 || self.url_end < self.text.len()
     }
 
-    fn to_text(&self) -> String {
-        let mut url = self.url.clone();
-        if let Some(query) = &self.query {
-            url.push('?');
-            url.push_str(query);
+    fn url(&self) -> &str {
+        self.text.get(self.prefix_end..self.url_end).unwrap_or_default()
+    }
+
+    /// Whether a bar in the URL itself would look like one of ours.
+    fn has_bars(&self) -> bool {
+        self.is_marked() && self.url().contains('|')
+    }
+
+    fn into_text(mut self) -> String {
+        if self.has_bars() {
+            let url = self.url().replace('|', "%7C");
+            self.text.replace_range(self.prefix_end..self.url_end, &url);
         }
-        if !self.is_marked() {
-            return url;
-        }
-        // A bar in the URL itself would look like one of ours.
-        format!("{}{}{}", self.prefix, url.replace('|', "%7C"), self.suffix)
+        self.text
     }
 }
 
@@ -179,24 +213,31 @@ fn name_of(param: &str) -> &str {
     param.split_once('=').map_or(param, |(name, _)| name)
 }
 
-/// Percent-encodes what separates values, and what no key of a line protocol may hold.
-fn escape(value: &str) -> Cow<'_, str> {
-    let is_special = |c: char| matches!(c, '|' | '=' | '%' | ' ') || c.is_control();
-    if !value.contains(is_special) {
-        return Cow::Borrowed(value);
+/// Appends text with what separates values, and what no key of a line protocol may hold,
+/// percent-encoded.
+fn push_escaped(to: &mut String, text: &str) {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'|' | b'=' | b'%');
+    if text.bytes().all(is_plain) {
+        to.push_str(text);
+        return;
     }
-    let mut escaped = String::with_capacity(value.len() + 8);
-    for c in value.chars() {
-        if is_special(c) {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                escaped.push_str(&format!("%{byte:02X}"));
-            }
+    for c in text.chars() {
+        if matches!(c, '|' | '=' | '%' | ' ') || c.is_control() {
+            push_char(to, c);
         } else {
-            escaped.push(c);
+            to.push(c);
         }
     }
-    Cow::Owned(escaped)
+}
+
+/// Where values are written to, so that none has to be a text of its own first.
+struct Escaping<'a>(&'a mut String);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_escaped(self.0, text);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

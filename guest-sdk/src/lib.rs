@@ -76,6 +76,7 @@ mod hooks;
 mod key;
 mod log;
 pub mod pattern;
+pub mod percent;
 mod request;
 mod storage;
 pub mod template;

@@ -6,7 +6,7 @@
 //! # Not here
 //! Host names that are not ASCII: browsers send them as Punycode.
 
-use std::fmt::Write as _;
+use crate::percent;
 
 /// Besides letters, digits and `_.-~`: what `escape_uri_path` leaves as it is.
 const PATH_SAFE: &str = "/:@&+$,!*'()";
@@ -42,15 +42,7 @@ pub fn quote(value: &str) -> String {
 
 /// Python's `urllib.parse.quote`.
 fn push_quoted(text: &str, safe: &str, into: &mut String) {
-    for c in text.chars() {
-        if c.is_ascii_alphanumeric() || "_.-~".contains(c) || safe.contains(c) {
-            into.push(c);
-            continue;
-        }
-        let mut bytes = [0; 4];
-        for byte in c.encode_utf8(&mut bytes).bytes() {
-            // Writing to a string can't fail.
-            let _ = write!(into, "%{byte:02X}");
-        }
-    }
+    percent::push(into, text, |byte| {
+        byte.is_ascii_alphanumeric() || b"_.-~".contains(&byte) || safe.as_bytes().contains(&byte)
+    });
 }

@@ -11,13 +11,15 @@
 //! # Not here
 //! Queries: `$uri` has none.
 
+use wasmcached_plugin::percent::encode_path;
+
 /// Longest key of the memcached protocol (protocol.txt, "Keys"), bytes.
 const KEY_BYTES_MAX: usize = 250;
 
 /// nginx's `$uri` of a path as sent; `None` of one that is written in another than the usual way.
 pub(crate) fn uri_of(path: &str) -> Option<String> {
     let uri = decoded(path)?;
-    (is_plain(&uri) && encoded(&uri) == path).then_some(uri)
+    (is_plain(&uri) && encode_path(&uri) == path).then_some(uri)
 }
 
 /// What nginx asks for; `None` of a `$uri` that it never has, or whose key is too long to be asked
@@ -59,21 +61,6 @@ fn decoded(path: &str) -> Option<String> {
         bytes.push(u8::try_from(high << 4 | low).ok()?);
     }
     String::from_utf8(bytes).ok()
-}
-
-/// As browsers and frameworks write a path (RFC 3986 §3.3).
-fn encoded(uri: &str) -> String {
-    let mut path = String::with_capacity(uri.len());
-    for byte in uri.bytes() {
-        match byte {
-            b'%' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                path.push_str(&format!("%{byte:02X}"));
-            }
-            0x21..=0x7e => path.push(char::from(byte)),
-            _ => path.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    path
 }
 
 #[cfg(test)]

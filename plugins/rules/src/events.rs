@@ -10,6 +10,7 @@
 
 use serde_json::Value;
 use wasmcached_plugin::pattern::matches;
+use wasmcached_plugin::percent::encode_path;
 use wasmcached_plugin::prelude::*;
 use wasmcached_plugin::template::EventTemplate;
 
@@ -142,7 +143,7 @@ impl Kind {
     /// A value as it stands in such a name.
     fn written(self, value: String) -> String {
         match self {
-            Self::Url if !is_url(&value) => percent_encoded(&value),
+            Self::Url if !is_url(&value) => encode_path(&value),
             Self::Url | Self::Tag | Self::Key | Self::Prefix => value,
         }
     }
@@ -173,21 +174,6 @@ impl Kind {
 
 fn is_url(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
-}
-
-/// As browsers send it in a path: what a URL can't have is encoded, slashes stay (RFC 3986 §3.3).
-fn percent_encoded(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'%' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                encoded.push_str(&format!("%{byte:02X}"));
-            }
-            0x21..=0x7e => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 fn operation(value: Value) -> std::result::Result<Operation, String> {
