@@ -79,13 +79,13 @@ impl App {
         let mut reload = Reload::new().map_err(StartError::Signal)?;
         descriptors::raise(&config);
         let clock = Clock::system();
-        let background = Tasks::default();
+        let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
+        let background = Tasks::default().on(&lanes);
         let parts::OpenTier { tier, recovered, earlier } =
             parts::open_tier(&config, database.as_ref(), &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
         plugins.look_in(look_ups::of(&cache));
         let listeners = Listeners::bind(&config, &tls).await?;
-        let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
         let doors = Tasks::default().on(&lanes);
         let mut registry = Registry::with_prefix("wasmcached");
         gauges::register(&cache, &plugins, &mut registry);
@@ -181,7 +181,7 @@ fn register_files(
 /// What goes on without anybody asking.
 fn work_in_background(background: &Tasks, cache: &Cache, events: &events::Events) {
     let swept = cache.clone();
-    background.spawn_until_stop(async move { swept.sweep_forever().await });
+    background.spawn_aside_until_stop(async move { swept.sweep_forever().await });
     let holding = events.clone();
     background.spawn_until_stop(async move { holding.hold_forever().await });
     let ending = events.clone();

@@ -57,13 +57,31 @@ impl Tasks {
 
     /// Runs a task that is dropped where it stands when the group stops.
     pub fn spawn_until_stop(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn(self.until_stop(task));
+    }
+
+    /// The same for one that gives way to all others: aside, where there are lanes.
+    pub fn spawn_aside_until_stop(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.until_stop(task);
+        match &self.spread {
+            Some(spread) => {
+                spread.aside().spawn(self.tracker.track_future(task));
+            }
+            None => self.spawn(task),
+        }
+    }
+
+    fn until_stop<T: Future<Output = ()> + Send>(
+        &self,
+        task: T,
+    ) -> impl Future<Output = ()> + Send + use<T> {
         let stop = self.stop.clone();
-        self.spawn(async move {
+        async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = task => {}
             }
-        });
+        }
     }
 
     /// Ends when the group is told to stop.

@@ -1,10 +1,10 @@
-// A key of six inputs, as authors write them.
+// A key of its inputs, as authors write them.
 import { Key, header, plugin } from 'wasmcached-plugin';
 
 const NAMES = ['x-1', 'x-2', 'x-3', 'x-4', 'x-5', 'x-6'];
 
 export default plugin({
-  name: 'six',
+  name: 'keys',
   inputs: NAMES.map((name) => header(name)),
 
   cacheKey(request) {

@@ -14,15 +14,17 @@ use crate::Plan;
 use crate::process::pinned;
 use crate::results::median;
 
-/// Rows of the table: what the command calls them, and what they are.
-const ROWS: [(&str, &str); 7] = [
-    ("cache-key, 1 of 6 inputs", "warm key, 1 input"),
-    ("cache-key, 6 of 6 inputs", "warm key, 6 inputs"),
-    ("cache-key, remembered", "key from the memo"),
-    ("new instance", "instantiate and configure"),
-    ("its first call", "first key of a new instance"),
-    ("compile and configure", "load, compiled"),
-    ("read and configure", "load, code from the cache"),
+/// Rows of the table: the inputs of the plugin, what the command calls them, and what they are.
+const ROWS: [(usize, &str, &str); 9] = [
+    (1, "cache-key, 1 of 1 inputs", "warm key, 1 input"),
+    (6, "cache-key, 1 of 6 inputs", "warm key, 6 inputs, 1 given"),
+    (6, "cache-key, 6 of 6 inputs", "warm key, 6 inputs"),
+    (1, "cache-key, remembered", "key from the memo, 1 input"),
+    (6, "cache-key, remembered", "key from the memo, 6 inputs"),
+    (1, "new instance", "instantiate and configure"),
+    (1, "its first call", "first key of a new instance"),
+    (1, "compile and configure", "load, compiled"),
+    (1, "read and configure", "load, code from the cache"),
 ];
 
 /// Median, 99th percentile and slowest of one row.
@@ -38,11 +40,12 @@ pub(crate) fn table(plan: &Plan, wasmcached: &Path, guests: &[Guest]) -> anyhow:
         .to_owned();
     let mut measured = Vec::new();
     for guest in guests {
-        eprintln!("calls of {}", guest.language);
+        eprintln!("calls of {}, {} inputs", guest.language, guest.inputs);
         measured.push(rounds(plan, wasmcached, guest)?);
     }
-    for (row, (_, title)) in ROWS.iter().enumerate() {
-        for (guest, rounds) in guests.iter().zip(&measured) {
+    for (row, (inputs, _, title)) in ROWS.iter().enumerate() {
+        let measured = guests.iter().zip(&measured).filter(|(guest, _)| guest.inputs == *inputs);
+        for (guest, rounds) in measured {
             let of = |index: usize| {
                 let times = rounds.iter().filter_map(|round| round.get(row)?.as_ref());
                 median(times.filter_map(|(times, _)| times.get(index).copied()).collect())
@@ -70,12 +73,13 @@ fn rounds(plan: &Plan, wasmcached: &Path, guest: &Guest) -> anyhow::Result<Vec<R
             bench.args(["plugin", "bench", "--json"]).arg(&guest.component);
             bench.arg("--plugin-cache").arg(cache.path());
             let report: Value = serde_json::from_str(&printed(&mut bench)?)?;
-            for ((name, _), place) in ROWS.iter().zip(&mut round) {
+            for ((_, name, _), place) in ROWS.iter().zip(&mut round) {
                 *place = times_of(&report, name).or(place.take());
             }
         }
-        let missing = ROWS.iter().zip(&round).find(|(_, times)| times.is_none());
-        if let Some(((name, _), _)) = missing {
+        let rows = ROWS.iter().zip(&round);
+        let mut rows = rows.filter(|((inputs, _, _), _)| *inputs == guest.inputs);
+        if let Some(((_, name, _), _)) = rows.find(|(_, times)| times.is_none()) {
             anyhow::bail!("{}: `plugin bench` has no row {name:?}", guest.language);
         }
         rounds.push(round);

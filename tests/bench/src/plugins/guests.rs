@@ -1,4 +1,4 @@
-//! One plugin in three languages, built as its authors would.
+//! One plugin in three languages, each with one input and with six, built as its authors would.
 //!
 //! # Invariants
 //! - The projects are those that `plugin new` writes, with one source file in another's place.
@@ -14,6 +14,8 @@ use anyhow::Context;
 /// A component, and what it was written in.
 pub(crate) struct Guest {
     pub(crate) language: &'static str,
+    /// How many inputs it declares and makes its keys of.
+    pub(crate) inputs: usize,
     pub(crate) component: PathBuf,
 }
 
@@ -46,25 +48,37 @@ const LANGUAGES: [Language; 3] = [
     },
 ];
 
+/// How many inputs the sources name.
+const INPUTS_MAX: usize = 6;
+
 /// Builds all of them in this folder.
 ///
 /// # Errors
 /// A builder is missing or does not build; says what it said.
 pub(crate) fn build(wasmcached: &Path, dir: &Path) -> anyhow::Result<Vec<Guest>> {
-    LANGUAGES
-        .iter()
-        .map(|language| {
-            let project = dir.join(format!("six-{}", language.flag));
-            let mut new = Command::new(wasmcached);
-            new.args(["plugin", "new"]).arg(&project).args(["--lang", language.flag]);
-            printed(&mut new)?;
-            fs::write(project.join(language.source), language.text)?;
-            let mut build = builder(wasmcached, language, &project)?;
-            let said = printed(&mut build).with_context(|| language.title)?;
-            let last = said.lines().last().context("the builder named no component")?;
-            anyhow::Ok(Guest { language: language.title, component: project.join(last) })
-        })
-        .collect()
+    let all = LANGUAGES.iter().flat_map(|language| [(language, 1), (language, INPUTS_MAX)]);
+    all.map(|(language, inputs)| build_one(wasmcached, dir, language, inputs)).collect()
+}
+
+fn build_one(
+    wasmcached: &Path,
+    dir: &Path,
+    language: &Language,
+    inputs: usize,
+) -> anyhow::Result<Guest> {
+    let project = dir.join(format!("keys-{inputs}-{}", language.flag));
+    let mut new = Command::new(wasmcached);
+    new.args(["plugin", "new"]).arg(&project).args(["--lang", language.flag]);
+    printed(&mut new)?;
+    // The names beyond the first so many are struck out of the list.
+    let text = (inputs + 1..=INPUTS_MAX).fold(language.text.to_owned(), |text, n| {
+        text.replace(&format!(", \"x-{n}\""), "").replace(&format!(", 'x-{n}'"), "")
+    });
+    fs::write(project.join(language.source), text)?;
+    let mut build = builder(wasmcached, language, &project)?;
+    let said = printed(&mut build).with_context(|| language.title)?;
+    let last = said.lines().last().context("the builder named no component")?;
+    Ok(Guest { language: language.title, inputs, component: project.join(last) })
 }
 
 /// The command that builds the project and prints the component's path last.
