@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{Error, Postgres, Transaction};
 
 use super::Session;
@@ -49,14 +50,18 @@ pub(super) async fn delete_keys(
     transaction: &mut Transaction<'_, Postgres>,
     keys: &[&Key],
 ) -> Result<(), Error> {
-    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    sqlx::query(
-        "DELETE FROM entries WHERE sha256(key) IN (SELECT sha256(k) FROM unnest($1::bytea[]) k)",
-    )
-    .bind(keys)
-    .execute(&mut **transaction)
-    .await?;
+    // Hashed here, so that it is no join: the plan is made while the table is small, and kept.
+    let keys: Vec<[u8; 32]> = keys.iter().map(|key| hash_of(key)).collect();
+    sqlx::query("DELETE FROM entries WHERE sha256(key) = ANY($1)")
+        .bind(keys)
+        .execute(&mut **transaction)
+        .await?;
     Ok(())
+}
+
+/// What the index has of a key.
+fn hash_of(key: &Key) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
 }
 
 /// The columns of rows that are inserted together; those of a page are null for an item.

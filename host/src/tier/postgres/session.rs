@@ -39,6 +39,8 @@ const SETTINGS: &str = "SELECT set_config(v.name, v.value, FALSE) FROM (VALUES \
      ('tcp_keepalives_interval', '2'), \
      ('tcp_keepalives_count', '3'), \
      ('tcp_user_timeout', '10000'), \
+     ('enable_seqscan', 'off'), \
+     ('jit', 'off'), \
      ('synchronous_commit', CASE WHEN $1 THEN 'off' \
       WHEN current_setting('synchronous_commit') = 'off' THEN 'on' \
       ELSE current_setting('synchronous_commit') END) \
