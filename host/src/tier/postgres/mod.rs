@@ -15,6 +15,7 @@
 //! What is written when, and what follows from an error: the tier's, whatever the database.
 
 mod batch;
+mod copy;
 mod journal;
 mod open;
 mod reading;
