@@ -29,8 +29,8 @@ pub(in crate::tier) async fn write(
     // A key that was overwritten while the batch was gathered is in it twice; the last counts.
     let keys: HashMap<&Key, &KeyRows> = writes.keys.iter().map(|rows| (&rows.key, rows)).collect();
     if !keys.is_empty() {
-        let names: Vec<&Key> = keys.keys().copied().collect();
-        delete_keys(&mut transaction, &names).await?;
+        let old = keys.values().filter(|rows| !rows.is_new).map(|rows| &rows.key);
+        delete_keys(&mut transaction, old).await?;
         reach(Point::RowsDeleted);
         let mut rows = Rows::new();
         for of_key in keys.into_values() {
@@ -53,10 +53,13 @@ pub(in crate::tier) async fn write(
 /// Takes the rows of keys out.
 pub(super) async fn delete_keys(
     transaction: &mut Transaction<'_, Postgres>,
-    keys: &[&Key],
+    keys: impl Iterator<Item = &Key>,
 ) -> Result<(), Error> {
     // Hashed here, so that it is no join: the plan is made while the table is small, and kept.
-    let keys: Vec<[u8; 32]> = keys.iter().map(|key| hash_of(key)).collect();
+    let keys: Vec<[u8; 32]> = keys.map(hash_of).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
     sqlx::query("DELETE FROM entries WHERE sha256(key) = ANY($1)")
         .bind(keys)
         .execute(&mut **transaction)
