@@ -1,4 +1,5 @@
-//! Which keys the table may have, so that a miss in memory of any other costs no question.
+//! Which keys the table may have, so that a miss in memory of any other costs no question, and a
+//! store no deletion.
 //!
 //! # Invariants
 //! - A key that has a row is known from before the commit of that row: the writer notes it before
