@@ -236,6 +236,45 @@ fn rows_that_somebody_has_changed_are_left_out_and_counted() {
 }
 
 #[test]
+fn row_that_nobody_knew_of_gives_way_at_the_second_attempt() {
+    let (mut server, name) = server_above_postgres();
+    eventually("keys are known", || {
+        http::get(&server.api("/v1/stats")).json()["tier"]["knows_keys"] == true
+    });
+    let foreign = "INSERT INTO entries (key, variant, kind, flags, cas, birth, stored_ms, tags, \
+                   body) VALUES ('a', 0, 0, 0, 1, 0, 1, '{}', 'foreign')";
+    Postgres::shared().ask(&name, foreign);
+    let first = server.memcached().set("a", "ours");
+    assert!(first.starts_with("SERVER_ERROR"), "{first}");
+    eventually("it is stored", || server.memcached().set("a", "ours") == "STORED");
+    let bodies = "SELECT convert_from(body, 'UTF8') FROM entries WHERE key = 'a'";
+    assert_eq!(Postgres::shared().ask(&name, bodies), "ours");
+    server.restart();
+    assert_eq!(server.memcached().get("a").unwrap(), b"ours");
+}
+
+#[test]
+fn stores_never_read_the_whole_table_however_small_it_was_when_they_began() {
+    const KEYS: usize = 20;
+    const ROUNDS: usize = 20;
+    let (server, name) = server_above_postgres();
+    let mut client = server.memcached();
+    for round in 0..ROUNDS {
+        for key in 0..KEYS {
+            assert_eq!(client.set(&format!("k{key}"), &format!("{round}")), "STORED");
+        }
+    }
+    // The database tells its figures some seconds later.
+    let told = |what: &str| {
+        let figure = format!("SELECT {what} FROM pg_stat_user_tables WHERE relname = 'entries'");
+        Postgres::shared().ask(&name, &figure).parse::<usize>().unwrap()
+    };
+    eventually("the stores are counted", || told("n_tup_ins") >= KEYS * ROUNDS);
+    assert_eq!(told("seq_tup_read"), 0);
+    assert!(told("idx_scan") >= KEYS * (ROUNDS - 1));
+}
+
+#[test]
 fn rows_that_have_ended_go_with_what_the_fence_has_of_them() {
     let (mut server, name) = server_above_postgres();
     let postgres = Postgres::shared();

@@ -64,6 +64,9 @@ pub(super) struct KeyRows {
     pub key: Key,
     /// What memory has of it.
     pub rows: Vec<Row>,
+    /// Whether the tables have nothing of it that would have to go first. Where they have, an index
+    /// refuses the transaction.
+    pub is_new: bool,
 }
 
 /// What one transaction writes.

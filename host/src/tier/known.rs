@@ -1,4 +1,5 @@
-//! Which keys the table may have, so that a miss in memory of any other costs no question.
+//! Which keys the table may have, so that a miss in memory of any other costs no question, and a
+//! store no deletion.
 //!
 //! # Invariants
 //! - A key that has a row is known from before the commit of that row: the writer notes it before
@@ -52,15 +53,19 @@ struct Sets {
 }
 
 impl Known {
-    /// Whether the table may have a key.
+    /// Whether the table may have a key, for a look-up that is not made where it has not.
     pub(super) fn may_have(&self, key: &Key) -> bool {
-        let sets = self.sets.read();
-        let may = sets.complete.as_ref().is_none_or(|set| set.may_have(key.as_bytes()));
-        drop(sets);
-        if !may {
+        let is_new = self.is_new(key);
+        if is_new {
             self.spared.fetch_add(1, Ordering::Relaxed);
         }
-        may
+        !is_new
+    }
+
+    /// Whether the table certainly has nothing of a key.
+    pub(super) fn is_new(&self, key: &Key) -> bool {
+        let sets = self.sets.read();
+        sets.complete.as_ref().is_some_and(|set| !set.may_have(key.as_bytes()))
     }
 
     /// Notes a key of which a row is about to be written.

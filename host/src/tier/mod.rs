@@ -31,8 +31,8 @@
 //!    after a restart.
 //! 6. **One server writes.** A file is locked, a schema of PostgreSQL by the session that writes;
 //!    while another has it, nothing is written or loaded (`sqlite`, `postgres`).
-//! 7. **A key that is not known to have rows** is not asked for. The writer notes each before it
-//!    begins the transaction that writes it (`known`).
+//! 7. **A key that is not known to have rows** is not asked for, and nothing of it is taken out.
+//!    The writer notes each before it begins the transaction that writes it (`known`).
 //! 8. **Too many dirty keys** are not remembered one by one; then nothing is loaded until a batch
 //!    has emptied the table. Less being cached is always allowed.
 //!

@@ -254,7 +254,7 @@ impl Importing {
                 if self.batch.len() >= BATCH_KEYS || self.batch_bytes > BATCH_BYTES {
                     self.write().await?;
                 }
-                self.batch.push(KeyRows { key, rows: vec![row] });
+                self.batch.push(KeyRows { key, rows: vec![row], is_new: false });
             }
         }
         self.imported.entries += 1;

@@ -6,7 +6,7 @@ use sqlx::{Error, Postgres, Transaction};
 use super::batch::delete_keys;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
-use crate::model::{Key, Mode, Passage, Target};
+use crate::model::{Mode, Passage, Target};
 use crate::tier::{codec, rows};
 
 /// Writes records, their rows of the fence, and takes out the keys that they remove.
@@ -26,8 +26,7 @@ pub(super) async fn insert(
         Target::Key(key) => Some(key),
         _ => None,
     });
-    let keys: Vec<&Key> = keys.collect();
-    if keys.is_empty() { Ok(()) } else { delete_keys(transaction, &keys).await }
+    delete_keys(transaction, keys).await
 }
 
 async fn insert_records(

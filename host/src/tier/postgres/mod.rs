@@ -8,6 +8,8 @@
 //!   or that a pooler carried out on another session, either comes before the next one or never;
 //!   and none succeeds after another server has raised the epoch.
 //! - A look-up finds nothing where the epoch is another's.
+//! - What is done for every batch or look-up finds its rows by an index: a session keeps the plans
+//!   that it made while the tables were nearly empty.
 //! - A database that has gone back, as one that lagged does when it takes over, is noticed by its
 //!   number of commits when this server connects to it again, and its entries are dropped.
 //!
@@ -15,6 +17,7 @@
 //! What is written when, and what follows from an error: the tier's, whatever the database.
 
 mod batch;
+mod copy;
 mod journal;
 mod open;
 mod reading;

@@ -65,6 +65,10 @@ pub(in crate::tier) async fn open(
     let recovered = recover(&mut connection, epoch).await.map_err(told)?;
     let reading = options.clone().options([
         ("default_transaction_read_only", "on"),
+        // Plans are made while the table is small, and kept. What is avoided is priced so high that
+        // a plan with it would be compiled.
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
         ("statement_timeout", &LOOK_UP_MS_MAX.to_string()),
     ]);
     let readers = PgPoolOptions::new()

@@ -28,7 +28,8 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Settings of a session that writes, milliseconds but for `tcp_keepalives_…`, which are seconds. A
 /// transaction that takes longer has been given up by then, and one whose client is gone is not to
 /// hold the lock: the defaults would hold it for hours. A server that is set to acknowledge what is
-/// not durable is asked to wait for it.
+/// not durable is asked to wait for it. Plans are made while tables are small, and kept: they are
+/// to use an index all the same; what is avoided is priced so high that it would be compiled.
 const SETTINGS: &str = "SELECT set_config(v.name, v.value, FALSE) FROM (VALUES \
      ('statement_timeout', '4000'), \
      ('lock_timeout', '2000'), \
@@ -39,6 +40,8 @@ const SETTINGS: &str = "SELECT set_config(v.name, v.value, FALSE) FROM (VALUES \
      ('tcp_keepalives_interval', '2'), \
      ('tcp_keepalives_count', '3'), \
      ('tcp_user_timeout', '10000'), \
+     ('enable_seqscan', 'off'), \
+     ('jit', 'off'), \
      ('synchronous_commit', CASE WHEN $1 THEN 'off' \
       WHEN current_setting('synchronous_commit') = 'off' THEN 'on' \
       ELSE current_setting('synchronous_commit') END) \

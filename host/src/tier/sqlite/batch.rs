@@ -25,7 +25,9 @@ pub(in crate::tier) async fn write(
         sqlx::query("DELETE FROM entries").execute(&mut *transaction).await?;
     }
     for rows in writes.keys {
-        delete_key(&mut transaction, &rows.key).await?;
+        if !rows.is_new {
+            delete_key(&mut transaction, &rows.key).await?;
+        }
         reach(Point::RowsDeleted);
         for (variant, row) in writes.kept(rows) {
             let packed = writes.packed(row);

@@ -205,11 +205,14 @@ impl Writer {
             // Without a memory to ask, nothing is the only answer that can't be out of date. Asked
             // without the queue's lock: memory calls us under locks of its own.
             let present = source.as_ref().map(|source| source.rows(&key)).unwrap_or_default();
+            // Before it is noted. If this is wrong, the transaction fails, and the key is not new
+            // to the next one.
+            let is_new = self.inner.known.is_new(&key);
             if !present.is_empty() {
                 self.inner.known.note(&key);
             }
             bytes += present.iter().map(|row| row.content.body.len()).sum::<usize>();
-            rows.push(KeyRows { key: key.clone(), rows: present });
+            rows.push(KeyRows { key: key.clone(), rows: present, is_new });
             batch.keys.push((key, waiters));
         }
         (batch, rows)
