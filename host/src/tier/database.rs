@@ -16,12 +16,12 @@ use super::codec::{self, Packed};
 use super::error::OpenError;
 use super::room::{Candidate, Usage};
 use super::rows::Found;
-use super::settings::{Durability, Limits};
+use super::settings::Limits;
 use super::{postgres, sqlite};
 use crate::cache::Recovered;
 use crate::cache::tier::{Record, Row};
 use crate::limits::VARIANTS_PER_KEY_MAX;
-use crate::model::{Birth, Key, Sequence};
+use crate::model::{Birth, Durability, Key, Sequence};
 
 /// Largest value that is written; SQLite takes 1 GB for a whole row.
 pub(super) const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;

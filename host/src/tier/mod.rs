@@ -73,7 +73,7 @@ use crate::cache::tier::{
 };
 use crate::clock::Clock;
 use crate::fail_points::{Point, reach};
-use crate::model::{Birth, Key, Sequence};
+use crate::model::{Birth, Key, Sequence, WhenDegraded};
 use crate::tasks::Tasks;
 use database::{Database, DatabaseError};
 use known::Known;
@@ -86,7 +86,7 @@ pub use crate::cache::tier::Record as JournalRow;
 pub use address::{Address, AddressError, PostgresAddress};
 pub use error::OpenError;
 pub use schema::{SchemaReport, SchemaStep, inspect, migrate};
-pub use settings::{Durability, Limits, Settings, WhenDegraded};
+pub use settings::{Limits, Settings};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;

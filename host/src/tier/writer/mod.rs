@@ -24,9 +24,10 @@ use super::Inner;
 use super::database::{DatabaseError, KeyRows, Session, Writes};
 use super::queue::{Batch, Life, Records};
 use super::room::Room;
-use super::settings::{Durability, SYNC_MS, Settings};
+use super::settings::{SYNC_MS, Settings};
 use crate::cache::tier::{Lasting, Record, TierError};
 use crate::fail_points::{Point, reach};
+use crate::model::Durability;
 use crate::tasks::Tasks;
 
 /// Keys in one transaction; few, because invalidations wait for its end.

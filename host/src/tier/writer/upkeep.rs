@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 
 use super::{Step, Writer, within_bound};
 use crate::fail_points::{Point, reach};
+use crate::model::Durability;
 use crate::tier::database::{DatabaseError, Session};
 use crate::tier::queue::{Batch, Life};
 use crate::tier::room::STEPS_MAX;
-use crate::tier::settings::{Durability, Limits, SYNC_MS};
+use crate::tier::settings::{Limits, SYNC_MS};
 
 /// Time by the server's clock between two rounds of culling and compacting.
 const UPKEEP_MS: u64 = 60_000;
