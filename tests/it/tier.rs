@@ -123,7 +123,46 @@ fn warming_up_evicts_nothing(database: &Database) {
     assert_eq!(tier(&server)["loads"], loads);
 }
 
+/// Memory has room for some 370 of 800 items.
+fn what_was_used_most_comes_back_first_also_after_a_kill(database: &Database) {
+    let settings = with(database, "warm_up = true").replace("32MiB", "8MiB");
+    let mut server = Server::start(&settings);
+    store(&server, 800, &"x".repeat(20_000));
+    let use_often = |server: &Server, numbers: std::ops::Range<usize>| {
+        let mut memcached = server.memcached();
+        for n in numbers.cycle().take(180) {
+            assert!(memcached.get(&format!("k{n}")).is_some(), "k{n}");
+        }
+    };
+    let has_brought_back = |server: &Server, numbers: std::ops::Range<usize>| {
+        let warm_up = || http::get(&server.api("/ready")).json()["parts"]["warm_up"].clone();
+        eventually("it is warm", || warm_up()["status"] == "ok");
+        let metrics = http::get(&server.api("/metrics")).text();
+        assert!(metrics.contains("wasmcached_evictions_total 0\n"), "{metrics}");
+        let loads = tier(server)["loads"].as_u64();
+        use_often(server, numbers);
+        assert_eq!(tier(server)["loads"].as_u64(), loads, "all of them are in memory");
+    };
+    use_often(&server, 0..60);
+    server.restart();
+    has_brought_back(&server, 0..60);
+
+    use_often(&server, 100..160);
+    // Soon after the start, and then ever more seldom.
+    eventually("the order is written", || tier(&server)["hot_keys"].as_u64() >= Some(120));
+    server.kill();
+    server.start_again();
+    has_brought_back(&server, 0..60);
+    has_brought_back(&server, 100..160);
+    // The rest of the memory is for what was written last.
+    assert!(items(&server) > 200);
+    let loads = tier(&server)["loads"].as_u64();
+    assert!(server.memcached().get("k799").is_some());
+    assert_eq!(tier(&server)["loads"].as_u64(), loads);
+}
+
 wasmcached_tests::over_both_databases! {
+    what_was_used_most_comes_back_first_also_after_a_kill,
     entries_come_back_ahead_of_requests_where_that_is_asked_for,
     warming_up_evicts_nothing,
     rows_beyond_their_limit_go_and_the_server_says_how_many,

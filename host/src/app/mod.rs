@@ -137,7 +137,10 @@ impl App {
         work_in_background(&background, &cache, &events);
         if config.tier.warm_up == WarmUp::Ahead {
             let warmed = cache.clone();
-            background.spawn_until_stop(async move { warmed.warm_up().await });
+            background.spawn_until_stop(async move {
+                warmed.warm_up().await;
+                warmed.note_hottest_forever().await;
+            });
         }
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }

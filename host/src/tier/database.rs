@@ -212,6 +212,14 @@ impl Database {
         }
     }
 
+    /// What [`Session::write_hottest`] wrote last.
+    pub(super) async fn hottest(&self) -> Result<Option<Vec<u8>>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => Ok(sqlite::hottest(database.readers()).await?),
+            Self::Postgres(database) => Ok(postgres::hottest(database.readers()).await?),
+        }
+    }
+
     /// Closes it; another server may open it then.
     pub(super) async fn close(&self) {
         match self {
@@ -255,6 +263,14 @@ impl Session {
         match self {
             Self::Sqlite(connection) => Ok(sqlite::compact(connection, oldest).await?),
             Self::Postgres(session) => Ok(postgres::compact(session, oldest).await?),
+        }
+    }
+
+    /// Writes the order of the hottest keys in place of the one before.
+    pub(super) async fn write_hottest(&mut self, keys: &[u8]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::write_hottest(connection, keys).await?),
+            Self::Postgres(session) => Ok(postgres::write_hottest(session, keys).await?),
         }
     }
 

@@ -15,6 +15,7 @@
 //! What is written when, and what follows from an error: the tier's, whatever the database.
 
 mod batch;
+mod hot;
 mod journal;
 mod open;
 mod reading;
@@ -36,6 +37,7 @@ use crate::tier::database::DatabaseError;
 use session::Hold;
 
 pub(super) use batch::write;
+pub(super) use hot::{hottest, write_hottest};
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};
 pub(super) use room::{remove, rows_after, rows_before, usage};

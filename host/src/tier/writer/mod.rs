@@ -137,7 +137,10 @@ impl Writer {
         if keys > 0 {
             tracing::warn!(keys, "database tier ends with keys unwritten");
         }
-        if let Some(session) = self.session.take() {
+        if let Some(mut session) = self.session.take() {
+            if let Err(reason) = within_bound(self.write_hottest(&mut session)).await {
+                tracing::warn!(reason, "order of the hottest keys is not written");
+            }
             reach(Point::WriterEnding);
             session.close().await;
         }
