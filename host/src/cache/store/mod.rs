@@ -123,10 +123,6 @@ impl Store {
         let hash = self.hasher.hash_one(slot.key());
         let bytes = budget::slot_bytes(&slot);
         let now_s = slot.entries().last().map(Entry::accessed_s);
-        let unused = match self.is_counting.load(Ordering::Relaxed) {
-            true => Past::NONE,
-            false => Past::NOT_COUNTED,
-        };
         // Both are dropped when the lock is free again.
         let mut out = Vec::new();
         let (old, past);
@@ -144,6 +140,11 @@ impl Store {
             }
             // Before it is put, so that it does not make room for itself.
             self.evict(&mut shard, usize::MAX, &mut out);
+            // Asked under the lock, which comes before or after the first round of this shard.
+            let unused = match self.is_counting.load(Ordering::Relaxed) {
+                true => Past::NONE,
+                false => Past::NOT_COUNTED,
+            };
             shard.insert(hash, slot, past.unwrap_or(unused), &self.hasher);
         }
         if self.is_over() {
