@@ -123,7 +123,49 @@ fn warming_up_evicts_nothing(database: &Database) {
     assert_eq!(tier(&server)["loads"], loads);
 }
 
+fn what_was_used_most_comes_back_first_also_after_a_kill(database: &Database) {
+    let use_often = |server: &Server, numbers: std::ops::Range<usize>| {
+        let mut memcached = server.memcached();
+        for n in numbers.clone().cycle().take(3 * numbers.len()) {
+            assert!(memcached.get(&format!("k{n}")).is_some(), "k{n}");
+        }
+    };
+    let are_in_memory = |server: &Server, numbers: std::ops::Range<usize>| {
+        let loads = tier(server)["loads"].as_u64();
+        use_often(server, numbers);
+        assert_eq!(tier(server)["loads"].as_u64(), loads, "nobody asks again");
+    };
+    let is_warm = |server: &Server| {
+        let warm_up = || http::get(&server.api("/ready")).json()["parts"]["warm_up"].clone();
+        eventually("it is warm", || warm_up()["status"] == "ok");
+    };
+    let mut large = Server::start(&with(database, "warm_up = true"));
+    store(&large, 800, &"x".repeat(20_000));
+    use_often(&large, 0..60);
+    large.stop();
+
+    // Its memory has room for some 370 of them.
+    let settings = with(&database.of(&large), "warm_up = true").replace("32MiB", "8MiB");
+    let mut server = Server::start(&settings);
+    is_warm(&server);
+    are_in_memory(&server, 0..60);
+    let brought_back = items(&server);
+    assert!((200..500).contains(&brought_back), "{brought_back}");
+    are_in_memory(&server, 799..800);
+
+    use_often(&server, 100..120);
+    // Soon after the start, and then ever more seldom.
+    eventually("the order is written", || tier(&server)["hot_keys"] == 60 + 1 + 20);
+    server.kill();
+    server.start_again();
+    is_warm(&server);
+    are_in_memory(&server, 0..60);
+    are_in_memory(&server, 100..120);
+    assert!(http::get(&server.api("/metrics")).text().contains("wasmcached_evictions_total 0\n"));
+}
+
 wasmcached_tests::over_both_databases! {
+    what_was_used_most_comes_back_first_also_after_a_kill,
     entries_come_back_ahead_of_requests_where_that_is_asked_for,
     warming_up_evicts_nothing,
     rows_beyond_their_limit_go_and_the_server_says_how_many,

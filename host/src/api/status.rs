@@ -48,6 +48,7 @@ pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
             "evicted": tier.evicted,
             "spared": tier.spared,
             "knows_keys": tier.knows_keys,
+            "hot_keys": tier.hot_keys,
             "loads": stats.tier_loads.get(),
             "load_hits": stats.tier_load_hits.get(),
             "errors": stats.tier_errors.get(),

@@ -136,8 +136,7 @@ impl App {
         background.spawn_until_stop(loader.watch_forever());
         work_in_background(&background, &cache, &events);
         if config.tier.warm_up == WarmUp::Ahead {
-            let warmed = cache.clone();
-            background.spawn_until_stop(async move { warmed.warm_up().await });
+            stay_warm(&background, &cache);
         }
         Ok(Self { cache, events, lanes, doors, background, memcached, signals })
     }
@@ -188,6 +187,15 @@ fn work_in_background(background: &Tasks, cache: &Cache, events: &events::Events
     background.spawn_until_stop(async move { ending.end_intents_forever().await });
     let auditing = events.clone();
     background.spawn_until_stop(async move { auditing.audit_forever().await });
+}
+
+/// Entries come back in the order of their use, and the next start is told that order.
+fn stay_warm(background: &Tasks, cache: &Cache) {
+    let cache = cache.clone();
+    background.spawn_until_stop(async move {
+        cache.warm_up().await;
+        cache.note_hottest_forever().await;
+    });
 }
 
 /// Doors first, so that what they stored is written out; what events have yet to do; then the tier;

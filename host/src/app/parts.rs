@@ -15,7 +15,7 @@ use super::listeners::TlsOfDoors;
 use crate::cache::{Recovered, tier};
 use crate::clock::Clock;
 use crate::config::{
-    self, Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
+    Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
     TierSettings, Watch,
 };
 use crate::events;
@@ -205,14 +205,8 @@ pub(super) struct OpenTier {
 
 fn tier_settings(given: &TierSettings) -> database::Settings {
     database::Settings {
-        durability: match given.durability {
-            config::Durability::Each => database::Durability::Each,
-            config::Durability::Interval => database::Durability::Interval,
-        },
-        when_degraded: match given.when_degraded {
-            config::WhenDegraded::Refuse => database::WhenDegraded::Refuse,
-            config::WhenDegraded::Accept => database::WhenDegraded::Accept,
-        },
+        durability: given.durability,
+        when_degraded: given.when_degraded,
         limits: database::Limits { bytes_max: given.bytes_max, rows_max: given.rows_max },
         value_bytes_max: given.value_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()),
         compress_bytes_min: given.compress_bytes_min.and_then(|bytes| usize::try_from(bytes).ok()),

@@ -129,7 +129,7 @@ impl Shared {
     }
 
     fn variants_with(&self, key: &Key, page: &Entry) -> Result<Vec<Entry>, Refusal> {
-        let slot = self.store.get(key.as_bytes());
+        let slot = self.store.look(key.as_bytes());
         let old = match &slot {
             Some(Slot::Pages(old)) => old.iter().as_slice(),
             Some(Slot::Item(_)) | None => &[],

@@ -126,7 +126,7 @@ impl Cache {
 
     /// Resident bytes of what memory holds under a key, valid or not.
     pub fn bytes_of(&self, key: &[u8]) -> u64 {
-        self.shared.store.get(key).as_ref().map_or(0, budget::slot_bytes)
+        self.shared.store.look(key).as_ref().map_or(0, budget::slot_bytes)
     }
 
     /// The budget: resident bytes that entries may take.
@@ -194,7 +194,7 @@ impl Shared {
 
 impl Source for Shared {
     fn rows(&self, key: &Key) -> Vec<Row> {
-        let Some(slot) = self.store.get(key.as_bytes()) else { return Vec::new() };
+        let Some(slot) = self.store.look(key.as_bytes()) else { return Vec::new() };
         let live = slot.entries().iter();
         // Softly purged ones are left out: a purge by key makes them stale in memory alone, and the
         // tier would bring them back fresh.
@@ -209,7 +209,7 @@ impl Source for Shared {
     }
 
     fn holds(&self, key: &Key) -> bool {
-        self.store.get(key.as_bytes()).is_some()
+        self.store.look(key.as_bytes()).is_some()
     }
 }
 

@@ -179,7 +179,7 @@ impl Shared {
         if self.tier.is_some() {
             self.loads.supersede(key);
         }
-        let Some(slot) = self.store.get(key.as_bytes()) else { return 0 };
+        let Some(slot) = self.store.look(key.as_bytes()) else { return 0 };
         let affected = self.live_entries(key.as_bytes(), &slot);
         match (&slot, mode) {
             (Slot::Pages(pages), Mode::Soft) => {

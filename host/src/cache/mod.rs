@@ -19,6 +19,7 @@ mod fence;
 mod fill;
 mod flights;
 mod history;
+mod hottest;
 mod inspect;
 mod intents;
 mod invalidate;
@@ -206,6 +207,9 @@ impl Cache {
     /// Writes what the tier has queued and ends it.
     pub async fn close(&self) {
         if let Some(tier) = &self.shared.tier {
+            if self.warmth().0 == Warmth::Warm {
+                self.note_hottest().await;
+            }
             tier.close().await;
         }
     }

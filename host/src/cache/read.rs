@@ -143,7 +143,7 @@ impl Cache {
                 };
                 let _stripe = self.shared.stripe(key.as_bytes());
                 let is_current =
-                    !lease.is_superseded() && self.shared.store.get(key.as_bytes()).is_none();
+                    !lease.is_superseded() && self.shared.store.look(key.as_bytes()).is_none();
                 if is_current && !rows.is_empty() {
                     self.shared.stats.tier_load_hits.inc();
                     self.shared.adopt(&key, rows, claim);
@@ -204,7 +204,7 @@ impl Shared {
     pub(super) fn bury(&self, key: &[u8]) -> Buried {
         let _stripe = self.stripe(key);
         let mut buried = Buried::default();
-        let Some(slot) = self.store.get(key) else { return buried };
+        let Some(slot) = self.store.look(key) else { return buried };
         let Ok(key) = Key::new(key) else { return buried };
         let (live, over): (Vec<_>, Vec<_>) =
             slot.entries().iter().cloned().partition(|e| self.is_live(key.as_bytes(), e));

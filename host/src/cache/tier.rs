@@ -104,6 +104,8 @@ pub struct Status {
     pub spared: u64,
     /// Whether keys without rows are known, so that they can be.
     pub knows_keys: bool,
+    /// Keys in the order written last by [`Tier::write_hottest`] since the start.
+    pub hot_keys: u64,
 }
 
 /// The database below the memory.
@@ -123,6 +125,13 @@ pub trait Tier: Send + Sync {
     /// Keys with rows, the last written first, from before a place on; none: there are no more. A
     /// key comes once for each of its rows.
     fn latest(&self, before: i64, limit: usize) -> BoxFuture<Result<Vec<Placed>, TierError>>;
+
+    /// Has these keys written, in their order, in place of those before; soon, and never in the way
+    /// of what somebody waits for. They are what [`Tier::hottest`] says after the next start.
+    fn write_hottest(&self, keys: &[Key]);
+
+    /// The keys written last by [`Tier::write_hottest`], whether they have rows or not.
+    fn hottest(&self) -> BoxFuture<Result<Vec<Key>, TierError>>;
 
     /// The smallest birth among all rows, as of the last time it was looked up; zero until then.
     fn oldest_birth(&self) -> Sequence;

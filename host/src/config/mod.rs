@@ -38,7 +38,7 @@ pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
 pub use rules::{RawRules, Rules};
-pub use tier::{Durability, RawTier, TierSettings, WarmUp, WhenDegraded};
+pub use tier::{RawTier, TierSettings, WarmUp};
 pub use units::parse_size;
 
 #[cfg(test)]

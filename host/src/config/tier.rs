@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::check::Mistakes;
 use super::units::parse_size;
+use crate::model::{Durability, WhenDegraded};
 
 /// The smallest limit of bytes that leaves room for a few large pages.
 const BYTES_MIN: u64 = 16 << 20;
@@ -33,34 +34,13 @@ pub struct TierSettings {
     pub compress_bytes_min: Option<u64>,
 }
 
-/// When an acknowledged change outlives the machine's power; the end of the server's process alone
-/// loses nothing that was acknowledged, by either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// When it is acknowledged.
-    #[default]
-    Each,
-    /// A second later: a power cut may undo the invalidations of the last second.
-    Interval,
-}
-
-/// What changes are answered while the database does not work; they are in force by either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WhenDegraded {
-    /// Errors.
-    #[default]
-    Refuse,
-    /// Success, with the word that a crash may undo them.
-    Accept,
-}
-
 /// How entries come back to memory after a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WarmUp {
     /// Each when it is asked for.
     #[default]
     OnDemand,
-    /// All that fit, the last written first, in the background.
+    /// All that fit, in the background: what was used most first, then the last written.
     Ahead,
 }
 

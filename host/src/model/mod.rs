@@ -9,6 +9,7 @@
 //! How entries are stored and judged (`cache`), and how anything looks on a wire (the front doors).
 
 mod audit;
+mod durability;
 mod entry;
 mod event;
 mod intent;
@@ -21,6 +22,7 @@ mod tag_fields;
 mod target;
 
 pub use audit::{Audited, StalePage};
+pub use durability::{Durability, WhenDegraded};
 pub use entry::{Content, Expiry, Kind, PageHead, Staleness};
 pub use event::{Event, Operation};
 pub use intent::{Intent, Passage};

@@ -156,7 +156,8 @@ pub(super) fn decode_vary(mut bytes: &[u8]) -> Option<Vec<(HeaderName, Option<He
     Some(vary)
 }
 
-fn put(bytes: &mut Vec<u8>, piece: &[u8]) {
+/// Appends a piece with its length before it.
+pub(super) fn put(bytes: &mut Vec<u8>, piece: &[u8]) {
     // Pieces come from names and fields, whose limits lie far below 4 GiB.
     let length = u32::try_from(piece.len()).unwrap_or(ABSENT);
     bytes.extend(length.to_le_bytes());
@@ -164,7 +165,7 @@ fn put(bytes: &mut Vec<u8>, piece: &[u8]) {
 }
 
 /// The next piece: `None` where the bytes are not well-formed, `Some(None)` where it is absent.
-fn take<'bytes>(bytes: &mut &'bytes [u8]) -> Option<Option<&'bytes [u8]>> {
+pub(super) fn take<'bytes>(bytes: &mut &'bytes [u8]) -> Option<Option<&'bytes [u8]>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length);
     if length == ABSENT {

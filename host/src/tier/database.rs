@@ -16,12 +16,12 @@ use super::codec::{self, Packed};
 use super::error::OpenError;
 use super::room::{Candidate, Usage};
 use super::rows::Found;
-use super::settings::{Durability, Limits};
+use super::settings::Limits;
 use super::{postgres, sqlite};
 use crate::cache::Recovered;
 use crate::cache::tier::{Record, Row};
 use crate::limits::VARIANTS_PER_KEY_MAX;
-use crate::model::{Birth, Key, Sequence};
+use crate::model::{Birth, Durability, Key, Sequence};
 
 /// Largest value that is written; SQLite takes 1 GB for a whole row.
 pub(super) const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -215,6 +215,14 @@ impl Database {
         }
     }
 
+    /// What [`Session::write_hottest`] wrote last.
+    pub(super) async fn hottest(&self) -> Result<Option<Vec<u8>>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => Ok(sqlite::hottest(database.readers()).await?),
+            Self::Postgres(database) => Ok(postgres::hottest(database.readers()).await?),
+        }
+    }
+
     /// Closes it; another server may open it then.
     pub(super) async fn close(&self) {
         match self {
@@ -258,6 +266,14 @@ impl Session {
         match self {
             Self::Sqlite(connection) => Ok(sqlite::compact(connection, oldest).await?),
             Self::Postgres(session) => Ok(postgres::compact(session, oldest).await?),
+        }
+    }
+
+    /// Writes the order of the hottest keys in place of the one before.
+    pub(super) async fn write_hottest(&mut self, keys: &[u8]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(connection) => Ok(sqlite::write_hottest(connection, keys).await?),
+            Self::Postgres(session) => Ok(postgres::write_hottest(session, keys).await?),
         }
     }
 

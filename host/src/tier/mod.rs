@@ -45,6 +45,7 @@ mod codec;
 mod database;
 mod error;
 mod filter;
+mod hot;
 mod known;
 pub mod operator;
 mod pace;
@@ -73,7 +74,7 @@ use crate::cache::tier::{
 };
 use crate::clock::Clock;
 use crate::fail_points::{Point, reach};
-use crate::model::{Birth, Key, Sequence};
+use crate::model::{Birth, Key, Sequence, WhenDegraded};
 use crate::tasks::Tasks;
 use database::{Database, DatabaseError};
 use known::Known;
@@ -86,7 +87,7 @@ pub use crate::cache::tier::Record as JournalRow;
 pub use address::{Address, AddressError, PostgresAddress};
 pub use error::OpenError;
 pub use schema::{SchemaReport, SchemaStep, inspect, migrate};
-pub use settings::{Durability, Limits, Settings, WhenDegraded};
+pub use settings::{Limits, Settings};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;
@@ -105,6 +106,8 @@ struct Inner {
     oldest_birth: AtomicU64,
     rows_skipped: AtomicU64,
     rows_evicted: AtomicU64,
+    /// Keys in the order of the hottest, as it was written last.
+    hot_keys: AtomicU64,
     known: Known,
     /// Whether the writer has ended.
     closed: watch::Sender<bool>,
@@ -157,6 +160,7 @@ impl DatabaseTier {
             oldest_birth: AtomicU64::new(0),
             rows_skipped: AtomicU64::new(0),
             rows_evicted: AtomicU64::new(0),
+            hot_keys: AtomicU64::new(0),
             known: Known::default(),
             closed: watch::Sender::new(false),
         });
@@ -260,6 +264,26 @@ impl Tier for DatabaseTier {
         })
     }
 
+    fn write_hottest(&self, keys: &[Key]) {
+        let Some(order) = hot::encode(keys) else { return };
+        self.inner.queue.lock().hottest = Some(order);
+        self.inner.work.notify_one();
+    }
+
+    fn hottest(&self) -> BoxFuture<Result<Vec<Key>, TierError>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let Some(found) = in_time(inner.database.hottest()).await? else {
+                return Ok(Vec::new());
+            };
+            let keys = hot::decode(&found);
+            if keys.is_none() {
+                tracing::warn!("order of the hottest keys can't be read");
+            }
+            Ok(keys.unwrap_or_default())
+        })
+    }
+
     fn oldest_birth(&self) -> Sequence {
         self.inner.oldest_birth()
     }
@@ -272,7 +296,9 @@ impl Tier for DatabaseTier {
         let spared = self.inner.known.spared();
         let knows_keys = self.inner.known.is_complete();
         let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
-        Status { degraded, queued: queue.len(), rows_skipped, evicted, spared, knows_keys }
+        let queued = queue.len();
+        let hot_keys = self.inner.hot_keys.load(Ordering::Relaxed);
+        Status { degraded, queued, rows_skipped, evicted, spared, knows_keys, hot_keys }
     }
 
     fn close(&self) -> BoxFuture<()> {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
+use super::hot::Order;
 use super::pace::Pace;
 use crate::cache::tier::{Committed, Lasting, Record, TierError};
 use crate::model::{Invalidation, Key, Mode, Passage, Target};
@@ -77,6 +78,9 @@ pub(super) struct Queue {
     owed: Vec<Record>,
     is_overrun: bool,
     is_wiping: bool,
+    /// The order of the hottest keys as it is to be written, where there is a new one; nobody waits
+    /// for it.
+    pub(super) hottest: Option<Order>,
     /// What is wrong, while something is.
     pub(super) degraded: Option<String>,
     pub(super) pace: Pace,

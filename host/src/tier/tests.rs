@@ -6,6 +6,7 @@ mod known;
 mod owed;
 mod restart;
 mod room;
+mod warm;
 
 use std::path::Path;
 use std::sync::Arc;

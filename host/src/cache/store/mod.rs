@@ -14,8 +14,9 @@ mod evicted;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod usage;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -24,10 +25,13 @@ use foldhash::fast::RandomState;
 
 use super::budget;
 use super::entry::Entry;
+use crate::model::Key;
 use evicted::Evicted;
 use shard::Shard;
+use usage::Past;
 
 pub use evicted::{EvictionObserver, Evictions};
+pub(crate) use usage::HEAT_PER_USE;
 
 /// Most shards; a look-up locks one of them for some tens of nanoseconds.
 const SHARDS_MAX: u64 = 1024;
@@ -65,6 +69,15 @@ impl Slot {
     }
 }
 
+/// A key, and how much it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hot {
+    /// Uses, the earlier ones counting less; see [`HEAT_PER_USE`].
+    pub heat: u32,
+    /// The key.
+    pub key: Key,
+}
+
 /// Entries by key, within a byte budget.
 pub(crate) struct Store {
     shards: Box<[Mutex<Shard>]>,
@@ -72,6 +85,8 @@ pub(crate) struct Store {
     bytes_max: AtomicU64,
     bytes: AtomicU64,
     len: AtomicU64,
+    /// Whether uses are counted: they cost readers a little.
+    is_counting: AtomicBool,
     evicted: Evicted,
 }
 
@@ -85,6 +100,7 @@ impl Store {
             bytes_max: AtomicU64::new(bytes_max),
             bytes: AtomicU64::new(0),
             len: AtomicU64::new(0),
+            is_counting: AtomicBool::new(false),
             evicted: Evicted::default(),
         }
     }
@@ -95,17 +111,24 @@ impl Store {
         self.shard(hash).lock().get(hash, key)
     }
 
-    /// Replaces what is stored under the slot's key, and evicts what there is no room for.
+    /// Like [`Store::get`], but no use of it: for work that no client waits for.
+    pub(crate) fn look(&self, key: &[u8]) -> Option<Slot> {
+        let hash = self.hasher.hash_one(key);
+        self.shard(hash).lock().look(hash, key)
+    }
+
+    /// Replaces what is stored under the slot's key, and evicts what there is no room for. How hot
+    /// the key is stays as it was.
     pub(crate) fn put(&self, slot: Slot) {
         let hash = self.hasher.hash_one(slot.key());
         let bytes = budget::slot_bytes(&slot);
         let now_s = slot.entries().last().map(Entry::accessed_s);
         // Both are dropped when the lock is free again.
         let mut out = Vec::new();
-        let old;
+        let (old, past);
         {
             let mut shard = self.shard(hash).lock();
-            old = shard.remove(hash, slot.key());
+            (old, past) = shard.remove(hash, slot.key()).unzip();
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
             match &old {
                 Some(old) => {
@@ -117,7 +140,12 @@ impl Store {
             }
             // Before it is put, so that it does not make room for itself.
             self.evict(&mut shard, usize::MAX, &mut out);
-            shard.insert(hash, slot, &self.hasher);
+            // Asked under the lock, which comes before or after the first round of this shard.
+            let unused = match self.is_counting.load(Ordering::Relaxed) {
+                true => Past::NONE,
+                false => Past::NOT_COUNTED,
+            };
+            shard.insert(hash, slot, past.unwrap_or(unused), &self.hasher);
         }
         if self.is_over() {
             self.evict_elsewhere(hash, &mut out);
@@ -128,7 +156,7 @@ impl Store {
     /// Removes and returns what is stored under `key`.
     pub(crate) fn remove(&self, key: &[u8]) -> Option<Slot> {
         let hash = self.hasher.hash_one(key);
-        let removed = self.shard(hash).lock().remove(hash, key)?;
+        let (removed, _) = self.shard(hash).lock().remove(hash, key)?;
         self.bytes.fetch_sub(budget::slot_bytes(&removed), Ordering::Relaxed);
         self.len.fetch_sub(1, Ordering::Relaxed);
         Some(removed)
@@ -147,6 +175,26 @@ impl Store {
     /// Everything stored; sees what was there throughout and may or may not see the rest.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
         (0..self.shards()).flat_map(|number| self.shard_slots(number))
+    }
+
+    /// Makes what is stored under `key` hotter; a use is [`HEAT_PER_USE`].
+    pub(crate) fn add_heat(&self, key: &[u8], more: u32) {
+        let hash = self.hasher.hash_one(key);
+        self.shard(hash).lock().add_heat(hash, key, more);
+    }
+
+    /// Has uses counted from now on: begins the first round.
+    pub(crate) fn count_uses(&self) {
+        self.is_counting.store(true, Ordering::Relaxed);
+        self.shards.iter().for_each(|shard| shard.lock().begin_rounds());
+    }
+
+    /// Ends a round of uses in one of the shards, which is locked for some ten nanoseconds per
+    /// slot. Adds its keys whose heat is above `above` to `found`.
+    pub(crate) fn end_round(&self, number: usize, above: u32, found: &mut Vec<Hot>) {
+        if let Some(shard) = self.shards.get(number) {
+            shard.lock().end_round(above, found);
+        }
     }
 
     /// Number of keys.

@@ -12,31 +12,27 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::Slot;
+use super::usage::{LIVES_PUT, LIVES_USED, Past, Usage};
+use super::{Hot, Slot};
 use crate::cache::entry::Entry;
+use crate::model::Key;
 
 /// A shard that has become empty gives its table back if it is larger than this.
 const KEPT_BUCKETS_MAX: usize = 64;
 
-/// Passes of the hand that a slot outlives after it was put.
-const LIVES_PUT: u8 = 1;
-
-/// Passes of the hand that a slot outlives after it was used.
-const LIVES_USED: u8 = 2;
-
-/// A slot with its lives; 16 bytes.
+/// A slot with its lives and its heat; 16 bytes.
 #[derive(Debug)]
 enum Living {
-    Item { lives: u8, entry: Entry },
-    Pages { lives: u8, entries: Arc<Vec<Entry>> },
+    Item { lives: u8, uses: u16, heat: u32, entry: Entry },
+    Pages { lives: u8, uses: u16, heat: u32, entries: Arc<Vec<Entry>> },
 }
 
 impl Living {
-    fn new(slot: Slot) -> Self {
-        let lives = LIVES_PUT;
+    fn new(slot: Slot, past: Past) -> Self {
+        let (lives, Past { uses, heat }) = (LIVES_PUT, past);
         match slot {
-            Slot::Item(entry) => Self::Item { lives, entry },
-            Slot::Pages(entries) => Self::Pages { lives, entries },
+            Slot::Item(entry) => Self::Item { lives, uses, heat, entry },
+            Slot::Pages(entries) => Self::Pages { lives, uses, heat, entries },
         }
     }
 
@@ -61,9 +57,11 @@ impl Living {
         }
     }
 
-    fn lives(&mut self) -> &mut u8 {
+    fn usage(&mut self) -> Usage<'_> {
         match self {
-            Self::Item { lives, .. } | Self::Pages { lives, .. } => lives,
+            Self::Item { lives, uses, heat, .. } | Self::Pages { lives, uses, heat, .. } => {
+                Usage { lives, uses, heat }
+            }
         }
     }
 }
@@ -80,25 +78,56 @@ impl Shard {
     /// The slot of a key, which is used thereby.
     pub(super) fn get(&mut self, hash: u64, key: &[u8]) -> Option<Slot> {
         let living = self.table.find_mut(hash, |other| other.key() == key)?;
-        let lives = living.lives();
-        if *lives != LIVES_USED {
-            *lives = LIVES_USED;
-        }
+        living.usage().note();
         Some(living.slot())
     }
 
-    /// Puts a slot of a key that has none.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot, hasher: &RandomState) {
-        self.table.insert_unique(hash, Living::new(slot), |other| hasher.hash_one(other.key()));
+    /// The slot of a key, which is no use of it.
+    pub(super) fn look(&self, hash: u64, key: &[u8]) -> Option<Slot> {
+        self.table.find(hash, |other| other.key() == key).map(Living::slot)
+    }
+
+    /// Puts a slot of a key that has none, with what is known of the key's use.
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot, past: Past, hasher: &RandomState) {
+        let living = Living::new(slot, past);
+        self.table.insert_unique(hash, living, |other| hasher.hash_one(other.key()));
     }
 
     /// Takes the slot of a key out.
-    pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Slot> {
-        let (removed, _) = self.table.find_entry(hash, |other| other.key() == key).ok()?.remove();
+    pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<(Slot, Past)> {
+        let found = self.table.find_entry(hash, |other| other.key() == key);
+        let (mut removed, _) = found.ok()?.remove();
         if self.table.is_empty() && self.table.num_buckets() > KEPT_BUCKETS_MAX {
             *self = Self::default();
         }
-        Some(removed.into_slot())
+        let past = removed.usage().past();
+        Some((removed.into_slot(), past))
+    }
+
+    /// Makes the slot of a key hotter.
+    pub(super) fn add_heat(&mut self, hash: u64, key: &[u8], more: u32) {
+        if let Some(living) = self.table.find_mut(hash, |other| other.key() == key) {
+            let heat = living.usage().heat;
+            *heat = heat.saturating_add(more);
+        }
+    }
+
+    /// Begins a first round: uses up to now were not counted.
+    pub(super) fn begin_rounds(&mut self) {
+        for living in &mut self.table {
+            *living.usage().uses = 0;
+        }
+    }
+
+    /// Ends a round. Adds the keys whose heat is above `above` to `found`; the entries of the
+    /// others are not looked at.
+    pub(super) fn end_round(&mut self, above: u32, found: &mut Vec<Hot>) {
+        for living in &mut self.table {
+            let heat = living.usage().end_round();
+            if heat > above {
+                found.extend(Key::new(living.key()).ok().map(|key| Hot { heat, key }));
+            }
+        }
     }
 
     /// Takes out a slot that was not used while the hand came by.
@@ -109,8 +138,9 @@ impl Shard {
             let here = self.hand;
             self.hand = if here + 1 < buckets { here + 1 } else { 0 };
             let Some(living) = self.table.get_bucket_mut(here) else { continue };
-            if let Some(left) = living.lives().checked_sub(1) {
-                *living.lives() = left;
+            let lives = living.usage().lives;
+            if let Some(left) = lives.checked_sub(1) {
+                *lives = left;
                 continue;
             }
             let (evicted, _) = self.table.get_bucket_entry(here).ok()?.remove();

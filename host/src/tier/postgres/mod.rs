@@ -18,6 +18,7 @@
 
 mod batch;
 mod copy;
+mod hot;
 mod journal;
 mod open;
 mod reading;
@@ -39,6 +40,7 @@ use crate::tier::database::DatabaseError;
 use session::Hold;
 
 pub(super) use batch::write;
+pub(super) use hot::{hottest, write_hottest};
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};
 pub(super) use room::{remove, rows_after, rows_before, usage};

@@ -12,10 +12,10 @@ use super::recover::{raise_epoch, recover};
 use super::schema;
 use super::session::{Claim, Hold, code_of, connect, lock};
 use crate::fail_points::{Point, reach};
+use crate::model::Durability;
 use crate::tier::address::PostgresAddress;
 use crate::tier::database::{ACQUIRE_MS, Database, Opened, Session, epoch_of};
 use crate::tier::error::OpenError;
-use crate::tier::settings::Durability;
 
 /// The upper half of the lock's number: "wmcd"; the lower is the schema's.
 pub(super) const LOCK_CLASS: i64 = 0x776d_6364;

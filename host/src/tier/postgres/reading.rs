@@ -11,10 +11,10 @@ use super::open::{LOCK_CLASS, Taken, explain, place, take};
 use super::recover::recover;
 use super::session::{Claim, Hold, connect, lock};
 use crate::cache::Recovered;
+use crate::model::Durability;
 use crate::tier::address::PostgresAddress;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
-use crate::tier::settings::Durability;
 
 /// How long the lock is waited for before it counts as a server's.
 const LOCK_MS: u64 = 100;

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Postgres, Transaction};
 
+use crate::model::Durability;
 use crate::tier::database::DatabaseError;
-use crate::tier::settings::Durability;
 
 /// How long a session waits for the lock when it takes the place of another.
 const LOCK_MS_AGAIN: u64 = 2_000;

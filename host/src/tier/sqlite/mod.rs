@@ -8,6 +8,7 @@
 //! What is written when, and what follows from an error: the tier's, whatever the database.
 
 mod batch;
+mod hot;
 mod journal;
 mod open;
 mod reading;
@@ -28,6 +29,7 @@ use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{Key, Tag};
 
 pub(super) use batch::write;
+pub(super) use hot::{hottest, write_hottest};
 pub(super) use journal::{newest, probe};
 pub(super) use open::open;
 pub(super) use reading::{Reading, fill, hold};

@@ -20,10 +20,10 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::recover::{raise_epoch, recover};
 use super::schema;
 use crate::fail_points::{Point, reach};
+use crate::model::Durability;
 use crate::tier::database::{ACQUIRE_MS, Database, Opened, Session, epoch_of};
 use crate::tier::error::OpenError;
 use crate::tier::schema::foreign;
-use crate::tier::settings::Durability;
 
 /// `PRAGMA application_id` of our files: "wmcd".
 const APPLICATION_ID: i64 = 0x776d_6364;

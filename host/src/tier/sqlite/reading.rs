@@ -14,9 +14,9 @@ use sqlx::{ConnectOptions as _, Error};
 use super::open::{explain, lock, owner_only, plain, take, unwritable};
 use super::recover::recover;
 use crate::cache::Recovered;
+use crate::model::Durability;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
-use crate::tier::settings::Durability;
 
 /// How long a statement waits for another process to let go.
 const BUSY_MS: u64 = 5_000;

@@ -7,9 +7,9 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::open::{explain, owner, plain, shown, take};
+use crate::model::Durability;
 use crate::tier::error::OpenError;
 use crate::tier::schema;
-use crate::tier::settings::Durability;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 

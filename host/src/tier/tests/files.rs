@@ -107,7 +107,7 @@ async fn newer_schema_is_refused_with_both_numbers() {
     .await;
     other.close().await.unwrap();
     let told = refusal(dir.path()).await;
-    assert!(told.contains("has schema 9999; this server knows schemas up to 7"), "{told}");
+    assert!(told.contains("has schema 9999; this server knows schemas up to 8"), "{told}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Limits of the tier: what goes, and what stays.
 
 use super::*;
+use crate::model::Durability;
 
 const ROWS_MAX: u64 = 1_000;
 
@@ -124,8 +125,7 @@ async fn values_are_compressed_from_a_size_on_and_come_back_as_they_were() {
 #[tokio::test]
 async fn commits_that_are_written_out_later_outlive_the_process_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let settings =
-        Settings { durability: crate::tier::Durability::Interval, ..Settings::default() };
+    let settings = Settings { durability: Durability::Interval, ..Settings::default() };
     let server = start_with(dir.path(), 64 << 20, settings).await;
     let file = dir.path().join("tier.db");
     let before = std::fs::metadata(&file).unwrap().modified().unwrap();

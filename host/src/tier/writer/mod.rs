@@ -24,9 +24,10 @@ use super::Inner;
 use super::database::{DatabaseError, KeyRows, Session, Writes};
 use super::queue::{Batch, Life, Records};
 use super::room::Room;
-use super::settings::{Durability, SYNC_MS, Settings};
+use super::settings::{SYNC_MS, Settings};
 use crate::cache::tier::{Lasting, Record, TierError};
 use crate::fail_points::{Point, reach};
+use crate::model::Durability;
 use crate::tasks::Tasks;
 
 /// Keys in one transaction; few, because invalidations wait for its end.
@@ -136,7 +137,10 @@ impl Writer {
         if keys > 0 {
             tracing::warn!(keys, "database tier ends with keys unwritten");
         }
-        if let Some(session) = self.session.take() {
+        if let Some(mut session) = self.session.take() {
+            if let Err(reason) = within_bound(self.write_hottest(&mut session)).await {
+                tracing::warn!(reason, "order of the hottest keys is not written");
+            }
             reach(Point::WriterEnding);
             session.close().await;
         }

@@ -1,5 +1,5 @@
 //! What the writer does between batches: room is made, what has ended goes, commits are made
-//! durable where that is done now and then, keys get known.
+//! durable where that is done now and then, keys get known, and the order of the hottest is kept.
 //!
 //! # Invariants
 //! - Whatever is done here is done in small steps: an invalidation waits for one of them at most.
@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 
 use super::{Step, Writer, within_bound};
 use crate::fail_points::{Point, reach};
+use crate::model::Durability;
 use crate::tier::database::{DatabaseError, Session};
 use crate::tier::queue::{Batch, Life};
 use crate::tier::room::STEPS_MAX;
-use crate::tier::settings::{Durability, Limits, SYNC_MS};
+use crate::tier::settings::{Limits, SYNC_MS};
 
 /// Time by the server's clock between two rounds of culling and compacting.
 const UPKEEP_MS: u64 = 60_000;
@@ -35,6 +36,7 @@ impl Writer {
                     break;
                 }
             }
+            self.write_hottest(&mut session).await?;
             if is_late { self.sync(&mut session).await } else { Ok(()) }
         };
         match within_bound(work).await {
@@ -47,6 +49,17 @@ impl Writer {
     pub(super) async fn sync(&mut self, session: &mut Session) -> Result<(), DatabaseError> {
         if self.unsynced_ms.take().is_some() && self.settings.durability == Durability::Interval {
             session.sync().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the order of the hottest keys, where there is a new one. Not with a batch, which
+    /// somebody waits for.
+    pub(super) async fn write_hottest(&self, session: &mut Session) -> Result<(), DatabaseError> {
+        let waiting = self.inner.queue.lock().hottest.take();
+        if let Some(order) = waiting {
+            session.write_hottest(&order.packed).await?;
+            self.inner.hot_keys.store(order.keys, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -78,6 +91,7 @@ impl Writer {
         if self.inner.queue.lock().life != Life::Open {
             return Ok(Step::Done);
         }
+        self.write_hottest(session).await?;
         if self.make_room(session).await? == Step::MoreToDo {
             return Ok(Step::MoreToDo);
         }
