@@ -3,8 +3,8 @@
 //!
 //! # Invariants
 //! - It runs as a user without privileges, in a temporary folder, and listens on a socket there.
-//! - However the test process ends, a guard that reads from it notices, stops the server, and
-//!   removes the folder.
+//! - However the test process ends, also with all its group, a guard that reads from it notices,
+//!   stops the server, and removes the folder.
 
 use std::io::Write as _;
 use std::os::unix::fs::chown;
@@ -80,6 +80,8 @@ impl Postgres {
             .args(["-c", GUARD, "guard"])
             .arg(programs().join("pg_ctl"))
             .arg(&dir)
+            // What ends the tests with all their group, Ctrl-C or a time limit, must not end it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
