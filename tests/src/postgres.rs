@@ -16,11 +16,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
+use crate::{Database, database};
+
 /// The superuser's password, for looking whether it is shown anywhere.
 pub const PASSWORD: &str = "hunter2-of-postgres";
 
 /// Users as whom it may run where the tests run as root, which it refuses.
 const USERS: [&str; 2] = ["postgres", "nobody"];
+
+/// For a server on which every test has a database that is dropped again: nothing is written
+/// through to the disk, or each drop would wait seconds for a checkpoint. A crash of the server
+/// still loses nothing; one of the machine might.
+const QUICK: &str = "-c fsync=off -c full_page_writes=off";
 
 /// Waits until nobody is there any more who could need the server.
 const GUARD: &str = "cat >/dev/null; kill -CONT \"$(head -n1 \"$2/data/postmaster.pid\")\"; \
@@ -35,6 +42,8 @@ pub struct Postgres {
     /// Closed when this is dropped or the process ends.
     alive: Option<ChildStdin>,
     databases: AtomicUsize,
+    /// Further arguments of its start.
+    options: &'static str,
 }
 
 /// The folder with the newest server's programs.
@@ -66,11 +75,18 @@ impl Postgres {
     /// The one that all tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| match Database::for_every_server() {
+            Some(database::Kind::Postgres) => Self::start_with(QUICK),
+            Some(database::Kind::Sqlite) | None => Self::start(),
+        })
     }
 
     /// One of the test's own, to be stopped and started at will.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    fn start_with(options: &'static str) -> Self {
         let user = unprivileged();
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a folder").keep();
         if let Some((user, group)) = user {
@@ -88,7 +104,7 @@ impl Postgres {
             .spawn()
             .expect("start the guard");
         let alive = guard.stdin.take();
-        let server = Self { dir, user, guard, alive, databases: AtomicUsize::new(0) };
+        let server = Self { dir, user, guard, alive, databases: AtomicUsize::new(0), options };
         let password = server.dir.join("password");
         let mut file = std::fs::File::create(&password).expect("file of the password");
         writeln!(file, "{PASSWORD}").expect("write the password");
@@ -107,11 +123,11 @@ impl Postgres {
 
     /// Starts it again after [`Postgres::crash`].
     pub fn launch(&self) {
-        let socket = self.dir.display();
+        let (socket, options) = (self.dir.display(), self.options);
         self.control(&[
             "-w",
             "-o",
-            &format!("-k {socket} -c listen_addresses= -c max_connections=300"),
+            &format!("-k {socket} -c listen_addresses= -c max_connections=300 {options}"),
             "-l",
             &self.dir.join("log").display().to_string(),
             "start",
@@ -181,9 +197,20 @@ impl Postgres {
         format!("postgres://postgres:{PASSWORD}@/{name}?host={}", self.dir.display())
     }
 
+    /// Drops a database, whoever uses it.
+    pub fn drop_database(&self, address: &str) -> Result<(), String> {
+        let place = address.split_once("@/").and_then(|(_, place)| place.split_once('?'));
+        let (name, _) = place.ok_or_else(|| format!("`{address}` is no address of a database"))?;
+        self.try_ask("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).map(drop)
+    }
+
     /// What the database says to a statement: rows as lines, columns with `|` between.
     #[track_caller]
     pub fn ask(&self, database: &str, statement: &str) -> String {
+        self.try_ask(database, statement).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
+    }
+
+    fn try_ask(&self, database: &str, statement: &str) -> Result<String, String> {
         let Output { status, stdout, stderr } = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"])
             .arg("-h")
@@ -193,9 +220,10 @@ impl Postgres {
             .stdin(Stdio::null())
             .output()
             .expect("run psql");
-        let error = String::from_utf8_lossy(&stderr);
-        assert!(status.success(), "{statement}: {error}\n{}", self.log());
-        String::from_utf8(stdout).expect("text").trim_end().to_owned()
+        if !status.success() {
+            return Err(format!("{statement}: {}", String::from_utf8_lossy(&stderr)));
+        }
+        Ok(String::from_utf8(stdout).expect("text").trim_end().to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The server's process: started from a file, read, restarted, killed.
 //!
 //! # Invariants
-//! - A dropped server is killed by its id and waited for.
+//! - A dropped server is killed by its id and waited for; the database that the run gave it goes too.
 //! - A restart keeps the addresses, because pages' keys begin with them.
 
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::wait::{LIMIT, eventually};
-use crate::{Memcached, http};
+use crate::{Database, Memcached, http};
 
 /// The binary under test: `WASMCACHED_BIN`, or the one that was built beside the tests.
 pub fn binary() -> PathBuf {
@@ -104,6 +104,8 @@ pub struct Server {
     by: Vec<String>,
     /// For each line that it prints at its start.
     start_limit: Duration,
+    /// Where the run puts one below every server, and this one's settings name none.
+    database: Option<Database>,
     dir: TempDir,
 }
 
@@ -112,6 +114,15 @@ impl Server {
     #[track_caller]
     pub fn start(settings: &str) -> Self {
         Self::start_by(&[], settings)
+    }
+
+    /// The same for what is otherwise with a database below the memory, in a run that puts one
+    /// below every server. The caller says what differs.
+    #[track_caller]
+    pub fn start_without_tier(settings: &str) -> Self {
+        let mut server = Self::prepare_above(None, settings);
+        server.launch();
+        server
     }
 
     /// The same for a server that has more to do before it is ready.
@@ -134,12 +145,20 @@ impl Server {
 
     /// A folder for a server that [`Server::try_launch`] starts.
     pub fn prepare(settings: &str) -> Self {
+        let names_none = !Database::is_named_in(settings);
+        let database = Database::for_every_server().filter(|_| names_none).map(Database::new);
+        Self::prepare_above(database, settings)
+    }
+
+    fn prepare_above(database: Option<Database>, given: &str) -> Self {
+        let settings = database.as_ref().map(|database| database.below(given));
         Self {
             child: None,
             printed: Vec::new(),
-            settings: settings.to_owned(),
+            settings: settings.unwrap_or_else(|| given.to_owned()),
             by: Vec::new(),
             start_limit: LIMIT,
+            database,
             dir: tempfile::tempdir().expect("temporary folder"),
         }
     }
@@ -361,8 +380,11 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
+        let deleted = self.database.as_ref().map_or(Ok(()), Database::delete);
         if std::thread::panicking() {
             eprintln!("--- log of the server\n{}---", self.log());
+        } else {
+            deleted.expect("delete the server's database");
         }
     }
 }
