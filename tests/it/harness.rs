@@ -1,4 +1,5 @@
-//! The harness: what it leaves behind when it is ended.
+//! The harness: the database that a run puts below every server, and what it leaves behind when it
+//! is ended.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -6,8 +7,27 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
-use wasmcached_tests::Postgres;
+use serde_json::{Value, json};
+use wasmcached_tests::database::Kind;
 use wasmcached_tests::wait::eventually;
+use wasmcached_tests::{Database, Postgres, Server, http, settings};
+
+#[test]
+fn servers_have_the_database_that_the_run_puts_below_them() {
+    let mut server = Server::start(&settings::plain());
+    let tier = &http::get(&server.api("/ready")).json()["parts"]["tier"]["status"];
+    let kind = Database::for_every_server();
+    assert_eq!(tier, &kind.map_or(Value::Null, |_| json!("ok")));
+    let has_file = server.dir().join("cache.db").exists();
+    assert_eq!(has_file, kind == Some(Kind::Sqlite));
+    assert_eq!(server.memcached().set("item", "value"), "STORED");
+    server.restart();
+    assert_eq!(server.memcached().get("item").is_some(), kind.is_some());
+    drop(server);
+    // The next one has it to itself.
+    let next = Server::start(&settings::plain());
+    assert_eq!(next.memcached().get("item"), None);
+}
 
 /// With it in its environment the test below is the process that gets killed.
 const VICTIM: &str = "WASMCACHED_TESTS_VICTIM";

@@ -9,8 +9,8 @@ const OTHERS: usize = 100;
 
 /// Commands that are sent at once, spread over connections: above a database each of them waits for
 /// the commit of what it has stored, and what several wait for is one commit.
-const BATCH: usize = 1_000;
-const CONNECTIONS: usize = 50;
+const BATCH: usize = 2_000;
+const CONNECTIONS: usize = 250;
 
 fn store(server: &Server, name: &str, count: usize, tag: &str) {
     let mut connections: Vec<Memcached> = (0..CONNECTIONS).map(|_| server.memcached()).collect();

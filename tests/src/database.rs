@@ -35,11 +35,12 @@ impl Database {
         }
     }
 
-    /// A new one of this kind.
-    pub fn new(kind: Kind) -> Self {
+    /// One of this kind for a server that gives it back.
+    #[track_caller]
+    pub fn lend(kind: Kind) -> Self {
         match kind {
             Kind::Sqlite => Self::sqlite(),
-            Kind::Postgres => Self::postgres(),
+            Kind::Postgres => Self { address: Postgres::shared().lend_database() },
         }
     }
 
@@ -48,11 +49,10 @@ impl Database {
         settings.lines().any(|line| line.starts_with("database = "))
     }
 
-    /// Drops one of the shared PostgreSQL; a file goes with its folder.
-    pub fn delete(&self) -> Result<(), String> {
-        match self.address.starts_with("postgres:") {
-            true => Postgres::shared().drop_database(&self.address),
-            false => Ok(()),
+    /// Gives it back; a file goes with its folder.
+    pub fn give_back(self) {
+        if self.address.starts_with("postgres:") {
+            Postgres::shared().take_back(self.address);
         }
     }
 

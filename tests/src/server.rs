@@ -1,7 +1,8 @@
 //! The server's process: started from a file, read, restarted, killed.
 //!
 //! # Invariants
-//! - A dropped server is killed by its id and waited for; the database that the run gave it goes too.
+//! - A dropped server is killed by its id and waited for; what the run lent it as a database is given
+//!   back.
 //! - A restart keeps the addresses, because pages' keys begin with them.
 
 use std::ffi::OsStr;
@@ -116,15 +117,6 @@ impl Server {
         Self::start_by(&[], settings)
     }
 
-    /// The same for what is otherwise with a database below the memory, in a run that puts one
-    /// below every server. The caller says what differs.
-    #[track_caller]
-    pub fn start_without_tier(settings: &str) -> Self {
-        let mut server = Self::prepare_above(None, settings);
-        server.launch();
-        server
-    }
-
     /// The same for a server that has more to do before it is ready.
     #[track_caller]
     pub fn start_within(start_limit: Duration, settings: &str) -> Self {
@@ -143,19 +135,16 @@ impl Server {
         server
     }
 
-    /// A folder for a server that [`Server::try_launch`] starts.
+    /// A folder for a server that [`Server::try_launch`] starts; and a database, where the run puts
+    /// one below every server and these settings name none.
     pub fn prepare(settings: &str) -> Self {
         let names_none = !Database::is_named_in(settings);
-        let database = Database::for_every_server().filter(|_| names_none).map(Database::new);
-        Self::prepare_above(database, settings)
-    }
-
-    fn prepare_above(database: Option<Database>, given: &str) -> Self {
-        let settings = database.as_ref().map(|database| database.below(given));
+        let database = Database::for_every_server().filter(|_| names_none).map(Database::lend);
+        let below = database.as_ref().map(|database| database.below(settings));
         Self {
             child: None,
             printed: Vec::new(),
-            settings: settings.unwrap_or_else(|| given.to_owned()),
+            settings: below.unwrap_or_else(|| settings.to_owned()),
             by: Vec::new(),
             start_limit: LIMIT,
             database,
@@ -380,11 +369,11 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let deleted = self.database.as_ref().map_or(Ok(()), Database::delete);
+        if let Some(database) = self.database.take() {
+            database.give_back();
+        }
         if std::thread::panicking() {
             eprintln!("--- log of the server\n{}---", self.log());
-        } else {
-            deleted.expect("delete the server's database");
         }
     }
 }
