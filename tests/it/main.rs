@@ -18,6 +18,7 @@ mod events;
 mod faults;
 mod freshness;
 mod guests;
+mod harness;
 mod holds;
 mod importing;
 mod intents;

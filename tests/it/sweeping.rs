@@ -1,24 +1,30 @@
 //! Memory of what was invalidated comes back without anybody asking for it.
 
 use wasmcached_tests::wait::eventually;
-use wasmcached_tests::{Server, http, settings};
+use wasmcached_tests::{Memcached, Server, http, settings};
 
 /// Entries of the tag, and of another one.
 const ENTRIES: usize = 100_000;
 const OTHERS: usize = 100;
 
-/// Commands that are sent at once.
-const BATCH: usize = 1_000;
+/// Commands that are sent at once, spread over connections: above a database each of them waits for
+/// the commit of what it has stored, and what several wait for is one commit.
+const BATCH: usize = 2_000;
+const CONNECTIONS: usize = 250;
 
 fn store(server: &Server, name: &str, count: usize, tag: &str) {
-    let mut memcached = server.memcached();
+    let mut connections: Vec<Memcached> = (0..CONNECTIONS).map(|_| server.memcached()).collect();
     for first in (0..count).step_by(BATCH) {
-        let numbers = first..count.min(first + BATCH);
-        let stores: String =
-            numbers.clone().map(|n| format!("ms {name}-{n} 100 L{tag}\r\n{:100}\r\n", n)).collect();
-        memcached.send(stores.as_bytes());
-        for n in numbers {
-            assert_eq!(memcached.line().as_deref(), Some(&b"HD"[..]), "{name}-{n}");
+        let end = count.min(first + BATCH);
+        let of = |connection: usize| (first + connection..end).step_by(CONNECTIONS);
+        for (number, memcached) in connections.iter_mut().enumerate() {
+            let store = |n| format!("ms {name}-{n} 100 L{tag}\r\n{n:100}\r\n");
+            memcached.send(of(number).map(store).collect::<String>().as_bytes());
+        }
+        for (number, memcached) in connections.iter_mut().enumerate() {
+            for n in of(number) {
+                assert_eq!(memcached.line().as_deref(), Some(&b"HD"[..]), "{name}-{n}");
+            }
         }
     }
 }

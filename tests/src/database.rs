@@ -3,6 +3,19 @@
 use crate::Server;
 use crate::postgres::{PASSWORD, Postgres};
 
+/// Names the kind of database that every server of the run has below its memory unless its settings
+/// say otherwise: `sqlite` or `postgres`. Without it such servers have none.
+pub const VARIABLE: &str = "WASMCACHED_TESTS_DATABASE";
+
+/// What a database is kept by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file of the server's own.
+    Sqlite,
+    /// The PostgreSQL server that all tests share.
+    Postgres,
+}
+
 /// A database of a test's own.
 pub struct Database {
     /// Its address; `{dir}` is the folder of the server that is configured with it.
@@ -10,6 +23,39 @@ pub struct Database {
 }
 
 impl Database {
+    /// The kind that [`VARIABLE`] asks for.
+    #[track_caller]
+    pub fn for_every_server() -> Option<Kind> {
+        let kind = std::env::var(VARIABLE).ok()?;
+        match kind.as_str() {
+            "" => None,
+            "sqlite" => Some(Kind::Sqlite),
+            "postgres" => Some(Kind::Postgres),
+            other => panic!("{VARIABLE} is `{other}`; `sqlite` and `postgres` are known"),
+        }
+    }
+
+    /// One of this kind for a server that gives it back.
+    #[track_caller]
+    pub fn lend(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => Self::sqlite(),
+            Kind::Postgres => Self { address: Postgres::shared().lend_database() },
+        }
+    }
+
+    /// Whether these settings have one already.
+    pub fn is_named_in(settings: &str) -> bool {
+        settings.lines().any(|line| line.starts_with("database = "))
+    }
+
+    /// Gives it back; a file goes with its folder.
+    pub fn give_back(self) {
+        if self.address.starts_with("postgres:") {
+            Postgres::shared().take_back(self.address);
+        }
+    }
+
     /// A SQLite file in the server's folder.
     pub fn sqlite() -> Self {
         Self { address: "sqlite://{dir}/cache.db".to_owned() }

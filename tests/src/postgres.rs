@@ -3,8 +3,8 @@
 //!
 //! # Invariants
 //! - It runs as a user without privileges, in a temporary folder, and listens on a socket there.
-//! - However the test process ends, a guard that reads from it notices, stops the server, and
-//!   removes the folder.
+//! - However the test process ends, also with all its group, a guard that reads from it notices,
+//!   stops the server, and removes the folder.
 
 use std::io::Write as _;
 use std::os::unix::fs::chown;
@@ -14,13 +14,20 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use crate::{Database, database};
 
 /// The superuser's password, for looking whether it is shown anywhere.
 pub const PASSWORD: &str = "hunter2-of-postgres";
 
 /// Users as whom it may run where the tests run as root, which it refuses.
 const USERS: [&str; 2] = ["postgres", "nobody"];
+
+/// Where every server of the run has a database: thousands of commits more, of which none is
+/// written through to the disk. A killed PostgreSQL loses nothing so; a machine without power might.
+const QUICK: &str = "-c fsync=off -c full_page_writes=off";
 
 /// Waits until nobody is there any more who could need the server.
 const GUARD: &str = "cat >/dev/null; kill -CONT \"$(head -n1 \"$2/data/postmaster.pid\")\"; \
@@ -35,6 +42,10 @@ pub struct Postgres {
     /// Closed when this is dropped or the process ends.
     alive: Option<ChildStdin>,
     databases: AtomicUsize,
+    /// Addresses of databases that were lent and are to be lent again.
+    given_back: Mutex<Vec<String>>,
+    /// Further arguments of its start.
+    options: &'static str,
 }
 
 /// The folder with the newest server's programs.
@@ -66,11 +77,18 @@ impl Postgres {
     /// The one that all tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| match Database::for_every_server() {
+            Some(database::Kind::Postgres) => Self::start_with(QUICK),
+            Some(database::Kind::Sqlite) | None => Self::start(),
+        })
     }
 
     /// One of the test's own, to be stopped and started at will.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    fn start_with(options: &'static str) -> Self {
         let user = unprivileged();
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a folder").keep();
         if let Some((user, group)) = user {
@@ -80,13 +98,16 @@ impl Postgres {
             .args(["-c", GUARD, "guard"])
             .arg(programs().join("pg_ctl"))
             .arg(&dir)
+            // What ends the tests with all their group, Ctrl-C or a time limit, must not end it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("start the guard");
         let alive = guard.stdin.take();
-        let server = Self { dir, user, guard, alive, databases: AtomicUsize::new(0) };
+        let (databases, given_back) = (AtomicUsize::new(0), Mutex::default());
+        let server = Self { dir, user, guard, alive, databases, given_back, options };
         let password = server.dir.join("password");
         let mut file = std::fs::File::create(&password).expect("file of the password");
         writeln!(file, "{PASSWORD}").expect("write the password");
@@ -105,11 +126,11 @@ impl Postgres {
 
     /// Starts it again after [`Postgres::crash`].
     pub fn launch(&self) {
-        let socket = self.dir.display();
+        let (socket, options) = (self.dir.display(), self.options);
         self.control(&[
             "-w",
             "-o",
-            &format!("-k {socket} -c listen_addresses= -c max_connections=300"),
+            &format!("-k {socket} -c listen_addresses= -c max_connections=300 {options}"),
             "-l",
             &self.dir.join("log").display().to_string(),
             "start",
@@ -177,6 +198,24 @@ impl Postgres {
     /// The address of a database.
     pub fn address(&self, name: &str) -> String {
         format!("postgres://postgres:{PASSWORD}@/{name}?host={}", self.dir.display())
+    }
+
+    /// An empty database, to be given back: one that was, where there is one. Making and dropping
+    /// one takes three times as long.
+    #[track_caller]
+    pub fn lend_database(&self) -> String {
+        let Some(address) = self.given_back.lock().pop() else { return self.new_database() };
+        let name = address.split(['/', '?']).nth(3).expect("name of the database");
+        // A session of a server that was killed may not have noticed yet.
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.ask(name, &format!("{end}; DROP SCHEMA public CASCADE; CREATE SCHEMA public"));
+        address
+    }
+
+    /// Takes back what was lent; whoever used it has ended.
+    pub fn take_back(&self, address: String) {
+        self.given_back.lock().push(address);
     }
 
     /// What the database says to a statement: rows as lines, columns with `|` between.

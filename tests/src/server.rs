@@ -1,7 +1,8 @@
 //! The server's process: started from a file, read, restarted, killed.
 //!
 //! # Invariants
-//! - A dropped server is killed by its id and waited for.
+//! - A dropped server is killed by its id and waited for; what the run lent it as a database is given
+//!   back.
 //! - A restart keeps the addresses, because pages' keys begin with them.
 
 use std::ffi::OsStr;
@@ -16,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::wait::{LIMIT, eventually};
-use crate::{Memcached, http};
+use crate::{Database, Memcached, http};
 
 /// The binary under test: `WASMCACHED_BIN`, or the one that was built beside the tests.
 pub fn binary() -> PathBuf {
@@ -104,6 +105,8 @@ pub struct Server {
     by: Vec<String>,
     /// For each line that it prints at its start.
     start_limit: Duration,
+    /// Where the run puts one below every server, and this one's settings name none.
+    database: Option<Database>,
     dir: TempDir,
 }
 
@@ -132,14 +135,19 @@ impl Server {
         server
     }
 
-    /// A folder for a server that [`Server::try_launch`] starts.
+    /// A folder for a server that [`Server::try_launch`] starts; and a database, where the run puts
+    /// one below every server and these settings name none.
     pub fn prepare(settings: &str) -> Self {
+        let names_none = !Database::is_named_in(settings);
+        let database = Database::for_every_server().filter(|_| names_none).map(Database::lend);
+        let below = database.as_ref().map(|database| database.below(settings));
         Self {
             child: None,
             printed: Vec::new(),
-            settings: settings.to_owned(),
+            settings: below.unwrap_or_else(|| settings.to_owned()),
             by: Vec::new(),
             start_limit: LIMIT,
+            database,
             dir: tempfile::tempdir().expect("temporary folder"),
         }
     }
@@ -360,6 +368,9 @@ impl Drop for Server {
             // Gone already is as good.
             let _ = child.kill();
             let _ = child.wait();
+        }
+        if let Some(database) = self.database.take() {
+            database.give_back();
         }
         if std::thread::panicking() {
             eprintln!("--- log of the server\n{}---", self.log());

@@ -203,8 +203,14 @@ fn compare_and_swap(choices: &mut Choices) -> Vec<Command> {
     choices.note_read(&key);
     let read = Flags(vec!["c".to_owned(), "v".to_owned()]);
     let mut commands = vec![Command::new(line(choices, "mg", &key, "", read))];
-    let unique =
-        choices.random.pick(&["C<cas 1>", "C<cas 1>", "C<cas 1>", "C<cas 3>", "C999999999999"]);
+    // The last is above every one that is given: over a database they begin at 2^40.
+    let unique = choices.random.pick(&[
+        "C<cas 1>",
+        "C<cas 1>",
+        "C<cas 1>",
+        "C<cas 3>",
+        "C999999999999999999",
+    ]);
     let mut flags = Flags(vec![unique.to_owned()]);
     flags.add_common(choices);
     let is_storable = choices.may_store(&key);

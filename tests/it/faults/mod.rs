@@ -61,12 +61,13 @@ impl<'a> Failing<'a> {
         http::post_json(&self.server.api("/v1/invalidate"), body).status
     }
 
-    /// Breaks the database, and waits until the server says so, with one of these reasons.
-    fn fail(&self, reasons: &[&str]) {
+    /// Breaks the database, and waits until the server says so, with one of these reasons. The first
+    /// that can't be durable is answered with this status.
+    fn fail(&self, status: u16, reasons: &[&str]) {
         (self.fail)();
         let began = monotonic_ns();
         // What nobody writes does not fail.
-        assert_eq!(self.post_invalidation(&json!({"tags": ["nobody"]})), 503);
+        assert_eq!(self.post_invalidation(&json!({"tags": ["nobody"]})), status);
         eventually("it says that it is degraded", || self.tier()["status"] == "degraded");
         let taken_ms = (monotonic_ns() - began) / 1_000_000;
         assert!(taken_ms < DEGRADED_MS_MAX, "degraded after {taken_ms} ms");
@@ -105,6 +106,26 @@ impl<'a> Failing<'a> {
         assert!(refused.starts_with("SERVER_ERROR database tier"), "{refused}");
         self.shows_nothing_old();
         assert_eq!(connection.get("overwritten").as_deref(), Some(&b"after"[..]));
+    }
+
+    /// Whatever would have to be durable is accepted, told to be not, and in force. The page that
+    /// was made wrong, as it was.
+    fn accepts_what_cant_be_durable(&self) -> String {
+        let annapurna = self.server.page("/treks/annapurna/");
+        let before = http::get(&annapurna).text();
+        let accepted = |answer: http::Answer| (answer.status, answer.json()["durable"].clone());
+        let event = Webhook::photo("annapurna").post(&self.server);
+        assert_eq!(accepted(event), (200, json!(false)));
+        assert_ne!(http::get(&annapurna).text(), before);
+        let body = json!({"tags": ["users"]});
+        let answer = http::post_json(&self.server.api("/v1/invalidate"), &body);
+        assert_eq!(accepted(answer), (200, json!(false)));
+        let mut connection = self.server.memcached();
+        assert_eq!(connection.ask("delete deleted"), "DELETED");
+        assert_eq!(connection.set("overwritten", "after"), "STORED");
+        self.shows_nothing_old();
+        assert_eq!(connection.get("overwritten").as_deref(), Some(&b"after"[..]));
+        before
     }
 
     /// What was invalidated or overwritten, acknowledged or not, is not there as it was before.
@@ -167,14 +188,36 @@ impl<'a> Failing<'a> {
     }
 }
 
-/// The whole of it: a database that can't be written for one of these reasons, and then can.
-fn outage(start: impl FnOnce(&str) -> Server, fail: &dyn Fn(), heal: &dyn Fn(), reasons: &[&str]) {
+/// What is shown of a database that can't be written for one of these reasons, and then can.
+type Course = fn(&dyn Fn(&str) -> Server, &dyn Fn(), &dyn Fn(), &[&str]);
+
+/// Where the operator wants what can't be durable refused.
+fn outage(start: &dyn Fn(&str) -> Server, fail: &dyn Fn(), heal: &dyn Fn(), reasons: &[&str]) {
     let mut failing = Failing::new(start, fail, heal);
-    failing.fail(reasons);
+    failing.fail(503, reasons);
     failing.serves_from_memory();
     failing.refuses_what_cant_be_durable();
     failing.queues_within_a_bound();
     failing.heal();
     failing.shows_nothing_old_after_a_kill();
     failing.keeps_what_it_acknowledges();
+}
+
+/// Where the operator wants it accepted.
+fn acceptance(start: &dyn Fn(&str) -> Server, fail: &dyn Fn(), heal: &dyn Fn(), reasons: &[&str]) {
+    let accepting = "\n[tier]\nwhen_degraded = \"accept\"\n";
+    let start = |settings: &str| start(&format!("{settings}{accepting}"));
+    let mut failing = Failing::new(start, fail, heal);
+    failing.fail(200, reasons);
+    let wrong = failing.accepts_what_cant_be_durable();
+    failing.heal();
+    let answer = http::post_json(&failing.server.api("/v1/invalidate"), &json!({"tags": ["a"]}));
+    assert_eq!((answer.status, &answer.json()["durable"]), (200, &Value::Null));
+    // Nobody has sent anything again: what was accepted has been written.
+    failing.shows_nothing_old_after_a_kill();
+    let mut connection = failing.server.memcached();
+    assert_eq!(connection.get("overwritten").as_deref(), Some(&b"after"[..]));
+    assert_eq!(connection.get("kept").as_deref(), Some(&b"before"[..]));
+    let annapurna = failing.server.page("/treks/annapurna/");
+    assert_ne!(http::get(&annapurna).text(), wrong);
 }

@@ -7,7 +7,7 @@ use wasmcached_tests::chaos::Proxy;
 use wasmcached_tests::postgres::PASSWORD;
 use wasmcached_tests::{Database, Postgres, Server};
 
-use super::outage;
+use super::{Course, acceptance, outage};
 
 /// The name of a new database, and the socket of its server.
 fn new_database(postgres: &Postgres) -> (String, PathBuf) {
@@ -18,36 +18,59 @@ fn new_database(postgres: &Postgres) -> (String, PathBuf) {
 }
 
 /// A server above a database behind a proxy to which something happens.
-fn outage_of_the_network(fail: impl Fn(&Proxy), reasons: &[&str]) {
+fn network(course: Course, fail: impl Fn(&Proxy), reasons: &[&str]) {
     let (name, socket) = new_database(Postgres::shared());
     let proxy = Proxy::to(&socket);
     let address = format!("postgres://postgres:{PASSWORD}@{}/{name}", proxy.address());
     let start = |settings: &str| Server::start(&Database::at(&address).below(settings));
-    outage(start, &|| fail(&proxy), &|| proxy.pass(), reasons);
+    course(&start, &|| fail(&proxy), &|| proxy.pass(), reasons);
 }
+
+const NO_ANSWER: [&str; 2] = ["no answer in", "no connection in"];
 
 #[test]
 fn network_that_takes_two_seconds_degrades_the_tier_and_nothing_else() {
-    outage_of_the_network(|proxy| proxy.delay_ms(2_000), &["no answer in", "no connection in"]);
+    network(outage, |proxy| proxy.delay_ms(2_000), &NO_ANSWER);
 }
 
 #[test]
 fn network_that_swallows_everything_degrades_the_tier_and_nothing_else() {
-    outage_of_the_network(Proxy::freeze, &["no answer in", "no connection in"]);
+    network(outage, Proxy::freeze, &NO_ANSWER);
 }
 
 #[test]
+fn changes_are_accepted_while_the_network_swallows_everything_and_written_later() {
+    network(acceptance, Proxy::freeze, &NO_ANSWER);
+}
+
+const ENDED: [&str; 5] = ["communicating", "terminating", "closed", "end of file", "EOF"];
+
+#[test]
 fn network_that_cuts_every_connection_degrades_the_tier_and_nothing_else() {
-    outage_of_the_network(Proxy::cut, &["communicating", "closed", "end of file", "EOF"]);
+    network(outage, Proxy::cut, &ENDED);
+}
+
+#[test]
+fn changes_are_accepted_while_the_network_cuts_every_connection_and_written_later() {
+    network(acceptance, Proxy::cut, &ENDED);
+}
+
+/// A server above a PostgreSQL that is killed and started.
+fn kill(course: Course) {
+    let postgres = Postgres::start();
+    let address = postgres.new_database();
+    let start = |settings: &str| Server::start(&Database::at(&address).below(settings));
+    course(&start, &|| postgres.crash(), &|| postgres.launch(), &ENDED);
 }
 
 #[test]
 fn database_that_is_killed_and_started_degrades_the_tier_and_nothing_else() {
-    let postgres = Postgres::start();
-    let address = postgres.new_database();
-    let start = |settings: &str| Server::start(&Database::at(&address).below(settings));
-    let reasons = ["communicating", "terminating", "closed", "end of file", "EOF"];
-    outage(start, &|| postgres.crash(), &|| postgres.launch(), &reasons);
+    kill(outage);
+}
+
+#[test]
+fn changes_are_accepted_while_the_database_is_killed_and_written_later() {
+    kill(acceptance);
 }
 
 /// The processes of a PostgreSQL server: the first one, and those that it has started.
@@ -62,8 +85,8 @@ fn processes(postgres: &Postgres) -> Vec<Pid> {
     all.map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
 }
 
-#[test]
-fn database_that_is_stopped_and_goes_on_degrades_the_tier_and_nothing_else() {
+/// A server above a PostgreSQL whose processes stop, and go on.
+fn stop(course: Course) {
     let postgres = Postgres::start();
     let address = postgres.new_database();
     let stopped = parking_lot::Mutex::new(Vec::new());
@@ -81,7 +104,17 @@ fn database_that_is_stopped_and_goes_on_degrades_the_tier_and_nothing_else() {
     };
     // Also where the test fails: a stopped server can't be ended in order.
     let _goes_on = Ending(&go_on);
-    outage(start, &stop, &go_on, &["no answer in", "no connection in"]);
+    course(&start, &stop, &go_on, &NO_ANSWER);
+}
+
+#[test]
+fn database_that_is_stopped_and_goes_on_degrades_the_tier_and_nothing_else() {
+    stop(outage);
+}
+
+#[test]
+fn changes_are_accepted_while_the_database_is_stopped_and_written_later() {
+    stop(acceptance);
 }
 
 /// Does something at the end of a test, however that comes.

@@ -10,65 +10,37 @@ use wasmcached_tests::disk::{Disk, Fault};
 use wasmcached_tests::wait::{eventually, monotonic_ns};
 use wasmcached_tests::{Server, http, settings};
 
-use super::{Failing, outage};
+use super::{Course, Failing, acceptance, outage};
 
-fn outage_of_the_disk(fault: Fault, reasons: &[&str]) {
+fn disk(course: Course, fault: Fault, reasons: &[&str]) {
     let disk = Disk::new();
     let start = |settings: &str| disk.start(&settings::with_tier(settings));
-    outage(start, &|| disk.fails(fault), &|| disk.works(), reasons);
+    course(&start, &|| disk.fails(fault), &|| disk.works(), reasons);
 }
 
 #[test]
 fn full_disk_degrades_the_tier_and_nothing_else() {
-    outage_of_the_disk(Fault::Full, &["full"]);
+    disk(outage, Fault::Full, &["full"]);
 }
 
 #[test]
 fn disk_that_went_read_only_degrades_the_tier_and_nothing_else() {
-    outage_of_the_disk(Fault::ReadOnly, &["disk I/O error"]);
+    disk(outage, Fault::ReadOnly, &["disk I/O error"]);
 }
 
 #[test]
 fn broken_disk_degrades_the_tier_and_nothing_else() {
-    outage_of_the_disk(Fault::Broken, &["disk I/O error"]);
+    disk(outage, Fault::Broken, &["disk I/O error"]);
 }
 
 #[test]
 fn silent_disk_degrades_the_tier_and_nothing_else() {
-    outage_of_the_disk(Fault::Silent, &["no answer in", "locked"]);
+    disk(outage, Fault::Silent, &["no answer in", "locked"]);
 }
 
 #[test]
-fn changes_that_cant_be_durable_are_accepted_where_the_operator_says_so() {
-    let disk = Disk::new();
-    let settings = format!("{}\n[tier]\nwhen_degraded = \"accept\"\n", settings::plain());
-    let mut server = disk.start(&settings::with_tier(&settings));
-    let mut connection = server.memcached();
-    assert_eq!(connection.set("deleted", "before"), "STORED");
-    assert_eq!(connection.set("overwritten", "before"), "STORED");
-    assert_eq!(connection.ask("ms purged 6 Lusers\r\nbefore"), "HD");
-    let invalidate = |server: &Server| {
-        let answer = http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["users"]}));
-        (answer.status, answer.json()["durable"].clone())
-    };
-    disk.fails(Fault::Full);
-    assert_eq!(invalidate(&server), (200, json!(false)));
-    assert_eq!(connection.ask("delete deleted"), "DELETED");
-    assert_eq!(connection.set("overwritten", "after"), "STORED");
-    let tier = |server: &Server| http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
-    assert_eq!(tier(&server)["status"], "degraded");
-    disk.works();
-    eventually("all is written", || {
-        let tier = tier(&server);
-        tier["status"] == "ok" && tier["queued"] == 0
-    });
-    assert_eq!(invalidate(&server), (200, serde_json::Value::Null));
-    server.kill();
-    server.start_again();
-    let mut connection = server.memcached();
-    assert_eq!(connection.get("deleted"), None);
-    assert_eq!(connection.get("purged"), None);
-    assert_eq!(connection.get("overwritten").as_deref(), Some(&b"after"[..]));
+fn changes_are_accepted_while_the_disk_is_full_and_written_later() {
+    disk(acceptance, Fault::Full, &["full"]);
 }
 
 /// A file system of its own and small, as far as this process may mount one.
@@ -121,7 +93,7 @@ fn file_system_without_room_degrades_the_tier_and_nothing_else() {
     let (fail, heal) = (|| disk.fill(), || disk.empty());
     let server = Failing::new(|settings| disk.start(settings), &fail, &heal);
     // A kill takes the mount along: what follows one is for disks that stay.
-    server.fail(&["full", "disk I/O error"]);
+    server.fail(503, &["full", "disk I/O error"]);
     server.serves_from_memory();
     server.refuses_what_cant_be_durable();
     server.heal();
@@ -167,7 +139,7 @@ fn lock_of_another_process_degrades_the_tier_and_nothing_else() {
         server
     };
     let fail = || *holder.lock() = Some(LockHolder::of(&file.lock()));
-    outage(start, &fail, &|| drop(holder.lock().take()), &["locked"]);
+    outage(&start, &fail, &|| drop(holder.lock().take()), &["locked"]);
 }
 
 #[test]
