@@ -1,7 +1,7 @@
 //! The harness: the database that a run puts below every server, and what it leaves behind when it
 //! is ended.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -41,7 +41,9 @@ fn wait_for_the_end() {
     let postgres = Postgres::start();
     let address = postgres.address("postgres");
     // Whatever stands before it on the line is the test runner's.
-    println!("\n{FOLDER}{}", address.split_once("?host=").unwrap().1);
+    let folder = address.split_once("?host=").unwrap().1;
+    let line = format!("\n{FOLDER}{folder}\n");
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
