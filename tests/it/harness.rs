@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
-use serde_json::{Value, json};
 use wasmcached_tests::database::Kind;
 use wasmcached_tests::wait::eventually;
 use wasmcached_tests::{Database, Postgres, Server, http, settings};
@@ -17,7 +16,7 @@ fn servers_have_the_database_that_the_run_puts_below_them() {
     let mut server = Server::start(&settings::plain());
     let tier = &http::get(&server.api("/ready")).json()["parts"]["tier"]["status"];
     let kind = Database::for_every_server();
-    assert_eq!(tier, &kind.map_or(Value::Null, |_| json!("ok")));
+    assert_eq!(tier, kind.map_or("none", |_| "ok"));
     let has_file = server.dir().join("cache.db").exists();
     assert_eq!(has_file, kind == Some(Kind::Sqlite));
     assert_eq!(server.memcached().set("item", "value"), "STORED");
