@@ -26,7 +26,7 @@ pub const PASSWORD: &str = "hunter2-of-postgres";
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
 /// Where every server of the run has a database: thousands of commits more, of which none is
-/// written through to the disk. A killed PostgreSQL loses nothing so; a machine without power might.
+/// written through to the disk. A killed PostgreSQL loses nothing so; a power cut might.
 const QUICK: &str = "-c fsync=off -c full_page_writes=off";
 
 /// Waits until nobody is there any more who could need the server.

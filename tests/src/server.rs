@@ -1,8 +1,8 @@
 //! The server's process: started from a file, read, restarted, killed.
 //!
 //! # Invariants
-//! - A dropped server is killed by its id and waited for; what the run lent it as a database is given
-//!   back.
+//! - A dropped server is killed by its id and waited for; what the run lent it as a database is
+//!   given back.
 //! - A restart keeps the addresses, because pages' keys begin with them.
 
 use std::ffi::OsStr;

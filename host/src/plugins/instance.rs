@@ -51,8 +51,8 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Time of a processor after the deadline, nanoseconds. The first call of an interpreter's instance
 /// takes up to 0.7 ms, for pages of its memory that nobody has touched yet. Less than a tick, also
-/// than one that comes early, so that a guest that loops on a machine that has nothing else to do is
-/// stopped one tick after its deadline.
+/// than one that comes early, so that a guest that loops on a machine that has nothing else to do
+/// is stopped one tick after its deadline.
 const OVERTIME_CPU_NS: u64 = 700_000;
 
 /// What the host keeps for one instance.

@@ -24,8 +24,8 @@ use command::Command;
 use run::{Dialect, Peer, Protocol, Splits};
 use shrink::Pair;
 
-/// How many random sequences one run tries. Above a database, where every change waits for a commit,
-/// it is a quarter: what is compared is decided above it.
+/// How many random sequences one run tries. Above a database, where every change waits for a
+/// commit, it is a quarter: what is compared is decided above it.
 fn sequences() -> usize {
     Database::for_every_server().map_or(2_000, |_| 500)
 }

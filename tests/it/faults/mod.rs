@@ -61,8 +61,8 @@ impl<'a> Failing<'a> {
         http::post_json(&self.server.api("/v1/invalidate"), body).status
     }
 
-    /// Breaks the database, and waits until the server says so, with one of these reasons. The first
-    /// that can't be durable is answered with this status.
+    /// Breaks the database, and waits until the server says so, with one of these reasons. The
+    /// first that can't be durable is answered with this status.
     fn fail(&self, status: u16, reasons: &[&str]) {
         (self.fail)();
         let began = monotonic_ns();
