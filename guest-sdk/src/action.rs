@@ -100,12 +100,14 @@ pub fn soft_url(url: impl Into<String>) -> Action {
     Action::Invalidate(Target::Url(url.into()), Mode::Soft)
 }
 
-/// Every entry whose key begins so is gone.
+/// Every entry whose key begins so is gone. The server refuses an empty prefix:
+/// [`hard_everything`] says that.
 pub fn hard_prefix(prefix: impl Into<String>) -> Action {
     Action::Invalidate(Target::KeyPrefix(prefix.into()), Mode::Hard)
 }
 
-/// Every entry whose key begins so is stale.
+/// Every entry whose key begins so is stale. The server refuses an empty prefix:
+/// [`soft_everything`] says that.
 pub fn soft_prefix(prefix: impl Into<String>) -> Action {
     Action::Invalidate(Target::KeyPrefix(prefix.into()), Mode::Soft)
 }
@@ -120,7 +122,9 @@ pub fn soft_everything() -> Action {
     Action::Invalidate(Target::Everything, Mode::Soft)
 }
 
-/// The value is written.
+/// The value is written, if nothing newer can have been read: where the application numbers its
+/// events (`data.seq`, rising) and this one has a higher number than all that came before it.
+/// Otherwise the key is gone.
 pub fn put(value: NewValue) -> Action {
     Action::Put(value)
 }

@@ -1,14 +1,18 @@
 //! A change notice from an application.
 //!
 //! # Invariants
-//! - The payload is parsed at most once, and only if it is asked for.
+//! - The payload is parsed at most once, and only if it is asked for; again for numbers that a
+//!   [`Value`] would change.
+//! - A number as text has the digits that were sent: rounded, two ids would be one.
 //!
 //! # Not here
 //! Senders' formats: the server has translated them.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What happened to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +95,8 @@ impl Event {
         &self.occurred_at
     }
 
-    /// The change as JSON; `null` if it is none.
+    /// The change as JSON; `null` if it is none. Numbers with a fraction or an exponent, and
+    /// integers beyond 64 bits, are rounded in it: [`Self::text`] has them as they were sent.
     pub fn payload(&self) -> &Value {
         self.parsed.get_or_init(|| serde_json::from_str(&self.payload).unwrap_or_default())
     }
@@ -109,13 +114,55 @@ impl Event {
         (!value.is_null()).then_some(value)
     }
 
-    /// The same as text, where it is a text, a number or a truth value.
+    /// The same as text, where it is a text, a number or a truth value: a number as it was sent.
     pub fn text(&self, path: &str) -> Option<String> {
         match self.field(path)? {
             Value::String(text) => Some(text.clone()),
+            Value::Number(number) if number.is_f64() => Some(self.sent(path)?.get().to_owned()),
             Value::Number(number) => Some(number.to_string()),
             Value::Bool(truth) => Some(truth.to_string()),
-            _ => None,
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// The JSON at a path, as it was sent.
+    fn sent(&self, path: &str) -> Option<&RawValue> {
+        let mut json: &RawValue = serde_json::from_str(&self.payload).ok()?;
+        for name in path.split('.') {
+            json = match json.get().as_bytes().first() {
+                Some(b'[') => {
+                    let items: Vec<&RawValue> = serde_json::from_str(json.get()).ok()?;
+                    items.get(name.parse::<usize>().ok()?).copied()?
+                }
+                _ => {
+                    let members: BTreeMap<String, &RawValue> =
+                        serde_json::from_str(json.get()).ok()?;
+                    members.get(name).copied()?
+                }
+            };
+        }
+        Some(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::event;
+
+    #[test]
+    fn numbers_as_text_have_the_digits_that_were_sent() {
+        let mut event = event("shop.product").to_event();
+        event.payload = r#"{"after": {"n": 18446744073709551616, "dear": 1.10, "e": 1e2,
+            "lines": [{"id": -0}, {"id": 18446744073709551615}]}}"#
+            .to_owned();
+        for (path, text) in [
+            ("after.n", "18446744073709551616"),
+            ("after.dear", "1.10"),
+            ("after.e", "1e2"),
+            ("after.lines.0.id", "-0"),
+            ("after.lines.1.id", "18446744073709551615"),
+        ] {
+            assert_eq!(event.text(path).as_deref(), Some(text));
         }
     }
 }

@@ -80,7 +80,8 @@ pub trait Plugin: Default + 'static {
     /// What is wrong now, and what may be written anew at once.
     ///
     /// # Errors
-    /// The server tries again and then purges the tag `model:<model>`.
+    /// The server tries again, and then purges the tag `model:<model>` and whatever the plugin has
+    /// stored.
     fn on_event(&self, event: &Event) -> Result<Vec<Action>> {
         let _ = event;
         Ok(Vec::new())

@@ -30,19 +30,29 @@ pub struct Key(Decision);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Decision {
     Bypass,
-    Exact(String),
     Recipe(Recipe),
 }
 
 /// A key is made for each request: one text that grows in its place, and where its parts end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Recipe {
-    /// The prefix, `http://host/path?query`, and `|name=value` for each value.
+    /// The prefix, `http://host/path?query` or an exact text, and `|name=value` for each value.
     text: String,
     prefix_end: usize,
     path_end: usize,
     url_end: usize,
-    query_is_changed: bool,
+    start: Start,
+}
+
+/// What stands between the prefix and the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// The request's URL as it came.
+    Url,
+    /// The URL with another query.
+    ChangedUrl,
+    /// The plugin's own text.
+    Exact,
 }
 
 impl Key {
@@ -59,13 +69,16 @@ impl Key {
             text.push('?');
             text.push_str(query);
         }
-        let (prefix_end, query_is_changed) = (0, false);
-        Self(Decision::Recipe(Recipe { text, prefix_end, path_end, url_end, query_is_changed }))
+        let (prefix_end, start) = (0, Start::Url);
+        Self(Decision::Recipe(Recipe { text, prefix_end, path_end, url_end, start }))
     }
 
-    /// Exactly this text, which may be the key of a memcached item.
+    /// Exactly this text, which may be the key of a memcached item. `with` and `prefix` add to it
+    /// as to a URL: bars of its own are then percent-encoded.
     pub fn exactly(text: impl Into<String>) -> Self {
-        Self(Decision::Exact(text.into()))
+        let text = text.into();
+        let (prefix_end, end, start) = (0, text.len(), Start::Exact);
+        Self(Decision::Recipe(Recipe { text, prefix_end, path_end: end, url_end: end, start }))
     }
 
     /// No key: the origin is asked and nothing is stored.
@@ -74,7 +87,11 @@ impl Key {
     }
 
     /// Leaves out the query parameters whose names fit the pattern, such as `utm_*`.
+    ///
+    /// # Panics
+    /// If the key is an exact one: it has no query.
     #[must_use]
+    #[track_caller]
     pub fn drop_query(self, name_pattern: &str) -> Self {
         self.change_query(|params| {
             params.retain(|param| !pattern::matches(name_pattern, name_of(param)));
@@ -82,7 +99,11 @@ impl Key {
     }
 
     /// Leaves out the query parameters whose names fit none of the patterns.
+    ///
+    /// # Panics
+    /// If the key is an exact one: it has no query.
     #[must_use]
+    #[track_caller]
     pub fn keep_query(self, name_patterns: &[&str]) -> Self {
         self.change_query(|params| {
             params
@@ -91,7 +112,11 @@ impl Key {
     }
 
     /// Takes query parameters in the order of their bytes, so that their order makes no variants.
+    ///
+    /// # Panics
+    /// If the key is an exact one: it has no query.
     #[must_use]
+    #[track_caller]
     pub fn sort_query(self) -> Self {
         self.change_query(|params| params.sort_unstable())
     }
@@ -120,7 +145,11 @@ impl Key {
         })
     }
 
+    #[track_caller]
     fn change_query(self, change: impl FnOnce(&mut Vec<&str>)) -> Self {
+        if let Decision::Recipe(Recipe { start: Start::Exact, text, .. }) = &self.0 {
+            panic!("{text:?} is an exact key, which has no query; begin with `Key::of`");
+        }
         self.change(|recipe| {
             let Some(query) = recipe.text.get(recipe.path_end + 1..recipe.url_end) else { return };
             let before = || query.split('&').filter(|param| !param.is_empty());
@@ -135,7 +164,7 @@ impl Key {
             }
             recipe.text.replace_range(recipe.path_end..recipe.url_end, &query);
             recipe.url_end = recipe.path_end + query.len();
-            recipe.query_is_changed = true;
+            recipe.start = Start::ChangedUrl;
         })
     }
 
@@ -145,14 +174,13 @@ impl Key {
                 change(&mut recipe);
                 Self(Decision::Recipe(recipe))
             }
-            settled => Self(settled),
+            Decision::Bypass => self,
         }
     }
 
     fn text(&self) -> Cow<'_, str> {
         match &self.0 {
             Decision::Bypass => Cow::Borrowed("(bypass)"),
-            Decision::Exact(text) => Cow::Borrowed(text),
             Decision::Recipe(recipe) if recipe.has_bars() => Cow::Owned(recipe.clone().into_text()),
             Decision::Recipe(recipe) => Cow::Borrowed(&recipe.text),
         }
@@ -163,9 +191,8 @@ impl Key {
     pub(crate) fn into_custom(self) -> Option<Option<String>> {
         match self.0 {
             Decision::Bypass => None,
-            Decision::Exact(text) => Some(Some(text)),
             Decision::Recipe(recipe) => {
-                let is_changed = recipe.query_is_changed || recipe.is_marked();
+                let is_changed = recipe.start != Start::Url || recipe.is_marked();
                 Some(is_changed.then(|| recipe.into_text()))
             }
         }
@@ -173,7 +200,7 @@ impl Key {
 }
 
 impl Recipe {
-    /// Whether there is more to it than a URL.
+    /// Whether there is more to it than a URL, or than an exact text.
     fn is_marked(&self) -> bool {
         self.prefix_end > 0 || self.url_end < self.text.len()
     }
@@ -279,6 +306,27 @@ mod tests {
         assert_ne!(forged.to_string(), honest.to_string());
         assert_eq!(forged, "http://s/a|lang=de%7Ctier%3Dgold|tier=-");
         assert_eq!(key("http://s/a|lang=de").with("x", 1), "http://s/a%7Clang=de|x=1");
+    }
+
+    #[test]
+    fn an_exact_key_takes_values_and_prefixes_like_a_url() {
+        let exact = || Key::exactly("page:1");
+        assert_eq!(exact(), "page:1");
+        assert_eq!(exact().with("lang", "de"), "page:1|lang=de");
+        assert_eq!(exact().with("a", 1).with("b", 2).prefix("x:"), "x:page:1|a=1|b=2");
+        assert_eq!(Key::exactly("a|lang=de").with("x", 1), "a%7Clang=de|x=1");
+        assert_eq!(Key::exactly("a|b"), "a|b");
+    }
+
+    #[test]
+    fn an_exact_key_refuses_what_changes_a_query() {
+        let changes: [fn(Key) -> Key; 3] =
+            [|key| key.drop_query("a"), |key| key.keep_query(&["a"]), Key::sort_query];
+        for change in changes {
+            let refused = std::panic::catch_unwind(|| change(Key::exactly("http://s/?a=1")));
+            let words = refused.unwrap_err().downcast::<String>().unwrap();
+            assert!(words.contains("\"http://s/?a=1\" is an exact key"), "{words}");
+        }
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Storage {
         Self { stale_if_error_s: Some(seconds), ..self }
     }
 
-    /// Adds a tag: 1 to 256 bytes without spaces and commas.
+    /// Adds a tag: 1 to 256 bytes without control characters. One with a space or a comma is for
+    /// events and the API: most response fields take these for the end of a tag.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());

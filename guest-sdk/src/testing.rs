@@ -72,15 +72,18 @@ impl TestRequest {
     }
 
     /// What a plugin with these inputs sees of it.
+    ///
+    /// # Panics
+    /// If a declared cookie or query parameter can be read in two ways: the server does not ask the
+    /// plugin about such a request.
     pub fn to_request(&self, inputs: &[Input]) -> Request {
-        let params: Vec<(String, String)> = self.query.as_deref().map(pairs).unwrap_or_default();
         let value = |input: &Input| match input {
             Input::Header(name) => {
-                let same = |(n, _): &&(String, String)| n.eq_ignore_ascii_case(name);
-                self.headers.iter().find(same).map(|(_, value)| value.clone())
+                let lines = self.lines(name);
+                (!lines.is_empty()).then(|| lines.join(", "))
             }
-            Input::Cookie(name) => value_of(&self.cookies, name),
-            Input::QueryParam(name) => value_of(&params, name),
+            Input::Cookie(name) => only(input, self.cookies(name)),
+            Input::QueryParam(name) => only(input, self.params(name)),
         };
         Request {
             method: self.method.clone(),
@@ -91,18 +94,71 @@ impl TestRequest {
             values: inputs.iter().map(value).collect(),
         }
     }
+
+    /// The lines of a field; all cookies that were added by `cookie` are one.
+    fn lines(&self, name: &str) -> Vec<String> {
+        let same = |(n, _): &&(String, String)| n.eq_ignore_ascii_case(name);
+        let mut lines: Vec<_> = self.headers.iter().filter(same).map(|(_, v)| v.clone()).collect();
+        if name.eq_ignore_ascii_case("cookie") && !self.cookies.is_empty() {
+            let pairs: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            lines.push(pairs.join("; "));
+        }
+        lines
+    }
+
+    fn cookies(&self, name: &str) -> Vec<Option<String>> {
+        let lines = self.lines("cookie").join(";");
+        let pairs = lines.split(';').map(|pair| match pair.split_once('=') {
+            Some((name, value)) => (name, Some(value.trim().to_owned())),
+            None => (pair, None),
+        });
+        pairs.filter(|(found, _)| found.trim() == name).map(|(_, value)| value).collect()
+    }
+
+    fn params(&self, name: &str) -> Vec<Option<String>> {
+        let pairs = self.query.as_deref().unwrap_or_default().split('&');
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let same = pairs.filter(|(found, _)| decoded(found) == decoded(name));
+        same.map(|(found, value)| (found == name).then(|| value.to_owned())).collect()
+    }
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
-    let pair = |param: &str| match param.split_once('=') {
-        Some((name, value)) => (name.to_owned(), value.to_owned()),
-        None => (param.to_owned(), String::new()),
-    };
-    query.split('&').map(pair).collect()
+/// The only value; one that is `None` is spelt in a way that others read differently.
+fn only(input: &Input, mut found: Vec<Option<String>>) -> Option<String> {
+    match (found.pop(), found.is_empty()) {
+        (None, _) => None,
+        (Some(Some(value)), true) => Some(value),
+        _ => panic!(
+            "{input:?} occurs more than once or is spelt oddly; the server does not ask the plugin \
+             about such a request (policy-input-unclear)"
+        ),
+    }
 }
 
-fn value_of(pairs: &[(String, String)], name: &str) -> Option<String> {
-    pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+/// The bytes of a part of a query as forms encode it; what is no escape stands for itself.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escape = text_of(after.get(..2)).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        rest = match (first, escape) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                after.get(2..).unwrap_or_default()
+            }
+            _ => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                after
+            }
+        };
+    }
+    bytes
+}
+
+/// Two digits: `from_str_radix` would take a sign for one.
+fn text_of(bytes: Option<&[u8]>) -> Option<&str> {
+    let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_hexdigit))?;
+    std::str::from_utf8(digits).ok()
 }
 
 /// A response that is about to be stored.

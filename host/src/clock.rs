@@ -1,4 +1,11 @@
-//! The only file that reads time. Clocks decide expiry, never freshness.
+//! The server's time. Clocks decide expiry, never freshness.
+//!
+//! # Invariants
+//! - What expires or falls due reads no other clock (`clippy.toml` sees to it), so that tests can
+//!   move it.
+//!
+//! # Not here
+//! Time-outs of I/O and durations for the log: `tokio::time`, which tests pause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

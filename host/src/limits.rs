@@ -1,6 +1,8 @@
-//! Every fixed bound, with its unit and the reason for its size.
+//! Fixed bounds of what clients, senders and plugins may send and make the server hold, each with
+//! its unit and the reason for its size.
 //!
-//! What an operator may want to change is a parameter of `config`; these are the walls behind it.
+//! How far a module goes in its own work is bounded there. What an operator may want to change is a
+//! parameter of `config`; these are the walls behind it.
 
 /// Longest key: a URL that browsers and proxies agree on (8 000 bytes, RFC 9110 §4.1) and room to
 /// spare.
@@ -24,7 +26,7 @@ pub const MEMCACHED_META_WORDS_MAX: usize = 20;
 pub const MEMCACHED_OPAQUE_BYTES_MAX: usize = 31;
 
 /// Keys whose misses a memcached connection remembers for the stores that follow: more than a usual
-/// multi-get has, at some 50 bytes each.
+/// multi-get has, at some 100 bytes each.
 pub const MEMCACHED_MISSES_MAX: usize = 1_024;
 
 /// Reply bytes gathered for one memcached client before it must take them.
@@ -81,11 +83,16 @@ pub const TARGETS_PER_INVALIDATION_MAX: usize = 10_000;
 /// Variants kept of one page; the oldest gives way, so that a hostile `Vary` can't fill the memory.
 pub const VARIANTS_PER_KEY_MAX: usize = 16;
 
-/// Rows of invalidated keys that are remembered for fills in flight; older ones become one floor.
+/// Rows of invalidated keys, in each of two generations, that are remembered for fills in flight;
+/// older ones become one floor. At some 40 bytes each at most, beside the budget.
 pub const FENCE_KEY_ROWS_MAX: usize = 1 << 18;
 
-/// Rows of invalidated tags and URLs; beyond, everything older is taken as invalid.
-pub const FENCE_CELLS_MAX: usize = 1 << 20;
+/// Tags, URLs and sites that the fence may hold at least: those of entries in memory, and those
+/// that were invalidated. At some 90 bytes each, beside the budget.
+pub const FENCE_CELLS_MIN: usize = 1 << 20;
+
+/// Of a larger budget, so many bytes for each of them: an entry takes more.
+pub const FENCE_BYTES_PER_CELL: u64 = 256;
 
 /// Rows of invalidated prefixes; beyond, everything older is taken as invalid.
 pub const FENCE_PREFIXES_MAX: usize = 10_000;
@@ -102,7 +109,7 @@ pub const REMEMBERED_EVENTS_MAX: usize = 1_000;
 /// Largest body of a webhook; the usual senders stay below 1 MB.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Request fields and their bytes on the HTTP listeners.
+/// Most fields of one request on the HTTP listeners.
 pub const HTTP_HEADERS_MAX: usize = 100;
 
 /// Bytes of one HTTP head.

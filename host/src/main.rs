@@ -6,7 +6,9 @@ use anyhow::Context;
 use clap::Parser;
 use clap::error::ErrorKind;
 use wasmcached::app::{self, App};
-use wasmcached::cli::{Cli, Command, DemoArgs, EXIT_USAGE, MigrateArgs, ServeArgs, ServeError};
+use wasmcached::cli::{
+    self, Cli, Command, DemoArgs, EXIT_USAGE, MigrateArgs, ServeArgs, ServeError,
+};
 use wasmcached::demo::{self, DemoMode, DemoOptions};
 use wasmcached::telemetry::{self, FilterError};
 
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
             // Nothing can be done about a closed terminal.
             let _ = std::io::Write::write_fmt(
                 &mut std::io::stderr(),
-                format_args!("wasmcached: {}\n", told(&error)),
+                format_args!("wasmcached: {}\n", cli::told(error.as_ref())),
             );
             let is_usage = error.is::<ServeError>() || error.is::<FilterError>();
             ExitCode::from(if is_usage { EXIT_USAGE } else { 1 })
@@ -47,27 +49,12 @@ fn obey(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// The error and its causes; one that the error before it has told already is not repeated.
-fn told(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    let mut last = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told.push_str(&cause);
-        } else if !last.ends_with(&cause) {
-            told.extend([": ", &cause]);
-        }
-        last = cause;
-    }
-    told
-}
-
 fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let is_check = args.check;
     let parts = app::check(args.load()?).map_err(ServeError::from)?;
     if is_check {
         return match parts.database() {
-            Some(address) => print(&told_by(app::tell_schema(address))?),
+            Some(address) => print(&run(app::tell_schema(address))?),
             None => Ok(()),
         };
     }
@@ -80,10 +67,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("runtime")?;
-    runtime.block_on(async {
-        App::start(parts).await?.run_until_stopped().await;
-        Ok(())
-    })
+    Ok(runtime.block_on(App::run(parts))?)
 }
 
 fn run_demo(args: DemoArgs) -> anyhow::Result<()> {
@@ -95,8 +79,8 @@ fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     let is_check = args.check;
     let address = app::database_of(args.load()?).map_err(ServeError::from)?;
     let told = match is_check {
-        true => told_by(app::tell_schema(&address)),
-        false => told_by(app::migrate(&address)),
+        true => run(app::tell_schema(&address)),
+        false => run(app::migrate(&address)),
     };
     print(&told?)
 }
@@ -105,15 +89,8 @@ fn print(text: &str) -> anyhow::Result<()> {
     Ok(std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{text}\n"))?)
 }
 
-/// Runs a command to its end.
-fn run<E: std::error::Error + Send + Sync + 'static>(
-    command: impl Future<Output = Result<(), E>>,
-) -> anyhow::Result<()> {
-    told_by(command)
-}
-
 /// Runs a command to its end, and returns what it has to tell.
-fn told_by<T, E: std::error::Error + Send + Sync + 'static>(
+fn run<T, E: std::error::Error + Send + Sync + 'static>(
     command: impl Future<Output = Result<T, E>>,
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

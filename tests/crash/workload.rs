@@ -181,8 +181,12 @@ impl Client<'_> {
         let began_ns = monotonic_ns();
         let answer = request("PUT", &url, fields, body.as_bytes())?;
         self.ledger.end_value(number);
-        assert_eq!(answer.status, 204, "{}", answer.text());
-        self.ledger.acknowledge(&[Target::Entry(item)], Mode::Hard, began_ns);
+        match answer.status {
+            204 => self.ledger.acknowledge(&[Target::Entry(item)], Mode::Hard, began_ns),
+            // It was invalidated since the request began.
+            409 => {}
+            status => panic!("{status} to PUT: {}", answer.text()),
+        }
         Ok(())
     }
 

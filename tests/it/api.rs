@@ -1,6 +1,6 @@
 //! The HTTP API over the same memory.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wasmcached_tests::{Server, http, settings};
 
 #[test]
@@ -81,6 +81,20 @@ fn dry_run_counts_what_would_become_invalid_and_invalidates_nothing() {
 }
 
 #[test]
+fn what_an_invalidation_names_twice_counts_once() {
+    let server = Server::start(&settings::plain());
+    http::send("PUT", &server.cached("a"), &[("surrogate-key", "red")], b"v");
+    let twice = json!({"tags": ["red", "red"], "keys": ["b", "b"], "mode": "soft"});
+    let preview = http::post_json(&server.api("/v1/invalidate?dry_run=true"), &twice).json();
+    assert_eq!(preview["affected"], 1, "{preview}");
+    let targets: Vec<_> = preview["targets"].as_array().unwrap().iter().collect();
+    let counts: Vec<_> = targets.iter().map(|t| (&t["name"], &t["affected"])).collect();
+    assert_eq!(counts, [(&json!("red"), &json!(1)), (&json!("b"), &json!(0))]);
+    let answer = http::post_json(&server.api("/v1/invalidate"), &twice).json();
+    assert_eq!(answer["affected"], 1, "{answer}");
+}
+
+#[test]
 fn explain_shows_what_memcached_clients_are_told() {
     let server = Server::start(&settings::plain());
     let mut memcached = server.memcached();
@@ -103,21 +117,29 @@ fn listing_goes_on_where_its_cursor_says() {
     for n in 0..7 {
         http::send("PUT", &server.cached(&format!("list:{n}")), &[], b"v");
     }
-    http::send("PUT", &server.cached("other"), &[], b"v");
-    let mut keys = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = server.api(&format!("/v1/cache?prefix=list:&limit=3{cursor}"));
-        let listing = http::get(&page).json();
-        let listed = listing["keys"].as_array().unwrap();
-        keys.extend(listed.iter().map(|key| key["key"].as_str().unwrap().to_owned()));
-        match listing["cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={}", http::percent_encode(next)),
-            None => break,
-        }
+    // Not UTF-8, and shown alike.
+    for key in ["list:%FD", "list:%FE", "list:%FF"] {
+        http::send("PUT", &server.api(&format!("/v1/cache/{key}")), &[], b"v");
     }
-    keys.sort();
-    assert_eq!(keys, (0..7).map(|n| format!("list:{n}")).collect::<Vec<_>>());
+    http::send("PUT", &server.cached("other"), &[], b"v");
+    for limit in [1, 3] {
+        let mut keys = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..20 {
+            let page = server.api(&format!("/v1/cache?prefix=list:&limit={limit}{cursor}"));
+            let listing = http::get(&page).json();
+            let listed = listing["keys"].as_array().unwrap();
+            keys.extend(listed.iter().map(|key| key["key"].as_str().unwrap().to_owned()));
+            cursor = match &listing["cursor"] {
+                Value::Null => break,
+                Value::String(next) => format!("&cursor={}", http::percent_encode(next)),
+                other => format!("&cursor_base64={}", other["base64"].as_str().unwrap()),
+            };
+        }
+        let shown = (0..7).map(|n| format!("list:{n}"));
+        let shown = shown.chain(std::iter::repeat_n("list:\u{fffd}".to_owned(), 3));
+        assert_eq!(keys, shown.collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use wasmcached_tests::origin::{Gate, Response};
+use wasmcached_tests::raw::Wire;
 use wasmcached_tests::{Origin, Server, Webhook, http, settings};
 
 const PATH: &str = "/treks/annapurna/";
@@ -59,6 +60,24 @@ fn fill_in_flight_during_an_event_is_not_served_by_the_api_afterwards() {
     after_an_event_during_a_fill(|server, url| {
         assert_eq!(http::get(&server.cached(url)).status, 404);
     });
+}
+
+#[test]
+fn item_stored_during_a_fill_of_its_page_is_not_replaced_by_that_page() {
+    for with in [str::to_owned, settings::with_tier] {
+        let gate = Gate::closed();
+        let origin = held_origin(&gate);
+        let server = Server::start(&with(&settings::trekking(&origin.url())));
+        let url = server.page(PATH);
+        std::thread::scope(|scope| {
+            let fill = scope.spawn(|| http::get(&url));
+            gate.wait_until_reached_by(1);
+            assert_eq!(server.memcached().set(&url, "stored meanwhile"), "STORED");
+            gate.open();
+            assert_eq!(fill.join().unwrap().status, 200);
+        });
+        assert_eq!(server.memcached().get(&url).as_deref(), Some(&b"stored meanwhile"[..]));
+    }
 }
 
 #[test]
@@ -117,4 +136,48 @@ fn set_after_a_miss_is_refused_when_the_key_was_invalidated_in_between() {
     assert_eq!(connection.get("row"), None);
     assert_eq!(connection.set("row", "new"), "STORED");
     assert_eq!(server.memcached().get("row").unwrap(), b"new");
+}
+
+/// Begins a PUT and says half of its value; returns it and what it is to be sent yet.
+fn begin_put(server: &Server, key: &str, fields: &str) -> (Wire, &'static str) {
+    let mut put = Wire::connect(server.address("api"));
+    put.send(format!(
+        "PUT /v1/cache/{key} HTTP/1.1\r\nHost: x\r\nSurrogate-Key: red\r\n{fields}\
+         Content-Length: 8\r\nExpect: 100-continue\r\n\r\n"
+    ));
+    assert!(put.read_head().starts_with("HTTP/1.1 100 "), "the value is asked for");
+    put.send("old ");
+    (put, "data")
+}
+
+#[test]
+fn value_that_was_being_put_during_an_invalidation_is_refused() {
+    let server = Server::start(&settings::plain());
+    for wrong in [json!({"tags": ["red"]}), json!({"keys": ["k"]}), json!({"everything": true})] {
+        let (mut put, rest) = begin_put(&server, "k", "");
+        let answer = http::post_json(&server.api("/v1/invalidate"), &wrong);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        put.send(rest);
+        let head = put.read_head();
+        assert!(head.starts_with("HTTP/1.1 409 "), "{wrong}: {head}");
+        assert_eq!(http::get(&server.cached("k")).status, 404);
+    }
+    // Of what is there any value will do, so that this one may be older.
+    let (mut put, rest) = begin_put(&server, "k", "If-Match: *\r\n");
+    http::post_json(&server.api("/v1/invalidate"), &json!({"keys": ["k"]}));
+    http::send("PUT", &server.cached("k"), &[], b"new");
+    put.send(rest);
+    assert!(put.read_head().starts_with("HTTP/1.1 409 "));
+    assert_eq!(http::get(&server.cached("k")).text(), "new");
+}
+
+#[test]
+fn value_that_was_being_put_during_an_invalidation_of_others_is_stored() {
+    let server = Server::start(&settings::plain());
+    let (mut put, rest) = begin_put(&server, "k", "");
+    http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["blue"], "keys": ["other"]}));
+    put.send(rest);
+    let head = put.read_head();
+    assert!(head.starts_with("HTTP/1.1 204 "), "{head}");
+    assert_eq!(http::get(&server.cached("k")).text(), "old data");
 }

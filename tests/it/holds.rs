@@ -79,6 +79,48 @@ fn held_event_is_applied_again_also_after_a_kill(database: &Database) {
     assert!(!http::get(&server.page(PATH)).is_hit());
 }
 
+/// Records that the journal keeps whatever they are.
+const RECORDS_KEPT: u64 = 10_000;
+
+/// Has so many records of deletes in the journal, newer than all others.
+fn write_deletes(database: &Database, count: u64) {
+    let (text, bytes) = match database.address().starts_with("sqlite:") {
+        true => ("'memcached'", "x''"),
+        false => ("'memcached'::bytea", "''::bytea"),
+    };
+    let statement = format!(
+        "INSERT INTO journal (sequence, source, at_ms, targets, is_again) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT (SELECT max(sequence) FROM journal) + i, {text}, 1, {bytes}, 0 FROM n"
+    );
+    database.ask(&statement);
+}
+
+fn held_event_is_applied_again_however_much_came_after_it(database: &Database) {
+    let origin = plain_origin();
+    let mut server = Server::start(&database.below(&settings_with_hold(&origin, 600_000)));
+    let database = database.of(&server);
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    http::get(&server.page(PATH));
+    let queued = || http::get(&server.api("/v1/stats")).json()["tier"]["queued"].clone();
+    eventually("the page is in the database", || queued() == json!(0));
+    server.kill();
+    write_deletes(&database, RECORDS_KEPT + 5_000);
+    // It waits again, and the journal is trimmed meanwhile.
+    server.start_again();
+    eventually("the journal is trimmed", || {
+        let records: u64 = database.ask("SELECT count(*) FROM journal").parse().unwrap();
+        assert!(records >= RECORDS_KEPT, "{records}");
+        records < RECORDS_KEPT + 100
+    });
+    assert!(!is_applied_again(&server));
+    server.kill();
+    // Its time has come, now that it is shorter.
+    let server = Server::start(&database.below(&settings_with_hold(&origin, 1)));
+    assert!(is_applied_again(&server));
+    assert!(!http::get(&server.page(PATH)).is_hit());
+}
+
 #[test]
 fn hold_beyond_its_limit_is_refused_at_start() {
     let settings = settings_with_hold(&plain_origin(), 600_001);
@@ -91,4 +133,5 @@ fn hold_beyond_its_limit_is_refused_at_start() {
 wasmcached_tests::over_both_databases! {
     held_event_is_applied_before_an_orderly_end,
     held_event_is_applied_again_also_after_a_kill,
+    held_event_is_applied_again_however_much_came_after_it,
 }

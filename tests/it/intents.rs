@@ -203,6 +203,19 @@ fn intent_without_its_commit_ends_in_time_and_a_late_commit_still_purges() {
 }
 
 #[test]
+fn commit_purges_all_that_its_intent_ever_named_also_where_it_timed_out_and_was_announced_anew() {
+    let (origin, _) = origin();
+    let server = Server::start(&settings_with_timeout(&origin, 300));
+    announce(&server, "tx", "annapurna");
+    eventually("the intent has timed out", || has_timed_out(&server));
+    announce(&server, "tx", "langtang");
+    // Before the commit, and nothing that is shut now.
+    store(&server, TREK);
+    commit(&server, "tx");
+    assert!(!http::get(&server.page(TREK)).is_hit());
+}
+
+#[test]
 fn commit_of_an_unknown_intent_is_an_ordinary_event() {
     let (origin, _) = origin();
     let server = Server::start(&settings_with_timeout(&origin, NEVER_MS));

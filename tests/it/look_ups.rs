@@ -1,6 +1,10 @@
 //! Look-ups of plugins in the cache: what is computed from an entry is no newer than it, and ends
 //! with it.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use wasmcached_tests::components::guest;
 use wasmcached_tests::origin::Response;
@@ -37,14 +41,18 @@ impl Stage {
         stage
     }
 
-    /// Posts the next event of the source.
-    #[track_caller]
-    fn event(&mut self, model: &str, after: Value) -> Answer {
+    /// The next event of the source.
+    fn delivery(&mut self, model: &str, after: Value) -> Webhook {
         self.events += 1;
         let change = json!({"model": model, "pk": 1, "op": "update", "after": after});
         let data = json!({"source": "trekking", "seq": self.events, "events": [change]});
-        let body = json!({"type": "model.changed", "data": data});
-        let answer = Webhook::of_body(body.to_string()).post(&self.server);
+        Webhook::of_body(json!({"type": "model.changed", "data": data}).to_string())
+    }
+
+    /// Posts the next event of the source.
+    #[track_caller]
+    fn event(&mut self, model: &str, after: Value) -> Answer {
+        let answer = self.delivery(model, after).post(&self.server);
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer
     }
@@ -88,7 +96,7 @@ fn value_computed_from_an_entry_has_its_tags_and_ends_with_them() {
     stage.put("list", "a", "lists all");
     stage.event("look.copy", json!({"from": "list", "to": "copy"}));
     assert_eq!(stage.get("copy").as_deref(), Some("flags 0, ttl false: a"));
-    assert_eq!(stage.tags("copy"), ["all", "lists"]);
+    assert_eq!(stage.tags("copy"), ["all", "lists", "plugin:looking/1"]);
     assert_eq!(stage.last_event()["puts_refused"], 0);
     stage.purge("lists");
     assert_eq!(stage.get("copy"), None, "it was computed from what was invalidated");
@@ -126,7 +134,64 @@ fn value_is_no_newer_than_what_it_was_computed_from() {
     stage.put("list", "b", "lists");
     stage.event("look.copy", after);
     assert_eq!(stage.get("copy").as_deref(), Some("flags 0, ttl false: b"));
-    assert_eq!(stage.tags("copy"), ["lists", "prices"]);
+    assert_eq!(stage.tags("copy"), ["lists", "plugin:looking/1", "prices"]);
+}
+
+#[test]
+fn value_of_an_event_is_as_old_as_the_head_of_its_delivery() {
+    let mut stage = Stage::new();
+    stage.put("list", "a", "lists");
+    let copy = json!({"from": "list", "to": "copy"});
+    let mut slow = SlowDelivery::begin(&stage.delivery("look.copy", copy.clone()), &stage.server);
+    // The value may have been read before that.
+    stage.purge("prices");
+    assert_eq!(slow.end(), "HTTP/1.1 200 OK");
+    assert_eq!(stage.get("copy"), None);
+    assert_eq!(stage.last_event()["puts_refused"], 1);
+    let mut slow = SlowDelivery::begin(&stage.delivery("look.copy", copy), &stage.server);
+    assert_eq!(slow.end(), "HTTP/1.1 200 OK");
+    assert!(stage.get("copy").is_some());
+}
+
+/// A delivery whose body is sent long after its head.
+struct SlowDelivery {
+    stream: BufReader<TcpStream>,
+    body: Vec<u8>,
+}
+
+impl SlowDelivery {
+    /// Ends when the server has begun to read the body.
+    fn begin(webhook: &Webhook, server: &Server) -> Self {
+        let url = server.api("/v1/events/trekking");
+        let authority = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let mut stream = TcpStream::connect(authority).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let (id, at_s, signature) = (&webhook.id, webhook.timestamp_s, webhook.signature());
+        write!(
+            stream,
+            "POST /v1/events/trekking HTTP/1.1\r\nHost: {authority}\r\nExpect: 100-continue\r\n\
+             Content-Length: {}\r\nwebhook-id: {id}\r\nwebhook-timestamp: {at_s}\r\n\
+             webhook-signature: {signature}\r\n\r\n",
+            webhook.body.len()
+        )
+        .unwrap();
+        let mut slow = Self { stream: BufReader::new(stream), body: webhook.body.clone() };
+        assert_eq!(slow.line(), "HTTP/1.1 100 Continue");
+        assert_eq!(slow.line(), "");
+        slow
+    }
+
+    /// Sends the body; returns the status line.
+    fn end(&mut self) -> String {
+        self.stream.get_mut().write_all(&self.body).unwrap();
+        self.line()
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
 }
 
 #[test]
@@ -172,6 +237,24 @@ fn page_and_item_that_were_tagged_by_look_ups_end_with_what_was_looked_up() {
     assert_eq!(stage.get("look:1"), None);
     assert!(!http::get(&page).is_hit(), "its tags may be others now");
     assert_eq!(stage.origin.count("/a"), asked + 1);
+}
+
+#[test]
+fn item_of_which_two_plugins_declare_the_prefix_has_the_tags_of_both() {
+    let rules = "[plugins.rules]\nlimits = { store_timeout = \"10s\" }\n\
+                 [plugins.rules.config.rules]\n\
+                 items = [{ prefix = \"look:\", ttl_s = 60, tags = [\"fragments\"] }]\n";
+    let stage = Stage::with(|settings| format!("{settings}\n{rules}"));
+    stage.put("tags:look:1", "green", "");
+    for tag in ["green", "fragments"] {
+        assert_eq!(stage.server.memcached().set("look:1", "x"), "STORED");
+        let tags = ["fragments", "green", "plugin:looking/1", "plugin:rules/1"];
+        assert_eq!(stage.tags("look:1"), tags);
+        let described = http::get(&stage.server.cached("look:1"));
+        assert!(described.field("cache-control").starts_with("max-age="), "{described:?}");
+        stage.purge(tag);
+        assert_eq!(stage.get("look:1"), None, "{tag}");
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod plugin_cache;
 mod plugin_cli;
 mod plugin_refused;
 mod plugin_reload;
+mod plugin_restarts;
 mod plugins;
 mod postgres;
 mod purges;

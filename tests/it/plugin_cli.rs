@@ -225,6 +225,18 @@ fn a_replayed_access_log_says_what_would_be_hit() {
 }
 
 #[test]
+fn a_log_of_which_no_line_can_be_read_is_refused_with_the_formats_that_are() {
+    let folder = here();
+    let path = folder.path().join("access.json");
+    fs::write(&path, "{\"request\":\"GET / HTTP/1.1\"}\n".repeat(2)).unwrap();
+    let arguments = ["test", text(&SHOP.project), "--replay", text(&path)];
+    let (_, error) = refusal(&plugin(&arguments, folder.path()));
+    let wanted = "access.json: no line is of the common or combined format; \
+                  the first is `{\"request\":\"GET / HTTP/1.1\"}`";
+    assert!(error.contains(wanted), "{error}");
+}
+
+#[test]
 fn a_component_is_sent_to_the_server_as_it_is_and_its_answer_is_told() {
     let server = Origin::start(|request| match request.target.as_str() {
         "/v1/plugins/shop" => Response::new(200, r#"{"plugin":{"version":"0.1.0"}}"#),

@@ -66,7 +66,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn load(&self, version: &str) -> Value {
+    pub(crate) fn load(&self, version: &str) -> Value {
         let answer = self.put(&guest(version));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
@@ -101,7 +101,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn set(&self, key: &str, value: &str) {
+    pub(crate) fn set(&self, key: &str, value: &str) {
         let mut memcached = self.server.memcached();
         eventually("the item is kept", || memcached.set(key, value) == "STORED");
     }
@@ -111,7 +111,7 @@ impl Stage {
         http::get(&self.server.cached(key)).field("surrogate-key").to_owned()
     }
 
-    fn changed(&self, after: Value) -> Value {
+    pub(crate) fn changed(&self, after: Value) -> Value {
         let answer = Webhook::change("page", json!({}), after).post(&self.server);
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
@@ -138,6 +138,9 @@ fn pages_items_and_events_follow_a_new_version_and_a_roll_back() {
             "/c" => {
                 stage.roll_back();
                 assert_eq!(stage.shown()["sha256"], first["sha256"]);
+                eventually("who changed it reads it in the log", || {
+                    stage.server.log().contains("back to the version before")
+                });
             }
             _ => {}
         }
@@ -180,6 +183,39 @@ fn event_also_ends_what_a_version_before_has_tagged() {
     assert_eq!(stage.kept("/newer").text(), newer);
     stage.changed(json!({ "path": "/newer" }));
     assert_ne!(stage.kept("/newer").text(), newer);
+}
+
+#[test]
+fn fill_from_before_an_event_is_not_stored_by_a_version_that_came_after_it() {
+    let stage = Stage::new();
+    let mut filling = stage.server.memcached();
+    let mut counting = stage.server.memcached();
+    assert_eq!(filling.get("item:1"), None);
+    assert_eq!(counting.get("item:2"), None);
+    stage.changed(json!({ "path": "item" }));
+    // Its tags are not those that the event has named.
+    stage.load("reload-second");
+    assert_eq!(filling.set("item:1", "of before"), "NOT_STORED");
+    assert_eq!(counting.ask("ma item:2 N60 J7"), "NS");
+    for key in ["item:1", "item:2"] {
+        assert_eq!(stage.server.memcached().get(key), None);
+    }
+    // Nothing has happened since: what is read now is as good as can be.
+    assert_eq!(filling.get("item:1"), None);
+    eventually("the item is kept", || filling.set("item:1", "of now") == "STORED");
+    assert!(stage.tags("item:1").contains("second:item"));
+}
+
+#[test]
+fn fill_from_before_an_event_is_not_stored_without_the_tags_that_a_version_before_gave() {
+    let stage = Stage::new();
+    let mut filling = stage.server.memcached();
+    assert_eq!(filling.get("item:1"), None);
+    stage.changed(json!({ "path": "item" }));
+    stage.load("partial");
+    assert_eq!(filling.set("item:1", "of before"), "NOT_STORED");
+    assert_eq!(filling.get("item:1"), None);
+    assert_eq!(filling.set("item:1", "of now"), "STORED");
 }
 
 #[test]
@@ -301,9 +337,9 @@ fn hang_up_reads_the_file_again_and_a_broken_one_changes_nothing() {
     assert!(metrics.contains("wasmcached_plugin_refused_total{plugin=\"reload\"} 1"));
     replace(&stage.file(), &guest("reload-third"));
     stage.server.hang_up();
-    eventually("the file is loaded", || stage.shown()["key_epoch"] == 2);
-    let shown = stage.shown();
-    assert_eq!((&shown["persistent"], &shown["last_error"]), (&json!(true), &Value::Null));
+    let is_loaded = |shown: Value| shown["key_epoch"] == 2 && shown["persistent"] == true;
+    eventually("the file is loaded", || is_loaded(stage.shown()));
+    assert_eq!(stage.shown()["last_error"], Value::Null);
     // A file that is as it was does not undo a roll-back.
     stage.roll_back();
     stage.server.hang_up();
@@ -323,4 +359,27 @@ fn watched_file_is_loaded_when_it_changes() {
     eventually("the file is loaded", || stage.shown()["key_epoch"] == 2);
     stage.kept("/a");
     assert!(stage.tags("page:/a").contains("third:/a"));
+}
+
+/// The component with a section that means nothing, so that it is another one.
+fn numbered(version: &str, number: u8) -> Vec<u8> {
+    let mut component = guest(version);
+    component.extend([0, 3, 1, b'n', number]);
+    component
+}
+
+#[test]
+fn what_a_version_has_stored_ends_when_later_ones_push_it_out() {
+    let stage = Stage::with("", |settings| settings::with_tier(&settings));
+    let old = stage.kept("/old").text();
+    stage.set("item:1", "old");
+    for number in 1..=3 {
+        assert_eq!(stage.put(&numbered("reload-second", number)).status, 200);
+    }
+    assert_eq!(stage.kept("/old").text(), old, "the first version is asked still");
+    assert_eq!(stage.put(&numbered("reload-second", 4)).status, 200);
+    let asked = || stage.shown()["still_asked"].as_array().unwrap().len();
+    eventually("the first version is let go", || asked() == 3);
+    assert_ne!(stage.kept("/old").text(), old);
+    assert_eq!(stage.server.memcached().get("item:1"), None);
 }

@@ -97,6 +97,22 @@ fn endless_loops_on_one_core_cost_their_own_requests_the_cache_and_nobody_else_a
 }
 
 #[test]
+fn a_plugin_that_nobody_will_ask_is_told_at_the_start_and_one_for_items_is_shown_as_such() {
+    let rules = "[plugins.rules.config.rules]\nitems = [{ prefix = \"a:\", tags = [\"a\"] }]\n";
+    let server = Server::start(&format!("{}\n[plugins.trekking]\n{rules}", settings::plain()));
+    let log = server.log();
+    let told = log.lines().filter(|line| line.contains("it is never asked")).collect::<Vec<_>>();
+    assert!(matches!(told.as_slice(), [one] if one.contains("trekking")), "{log}");
+    let hooks = |name: &str| {
+        let listed = http::get(&server.api("/v1/plugins")).json();
+        let plugins = listed["plugins"].as_array().expect("a list").clone();
+        plugins.into_iter().find(|plugin| plugin["name"] == name).expect("listed")["hooks"].take()
+    };
+    assert_eq!(hooks("rules")["on_item"], true);
+    assert_eq!(hooks("trekking")["on_item"], false);
+}
+
+#[test]
 fn a_plugin_that_fails_again_and_again_is_shown_as_degraded_and_its_requests_pass() {
     let (origin, server) = on_one_core();
     for _ in 0..5 {

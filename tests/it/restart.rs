@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use wasmcached_tests::origin::Response;
+use wasmcached_tests::wait::{eventually, monotonic_ns};
 use wasmcached_tests::{Database, Origin, Server, Webhook, http, settings};
 
 fn numbered_origin() -> Origin {
@@ -78,6 +79,29 @@ fn acknowledged_flush_and_delete_survive_kill(database: &Database) {
     }
 }
 
+fn acknowledged_flush_with_a_delay_survives_kill(database: &Database) {
+    let mut server = Server::start(&database.below(&settings::plain()));
+    assert_eq!(server.memcached().set("item", "value"), "STORED");
+    // The moment comes while a server runs.
+    assert_eq!(server.memcached().ask("flush_all 1"), "OK");
+    server.kill();
+    server.start_again();
+    eventually("the moment comes", || server.memcached().get("item").is_none());
+    // And while none does.
+    assert_eq!(server.memcached().set("item", "value"), "STORED");
+    assert_eq!(server.memcached().ask("flush_all 1"), "OK");
+    let asked_ns = monotonic_ns();
+    server.kill();
+    eventually("the moment is over", || monotonic_ns() - asked_ns > 1_500_000_000);
+    server.start_again();
+    assert_eq!(http::get(&server.cached("item")).status, 404);
+    // Once is enough.
+    assert_eq!(server.memcached().set("item", "value"), "STORED");
+    server.kill();
+    server.start_again();
+    assert_eq!(server.memcached().get("item").unwrap(), b"value");
+}
+
 fn overwritten_value_never_comes_back_after_kill(database: &Database) {
     let mut server = Server::start(&database.below(&settings::plain()));
     assert_eq!(server.memcached().set("item", "old"), "STORED");
@@ -138,6 +162,7 @@ wasmcached_tests::over_both_databases! {
     restart_brings_back_nothing_that_was_invalidated,
     acknowledged_event_survives_kill,
     acknowledged_flush_and_delete_survive_kill,
+    acknowledged_flush_with_a_delay_survives_kill,
     overwritten_value_never_comes_back_after_kill,
     second_server_on_the_same_database_is_refused,
     stale_mark_and_soft_purge_survive_kill,

@@ -154,6 +154,31 @@ fn keys_times_and_what_is_not_stored_are_as_the_rules_say() {
 }
 
 #[test]
+fn page_whose_key_is_no_url_is_purged_by_each_url_that_it_has() {
+    let origin = Origin::start(|request| Response::cacheable(format!("page {}", request.target)));
+    let rules = "[plugins.rules.config.rules]\n\
+                 keys = { prefix = \"v2:\", drop_query = [\"utm_*\"], cookies = [\"currency\"] }\n";
+    let server = server_with(&origin, rules);
+    let visit = |target: &str, currency: &str| {
+        let cookie = format!("currency={currency}");
+        http::send("GET", &server.page(target), &[("cookie", &cookie)], b"").is_hit()
+    };
+    let urls = ["/boots?utm_source=mail", "/boots", "/boots?utm_source=web"];
+    for purged in urls {
+        for currency in ["usd", "eur"] {
+            visit(urls[0], currency);
+            assert!(urls.iter().all(|url| visit(url, currency)), "one page for {currency}");
+        }
+        assert!(visit("/coat", "usd") || visit("/coat", "usd"));
+        let purge = json!({"urls": [server.page(purged)]}).to_string();
+        let answer = http::send("POST", &server.api("/v1/invalidate"), &[], purge.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!visit("/boots", "usd") && !visit("/boots", "eur"), "kept after {purged}");
+        assert!(visit("/coat", "usd"), "purged without a reason");
+    }
+}
+
+#[test]
 fn rules_that_are_not_understood_keep_the_server_from_starting_and_say_where_they_are() {
     for (rules, expected) in [
         (

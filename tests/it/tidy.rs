@@ -188,7 +188,8 @@ fn functions(text: &str) -> Vec<(usize, usize)> {
     for (index, line) in lines.iter().enumerate() {
         let code = line.trim_start();
         let mut words = code.split(' ').skip_while(|word| {
-            word.starts_with("pub") || ["const", "async", "unsafe", "in"].contains(word)
+            let is_place = word.starts_with("pub") || word.starts_with("crate::");
+            is_place || ["const", "async", "unsafe", "in"].contains(word)
         });
         if words.next() != Some("fn") || line.ends_with(['}', ';']) {
             continue;
@@ -205,7 +206,7 @@ fn functions(text: &str) -> Vec<(usize, usize)> {
 
 #[test]
 fn functions_are_measured_from_signature_to_brace() {
-    let text = "fn a() {\n    b();\n}\n\nimpl X {\n    pub(crate) async fn c(\n        \
+    let text = "fn a() {\n    b();\n}\n\nimpl X {\n    pub(in crate::x) async fn c(\n        \
                 d: D,\n    ) -> E {\n        if f {\n        }\n    }\n\n    fn g() {}\n}\n";
     assert_eq!(functions(text), [(1, 3), (6, 6)]);
 }

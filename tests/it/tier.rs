@@ -65,6 +65,54 @@ fn key_that_was_never_stored_costs_no_query(database: &Database) {
     assert!(spared > 480, "{spared} of 500");
 }
 
+fn what_has_ended_goes_at_once_however_much_it_is(database: &Database) {
+    const ROWS: usize = 12_000;
+    let mut server = Server::start(&database.below(&settings::plain()));
+    server.kill();
+    let database = database.of(&server);
+    const NAME: &str = "CASE WHEN i % 3 = 2 THEN 'p' ELSE 'n' END || i";
+    let (text, name, none, tag, no_tags) = match database.address().starts_with("sqlite:") {
+        true => ("'memcached'", format!("CAST({NAME} AS BLOB)"), "x''", "'[\"n1\"]'", "'[]'"),
+        false => (
+            "'memcached'::bytea",
+            format!("({NAME})::bytea"),
+            "''::bytea",
+            "ARRAY['n1'::bytea]",
+            "'{}'::bytea[]",
+        ),
+    };
+    let tags = format!("CASE WHEN i % 3 = 1 THEN {tag} ELSE {no_tags} END");
+    for (table, columns, values) in [
+        (
+            "entries",
+            "key, variant, kind, flags, cas, birth, stored_ms, expires_ms, tags, body",
+            // A third has expired, the fence has ended the others by a tag and by prefixes.
+            format!("{name}, 0, 0, 0, 1, 1, 1, CASE WHEN i % 3 = 0 THEN 1 END, {tags}, {none}"),
+        ),
+        (
+            "fence",
+            "kind, name, hard, soft",
+            format!("CASE WHEN i % 3 = 2 THEN 2 ELSE 0 END, {name}, 2, 0"),
+        ),
+        (
+            "journal",
+            "sequence, source, at_ms, targets, is_again",
+            format!("i, {text}, 1, {none}, 0"),
+        ),
+    ] {
+        database.ask(&format!(
+            "INSERT INTO {table} ({columns}) WITH RECURSIVE n (i) AS \
+             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2 * {ROWS}) SELECT {values} FROM n"
+        ));
+    }
+    // There is one round now, and none in the minute after it.
+    server.start_again();
+    let count = |table| database.ask(&format!("SELECT count(*) FROM {table}"));
+    eventually("the journal is trimmed", || count("journal") == "10000");
+    assert_eq!((count("entries").as_str(), count("fence").as_str()), ("0", "0"));
+    assert_eq!(tier(&server)["degraded"], Value::Null);
+}
+
 fn commits_written_out_later_survive_a_kill_too(database: &Database) {
     let mut server = Server::start(&with(database, "durability = \"interval\""));
     assert_eq!(server.memcached().set("gone", "old"), "STORED");
@@ -172,5 +220,6 @@ wasmcached_tests::over_both_databases! {
     bytes_beyond_their_limit_go_too,
     key_that_was_never_stored_costs_no_query,
     commits_written_out_later_survive_a_kill_too,
+    what_has_ended_goes_at_once_however_much_it_is,
     value_that_is_kept_compressed_comes_back_as_it_was,
 }

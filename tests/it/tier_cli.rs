@@ -1,8 +1,11 @@
 //! `wasmcached tier`: looking into a database beside its running server, and moving it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wasmcached_tests::wait::eventually;
 use wasmcached_tests::{Database, Origin, Server, http, origin, server, settings};
@@ -84,7 +87,10 @@ fn cache_moves_to_another_database_by_export_and_import() {
         serde_json::from_slice::<Value>(&exported.stderr).unwrap(),
         json!({"entries": 3, "left_out": 1, "sealed": true})
     );
-    assert_eq!(printed(&tier(&["import", lines], &new)), json!({"entries": 3, "expired": 0}));
+    assert_eq!(
+        printed(&tier(&["import", lines], &new)),
+        json!({"entries": 3, "expired": 0, "left_out": 0})
+    );
     // The same addresses: pages' keys begin with them.
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(server.dir().join(format!("cache.db{suffix}")));
@@ -174,7 +180,10 @@ fn cache_moves_from_sqlite_to_postgres_and_back() {
         server::run(&[&["tier"], arguments, &["--database", second.address()]].concat())
     };
     assert!(tier(&["export", &file("first")], &old).status.success());
-    assert_eq!(printed(&over(&["import", &file("first")])), json!({"entries": 2, "expired": 0}));
+    assert_eq!(
+        printed(&over(&["import", &file("first")])),
+        json!({"entries": 2, "expired": 0, "left_out": 0})
+    );
 
     let mut server = Server::start(&second.below(&settings));
     assert_eq!(server.memcached().get("a").unwrap(), b"one");
@@ -183,7 +192,9 @@ fn cache_moves_from_sqlite_to_postgres_and_back() {
     assert_eq!(listed["keys"][0]["key"], "b");
     assert_eq!(listed["totals"]["rows"], 2);
     assert_eq!(http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["t"]})).status, 200);
-    let verified = printed(&over(&["verify"]));
+    let verified = over(&["verify"]);
+    assert!(verified.stderr.is_empty(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let verified = printed(&verified);
     assert_eq!((&verified["rows"]["valid"], &verified["rows"]["dead"]), (&json!(1), &json!(1)));
     let unsealed = over(&["export", &file("unsealed")]);
     assert!(String::from_utf8_lossy(&unsealed.stderr).contains("\"sealed\":false"));
@@ -198,4 +209,100 @@ fn cache_moves_from_sqlite_to_postgres_and_back() {
     let new = dir.path().join("new.db");
     assert_eq!(printed(&tier(&["import", &file("second")], &new))["entries"], 1);
     assert_eq!(printed(&tier(&["inspect"], &new))["keys"][0]["key"], "b");
+}
+
+#[test]
+fn listing_goes_on_behind_keys_that_are_not_text() {
+    let server = Server::start(&settings::with_tier(&settings::plain()));
+    let mut connection = server.memcached();
+    let keys: [&[u8]; 5] = [b"k\xc3\x28", b"k\xef\xbf\xbd", b"k\xfe", b"k\xff1", b"k\xff2"];
+    for key in keys {
+        connection.send(&[b"set ", key, b" 0 0 1\r\nv\r\n"].concat());
+        assert_eq!(connection.line().unwrap(), b"STORED");
+    }
+    let file = server.dir().join("cache.db");
+    let mut after: Vec<String> = Vec::new();
+    for (place, key) in keys.iter().enumerate() {
+        let behind: Vec<&str> = after.iter().map(String::as_str).collect();
+        let listed = printed(&tier(&[&["inspect", "--limit", "1"], &behind[..]].concat(), &file));
+        let shown = match std::str::from_utf8(key) {
+            Ok(text) => json!(text),
+            Err(_) => json!({ "base64": STANDARD.encode(key) }),
+        };
+        assert_eq!(listed["keys"][0]["key"], shown);
+        let is_last = place + 1 == keys.len();
+        assert_eq!(listed["cursor"], if is_last { Value::Null } else { shown.clone() });
+        after = match shown["base64"].as_str() {
+            Some(base64) => vec!["--after-base64".into(), base64.into()],
+            None => vec!["--after".into(), shown.as_str().unwrap().into()],
+        };
+    }
+    let refused = tier(&["inspect", "--after-base64", "%"], &file);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("--after-base64"), "{said}");
+}
+
+#[test]
+fn check_of_a_server_refuses_a_folder_that_is_missing_as_its_start_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("missing").join("cache.db");
+    for arguments in [&["serve", "--check"][..], &["migrate", "--check"], &["migrate"]] {
+        let output = server::run(&[arguments, &["--database", &url(&file)]].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("does not exist"), "{said}");
+    }
+    // Nothing is made of a file that could be.
+    let file = dir.path().join("cache.db");
+    let output = server::run(&["serve", "--check", "--database", &url(&file)]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn who_may_only_read_a_file_looks_into_it_and_exports_it() {
+    let (mut server, _origin) = filled();
+    server.stop();
+    let (folder, file) = (server.dir().to_owned(), server.dir().join("cache.db"));
+    let has_mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for found in std::fs::read_dir(&folder).unwrap() {
+        has_mode(&found.unwrap().path(), 0o444);
+    }
+    has_mode(&folder, 0o555);
+    let address = url(&file);
+    let read = |arguments: &[&str]| {
+        let arguments = [&["tier"], arguments, &["--database", &address]].concat();
+        // Root may write whatever the mode.
+        let mut command = match rustix::process::getuid().is_root() {
+            true => {
+                let mut command = std::process::Command::new("setpriv");
+                command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+                command.arg(server::binary());
+                command
+            }
+            false => std::process::Command::new(server::binary()),
+        };
+        command.args(arguments).current_dir("/").output().unwrap()
+    };
+    assert_eq!(printed(&read(&["inspect"]))["totals"]["rows"], 4);
+    assert_eq!(printed(&read(&["verify"]))["rows"]["valid"], 3);
+    let exported = read(&["export"]);
+    let said = String::from_utf8_lossy(&exported.stderr);
+    assert!(exported.status.success() && said.contains("\"sealed\":true"), "{said}");
+    has_mode(&folder, 0o755);
+}
+
+#[test]
+fn steps_that_several_take_at_once_are_taken_by_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = url(&dir.path().join("cache.db"));
+    let outputs: Vec<Output> = std::thread::scope(|scope| {
+        let migrate = || server::run(&["migrate", "--database", &address]);
+        let running: Vec<_> = (0..4).map(|_| scope.spawn(migrate)).collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for output in outputs {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

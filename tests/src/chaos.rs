@@ -29,15 +29,33 @@ enum State {
 }
 
 struct Shared {
-    state: Mutex<State>,
+    course: Mutex<Course>,
     changed: Condvar,
     /// Both ends of every connection there was.
     sockets: Mutex<Vec<(TcpStream, UnixStream)>>,
 }
 
+struct Course {
+    state: State,
+    /// Connections that there have been.
+    connections: usize,
+    /// Nothing passes on so many of them, the first ones.
+    lost: usize,
+    /// Bytes that have passed.
+    passed: usize,
+    /// Everything freezes before more than so many have.
+    passed_max: usize,
+}
+
 impl Shared {
     fn set(&self, state: State) {
-        *self.state.lock() = state;
+        {
+            let mut course = self.course.lock();
+            course.state = state;
+            if state == State::Passing {
+                (course.lost, course.passed_max) = (0, usize::MAX);
+            }
+        }
         self.changed.notify_all();
         if matches!(state, State::Cut | State::Over) {
             for pair in self.sockets.lock().drain(..) {
@@ -46,17 +64,23 @@ impl Shared {
         }
     }
 
-    /// Returns when a piece may go on; false when its connection is over.
-    fn wait_to_pass(&self) -> bool {
-        let mut state = self.state.lock();
-        if let State::Delaying(delay) = *state {
+    /// Returns when a piece of so many bytes may go on; false when its connection is over.
+    fn wait_to_pass(&self, connection: usize, bytes: usize) -> bool {
+        let mut course = self.course.lock();
+        if let State::Delaying(delay) = course.state {
             // Ends early when the state changes.
-            let _ = self.changed.wait_for(&mut state, delay);
+            let _ = self.changed.wait_for(&mut course, delay);
         }
-        while *state == State::Frozen {
-            self.changed.wait(&mut state);
+        if course.passed.saturating_add(bytes) > course.passed_max {
+            course.state = State::Frozen;
         }
-        !matches!(*state, State::Cut | State::Over)
+        let is_over = |state| matches!(state, State::Cut | State::Over);
+        let is_held = |course: &Course| course.state == State::Frozen || connection < course.lost;
+        while is_held(&course) && !is_over(course.state) {
+            self.changed.wait(&mut course);
+        }
+        course.passed += bytes;
+        !is_over(course.state)
     }
 }
 
@@ -73,7 +97,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("address");
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::Passing),
+            course: Mutex::new(Course {
+                state: State::Passing,
+                connections: 0,
+                lost: 0,
+                passed: 0,
+                passed_max: usize::MAX,
+            }),
             changed: Condvar::new(),
             sockets: Mutex::default(),
         });
@@ -102,6 +132,28 @@ impl Proxy {
         self.shared.set(State::Frozen);
     }
 
+    /// From now on nothing passes on the connections that there are; on new ones it does.
+    pub fn lose_present(&self) {
+        let mut course = self.shared.course.lock();
+        course.lost = course.connections;
+    }
+
+    /// Bytes that have passed, in both directions.
+    pub fn passed(&self) -> usize {
+        self.shared.course.lock().passed
+    }
+
+    /// Freezes as soon as more than so many further bytes would have passed.
+    pub fn freeze_after(&self, bytes: usize) {
+        let mut course = self.shared.course.lock();
+        course.passed_max = course.passed + bytes;
+    }
+
+    /// Whether nothing passes.
+    pub fn is_frozen(&self) -> bool {
+        self.shared.course.lock().state == State::Frozen
+    }
+
     /// Closes every connection, and from now on every new one.
     pub fn cut(&self) {
         self.shared.set(State::Cut);
@@ -118,36 +170,46 @@ impl Drop for Proxy {
 
 fn accept(listener: &TcpListener, target: &Path, shared: &Arc<Shared>) {
     for client in listener.incoming().map_while(Result::ok) {
-        match *shared.state.lock() {
+        match shared.course.lock().state {
             State::Over => return,
             State::Cut => continue,
             State::Passing | State::Delaying(_) | State::Frozen => {}
         }
         // Whom it can't pass on to it does not keep.
         let Ok(server) = UnixStream::connect(target) else { continue };
+        // As PostgreSQL does with the connections that it takes itself.
+        client.set_nodelay(true).expect("set no delay");
         let another = || {
             let client = client.try_clone().expect("descriptor");
             (client, server.try_clone().expect("descriptor"))
         };
         shared.sockets.lock().push(another());
+        let number = {
+            let mut course = shared.course.lock();
+            course.connections += 1;
+            course.connections - 1
+        };
         let (up, down) = (another(), another());
         let (upwards, downwards) = (Arc::clone(shared), Arc::clone(shared));
         spawn(move || {
-            copy(&up.0, &up.1, &upwards);
+            copy(&up.0, &up.1, &upwards, number);
             close(&up);
         });
         spawn(move || {
-            copy(&down.1, &down.0, &downwards);
+            copy(&down.1, &down.0, &downwards, number);
             close(&down);
         });
     }
 }
 
-fn copy(mut from: impl Read, mut to: impl Write, shared: &Shared) {
+fn copy(mut from: impl Read, mut to: impl Write, shared: &Shared, connection: usize) {
     let mut piece = [0; 64 * 1024];
     loop {
         let read = from.read(&mut piece).unwrap_or(0);
-        if read == 0 || !shared.wait_to_pass() || to.write_all(&piece[..read]).is_err() {
+        if read == 0 || !shared.wait_to_pass(connection, read) {
+            return;
+        }
+        if to.write_all(&piece[..read]).is_err() {
             return;
         }
     }
@@ -203,6 +265,25 @@ mod tests {
         let mut byte = [0];
         eventually("the byte comes", || socket.read(&mut byte).is_ok());
         assert_eq!(byte, *b"y");
+    }
+
+    #[test]
+    fn lost_connections_pass_nothing_and_new_ones_do_until_a_number_of_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let proxy = Proxy::to(&echoing(&dir));
+        let mut lost = TcpStream::connect(proxy.address()).unwrap();
+        assert!(is_echoed(&mut lost));
+        proxy.lose_present();
+        lost.write_all(b"y").unwrap();
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        assert!(is_echoed(&mut socket));
+        lost.set_nonblocking(true).unwrap();
+        assert!(lost.read(&mut [0]).is_err());
+        assert_eq!(proxy.passed(), 4);
+        proxy.freeze_after(2);
+        assert!(is_echoed(&mut socket) && !proxy.is_frozen());
+        socket.write_all(b"z").unwrap();
+        eventually("it freezes", || proxy.is_frozen());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The databases that a tier can lie on, so that what holds over one is shown over both.
 
+use std::process::{Command, Output};
+
 use crate::Server;
 use crate::postgres::{PASSWORD, Postgres};
 
@@ -79,6 +81,22 @@ impl Database {
     /// The same as it is for a server, for others who want to use its database.
     pub fn of(&self, server: &Server) -> Self {
         Self { address: self.address.replace("{dir}", server.dir().to_str().expect("text")) }
+    }
+
+    /// What it says to a statement, whether a server has it or not: the first row.
+    #[track_caller]
+    pub fn ask(&self, statement: &str) -> String {
+        let Some(file) = self.address.strip_prefix("sqlite://") else {
+            let name = self.address.split(['/', '?']).nth(3).expect("name of the database");
+            return Postgres::shared().ask(name, statement);
+        };
+        let script = "import sqlite3, sys\n\
+                      asked = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)\n\
+                      print(*(asked.execute(sys.argv[2]).fetchone() or ()), sep='|')\n";
+        let asked = Command::new("python3").args(["-c", script, file, statement]).output();
+        let Output { status, stdout, stderr } = asked.expect("run python3");
+        assert!(status.success(), "{statement}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).expect("text").trim().to_owned()
     }
 
     /// Its address.

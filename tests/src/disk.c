@@ -4,6 +4,7 @@
  *
  *   -  as it should        f  full (ENOSPC)           r  gone read-only (EROFS)
  *   e  broken (EIO)        s  two seconds per flush   z  silent until told otherwise
+ *   u  flushes alone are broken
  *
  * Only what is called with a descriptor of `cache.db`, `cache.db-wal` or `cache.db-shm` is touched.
  */
@@ -100,7 +101,7 @@ ssize_t pread64(int file, void *bytes, size_t length, off64_t at) {
 static int flush(int file, int (*real)(int)) {
     char state = fault(file);
     if (state == 's') usleep(2000000);
-    if (state == 'e') {
+    if (state == 'e' || state == 'u') {
         errno = EIO;
         return -1;
     }

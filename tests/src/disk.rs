@@ -22,6 +22,8 @@ pub enum Fault {
     ReadOnly,
     /// Writes and flushes end in an error.
     Broken,
+    /// Flushes end in an error, writes don't.
+    Unsynced,
     /// Every flush takes two seconds.
     Slow,
     /// Nothing is answered at all.
@@ -35,6 +37,7 @@ impl Fault {
             Self::Full => b'f',
             Self::ReadOnly => b'r',
             Self::Broken => b'e',
+            Self::Unsynced => b'u',
             Self::Slow => b's',
             Self::Silent => b'z',
         }

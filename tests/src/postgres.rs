@@ -33,6 +33,19 @@ const QUICK: &str = "-c fsync=off -c full_page_writes=off";
 const GUARD: &str = "cat >/dev/null; kill -CONT \"$(head -n1 \"$2/data/postmaster.pid\")\"; \
                      \"$1\" -D \"$2/data\" -m immediate -w stop; rm -rf \"$2\"";
 
+/// The tables as a replica has them that lags from now on.
+const COPY: &str = "CREATE SCHEMA copy; DO $$ DECLARE t text; BEGIN \
+     FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP \
+     EXECUTE format('CREATE TABLE copy.%1$I AS TABLE public.%1$I', t); END LOOP; END $$";
+
+/// That replica takes over. What counts rows must not count these.
+const TAKE_OVER: &str = "DO $$ DECLARE t text; BEGIN \
+     SET LOCAL session_replication_role = 'replica'; \
+     FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'copy' LOOP \
+     EXECUTE format('DELETE FROM public.%1$I', t); \
+     EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE copy.%1$I', t); \
+     END LOOP; END $$";
+
 /// A running server.
 pub struct Postgres {
     dir: PathBuf,
@@ -216,6 +229,18 @@ impl Postgres {
     /// Takes back what was lent; whoever used it has ended.
     pub fn take_back(&self, address: String) {
         self.given_back.lock().push(address);
+    }
+
+    /// Keeps a copy of a database's tables in its schema `copy`, for [`Postgres::take_over`].
+    #[track_caller]
+    pub fn keep_copy(&self, database: &str) {
+        self.ask(database, COPY);
+    }
+
+    /// Puts the copy in the place of the tables, as when a replica takes over that lagged.
+    #[track_caller]
+    pub fn take_over(&self, database: &str) {
+        self.ask(database, TAKE_OVER);
     }
 
     /// What the database says to a statement: rows as lines, columns with `|` between.

@@ -7,7 +7,7 @@
  * @typedef {{ tag: 'invalidate' | 'put' | 'refresh', val: any }} Action
  */
 
-import { number, shown, text, texts } from './checks.js';
+import { known, number, shown, text, texts } from './checks.js';
 import { utf8 } from './utf8.js';
 
 const invalidate = (mode, target) => ({ tag: 'invalidate', val: { target, mode } });
@@ -35,11 +35,16 @@ export const softUrl = (url) => invalidate('soft', { tag: 'url', val: text('url'
 
 /** Every entry whose key begins so is gone. @returns {Action} */
 export const hardPrefix = (prefix) =>
-  invalidate('hard', { tag: 'key-prefix', val: text('prefix', prefix) });
+  invalidate('hard', { tag: 'key-prefix', val: notEmpty(prefix, 'hardEverything()') });
 
 /** Every entry whose key begins so is stale. @returns {Action} */
 export const softPrefix = (prefix) =>
-  invalidate('soft', { tag: 'key-prefix', val: text('prefix', prefix) });
+  invalidate('soft', { tag: 'key-prefix', val: notEmpty(prefix, 'softEverything()') });
+
+function notEmpty(prefix, everything) {
+  if (text('prefix', prefix) !== '') return prefix;
+  throw new RangeError(`prefix is empty, which every key begins with; ${everything} says that`);
+}
 
 /** Everything is gone; the operator must have allowed it. @returns {Action} */
 export const hardEverything = () => invalidate('hard', { tag: 'everything' });
@@ -49,18 +54,21 @@ export const softEverything = () => invalidate('soft', { tag: 'everything' });
 
 /**
  * The value is written under this key, for so many seconds or for ever. A text is written as UTF-8.
+ * Only where the application numbers its events (`data.seq`, rising) and this one has a higher
+ * number than all that came before it; otherwise the key is gone.
  *
  * @param {string} key
  * @param {string | Uint8Array} value
- * @param {{ ttlS?: number, tags?: Iterable<string> }} [options]
+ * @param {{ ttlS?: number | null, tags?: Iterable<string> }} [options]
  * @returns {Action}
  */
-export function put(key, value, { ttlS, tags = [] } = {}) {
+export function put(key, value, options = {}) {
+  const { ttlS = null, tags = [] } = known('put', options, ['ttlS', 'tags']);
   const bytes = typeof value === 'string' ? utf8(text('value', value)) : value;
   if (!(bytes instanceof Uint8Array)) {
     throw new TypeError(`value is ${shown(value)}; bytes or a text are wanted`);
   }
-  const ttl = ttlS === undefined ? null : number('ttlS', ttlS);
+  const ttl = ttlS === null ? null : number('ttlS', ttlS);
   const val = { key: text('key', key), value: bytes, ttlS: ttl, tags: texts('tags', tags) };
   return { tag: 'put', val };
 }

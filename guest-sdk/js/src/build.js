@@ -7,11 +7,12 @@
  * for no others.
  */
 
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { Plugin } from './plugin.js';
@@ -92,13 +93,33 @@ async function find(root, module) {
   try {
     found = await import(pathToFileURL(path));
   } catch (error) {
-    throw new BuildError(`${module} can't be imported: ${error.name}: ${error.message}`);
+    const said = `${error?.name}: ${error?.message}`;
+    throw new BuildError(`${module} can't be imported: ${said}${placeIn(root, path, error)}`);
   }
   if (!(found.default instanceof Plugin)) {
     const wanted = '`export default plugin({...})` of this package is wanted';
     throw new BuildError(`no plugin in ${module}; ${wanted} (${fileURLToPath(import.meta.url)})`);
   }
   return found.default;
+}
+
+/** The innermost of the plugin's own lines, where there is one: ` (plugin.js:3)`. */
+function placeIn(root, module, error) {
+  const sdk = new URL('.', import.meta.url).href;
+  const told = error instanceof SyntaxError ? uncaught(module) : String(error?.stack);
+  const places = told.matchAll(/(file:\/\/[^\s()]+?):(\d+)(?=[:)\s]|$)/gm);
+  for (const [, file, line] of places) {
+    const path = relative(root, fileURLToPath(file));
+    const isOwn = !path.startsWith('..') && !path.startsWith('node_modules');
+    if (isOwn && !file.startsWith(sdk)) return ` (${path}:${line})`;
+  }
+  return '';
+}
+
+/** What Node prints of it: the place of a syntax error is told nowhere else. */
+function uncaught(module) {
+  const script = `import ${JSON.stringify(pathToFileURL(module).href)};`;
+  return spawnSync(process.execPath, ['--input-type=module', '-e', script]).stderr.toString();
 }
 
 async function componentizer(root) {

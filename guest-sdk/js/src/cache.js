@@ -16,19 +16,21 @@
  * look-ups a call has, and how large a value may be; the server refuses more, and says so.
  */
 
-import { number, shown, text, texts } from './checks.js';
+import { known, number, shown, text, texts } from './checks.js';
 
 /** A cached thing: an item, or a page that has no variants and no content coding. */
 export class Entry {
   /** `value`: a text, or bytes as a `Uint8Array`. */
-  constructor({ value, flags = 0, ttlS = null, ageS = 0, tags = [] }) {
+  constructor(parts) {
+    const names = ['value', 'flags', 'ttlS', 'ageS', 'tags'];
+    const { value, flags = 0, ttlS = null, ageS = 0, tags = [] } = known('an entry', parts, names);
     if (typeof value !== 'string' && !(value instanceof Uint8Array)) {
       throw new TypeError(`value is ${shown(value)}; a text or a Uint8Array is wanted`);
     }
     /** Its bytes. @type {Uint8Array} */
     this.value = typeof value === 'string' ? bytesOf(text('value', value)) : value;
     /** The client's own 32 bits; 0 of a page. */
-    this.flags = number('flags', flags);
+    this.flags = number('flags', flags, 2 ** 32 - 1);
     /** Whole seconds until it is gone; null: only eviction or an invalidation ends it. */
     this.ttlS = ttlS === null ? null : number('ttlS', ttlS);
     /** Whole seconds since it was stored. */

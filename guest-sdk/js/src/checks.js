@@ -1,10 +1,11 @@
 /**
  * What values have to be before they cross to the server: the crossing itself would end the
- * instance, or change the value. So everything is looked at where the plugin names it, and the
- * exception shows that line.
+ * instance, or change the value. So everything is looked at where the plugin names it, and `place`
+ * finds that line in the exception.
  */
 
-const U32_MAX = 2 ** 32 - 1;
+// The contract has 2 ** 32 - 1; on its way there QuickJS makes 2 ** 31 - 1 of all that is larger.
+const NUMBER_MAX = 2 ** 31 - 1;
 
 /** What a value is, for an error: `undefined`, `"text"`, `a function`. */
 export function shown(value) {
@@ -13,6 +14,15 @@ export function shown(value) {
     return 'a promise';
   }
   return ['object', 'string'].includes(typeof value) ? JSON.stringify(value) : String(value);
+}
+
+/** The options, none of which may have another name: a slip would go unnoticed. */
+export function known(what, options, names) {
+  const other = Object.keys(options).find((name) => !names.includes(name));
+  if (other !== undefined) {
+    throw new TypeError(`${what} has no option ${other}; there are ${names.join(', ')}`);
+  }
+  return options;
 }
 
 /** The value, which must be a text that UTF-8 can hold. */
@@ -27,13 +37,13 @@ export function text(what, value) {
   return value;
 }
 
-/** The value, which must be a whole number from 0 to 2**32 - 1. */
-export function number(what, value) {
+/** The value, which must be a whole number from 0 to `max`. */
+export function number(what, value, max = NUMBER_MAX) {
   if (!Number.isInteger(value)) {
     throw new TypeError(`${what} is ${shown(value)}; a whole number is wanted`);
   }
-  if (value < 0 || value > U32_MAX) {
-    throw new RangeError(`${what} is ${value}; limits are 0 and ${U32_MAX}`);
+  if (value < 0 || value > max) {
+    throw new RangeError(`${what} is ${value}; limits are 0 and ${max}`);
   }
   return value;
 }

@@ -9,6 +9,7 @@
 export class Event {
   #text;
   #payload;
+  #texts;
 
   /** Made by the server or by `testing`; the payload is JSON text. */
   constructor(parts) {
@@ -32,7 +33,10 @@ export class Event {
     this.#text = parts.payload;
   }
 
-  /** The change as JSON; null if it is none. Integers above 2^53 are not exact here. */
+  /**
+   * The change as JSON; null if it is none. Integers above 2^53 are not exact here, as in all of
+   * JavaScript; `text` has their digits.
+   */
   get payload() {
     if (this.#payload === undefined) {
       try {
@@ -61,28 +65,39 @@ export class Event {
    * @param {string} path
    */
   field(path) {
-    let value = this.payload;
-    for (const name of path.split('.')) {
-      if (value === null || typeof value !== 'object' || !Object.hasOwn(value, name)) return null;
-      // An array's own `length` is no field of the payload.
-      if (Array.isArray(value) && name === 'length') return null;
-      value = value[name];
-    }
-    return value;
+    return found(this.payload, path);
   }
 
   /**
-   * The same as text, where it is a text, a number or a truth value. An integer that JavaScript
-   * can't hold exactly throws: as text it would name another object.
+   * The same as text, where it is a text, a number or a truth value. A number has the digits that
+   * were sent (`1.10`, `1e2`): others would name another object.
    *
    * @param {string} path
    * @returns {string | null}
    */
   text(path) {
     const value = this.field(path);
-    if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
-      throw new RangeError(`${path} is an integer above 2^53; send it as text`);
-    }
-    return ['string', 'number', 'boolean'].includes(typeof value) ? String(value) : null;
+    if (typeof value === 'number') return found(this.#numbersAsTexts(), path);
+    return ['string', 'boolean'].includes(typeof value) ? String(value) : null;
   }
+
+  /** The payload with each number as the text that it was sent as. */
+  #numbersAsTexts() {
+    const quoted = (token) => (token.startsWith('"') ? token : `"${token}"`);
+    this.#texts ??= JSON.parse(this.#text.replace(TEXT_OR_NUMBER, quoted));
+    return this.#texts;
+  }
+}
+
+const TEXT_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g;
+
+function found(payload, path) {
+  let value = payload;
+  for (const name of path.split('.')) {
+    if (value === null || typeof value !== 'object' || !Object.hasOwn(value, name)) return null;
+    // An array's own `length` is no field of the payload.
+    if (Array.isArray(value) && name === 'length') return null;
+    value = value[name];
+  }
+  return value;
 }

@@ -9,9 +9,12 @@ import contractCache from 'wasmcached:plugin/cache@0.1.1';
 import contractLog from 'wasmcached:plugin/log@0.1.1';
 
 import { Entry, LookUpRefused, source } from './cache.js';
+import { stopClock } from './clock.js';
+import { consoleOf } from './console.js';
 import { Event } from './event.js';
 import { runtime } from './log.js';
 import { Configured } from './plugin.js';
+import { placeOf } from './place.js';
 import { Request, Response } from './request.js';
 
 runtime.isGuest = true;
@@ -34,39 +37,31 @@ source.get = (key) => {
 };
 source.tags = (key) => looked(() => contractCache.tags(key));
 
-// QuickJS has none, and authors expect one.
-const join = (level) => (...values) => runtime.write(level, values.map(String).join(' '));
-globalThis.console = {
-  debug: join('debug'),
-  log: join('info'),
-  info: join('info'),
-  warn: join('warn'),
-  error: join('error'),
-};
+globalThis.console = consoleOf((level, line) => runtime.write(level, line));
 
 let served = null;
 let configured = null;
 
-/** Takes the plugin that the exports answer for. */
+/** Takes the plugin that the exports answer for, and the clock from it. */
 export function serve(plugin) {
   served = plugin;
+  stopClock();
 }
 
 /** What a result's error is made of is a thrown text. */
-function asked(ask) {
+function asked(hook, ask) {
   try {
     return ask();
   } catch (error) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    const place = error?.stack?.match(/\(?([^\s()]+\.m?js:\d+)/)?.[1] ?? '?';
-    runtime.write('error', `${place}: ${text}`);
+    runtime.write('error', `${placeOf(error, served.definition[hook])}: ${text}`);
     throw text.replace(/\p{Surrogate}/gu, '?');
   }
 }
 
-function answered(ask) {
+function answered(hook, ask) {
   if (configured === null) throw 'the plugin was not configured before its first call';
-  return asked(() => ask(configured));
+  return asked(hook, () => ask(configured));
 }
 
 const requestOf = (req) => new Request(req, served.manifest.inputs, req.inputs);
@@ -77,25 +72,27 @@ const contractStorage = ({ allTags, ...times }) => ({ ...times, tags: allTags })
 export const lifecycle = {
   configure(config) {
     if (configured !== null) throw 'the plugin is configured already';
-    configured = asked(() => new Configured(served, Object.fromEntries(config)));
+    configured = asked('configure', () => new Configured(served, Object.fromEntries(config)));
   },
   describe: () => served.manifest,
 };
 
 /** Exports `keyer`. */
 export const keyer = {
-  cacheKey: (req) => answered((plugin) => plugin.cacheKey(requestOf(req)).toContract()),
+  cacheKey: (req) => answered('cacheKey', (plugin) => plugin.cacheKey(requestOf(req)).toContract()),
 };
 
 /** Exports `tagger`. */
 export const tagger = {
   onStore: (key, req, resp) =>
-    answered((plugin) => contractStorage(plugin.onStore(key, requestOf(req), new Response(resp)))),
+    answered('onStore', (plugin) =>
+      contractStorage(plugin.onStore(key, requestOf(req), new Response(resp))),
+    ),
   onItem: (key, flags, bodySize) =>
-    answered((plugin) => contractStorage(plugin.onItem(key, flags, bodySize))),
+    answered('onItem', (plugin) => contractStorage(plugin.onItem(key, flags, bodySize))),
 };
 
 /** Exports `invalidator`. */
 export const invalidator = {
-  onEvent: (ev) => answered((plugin) => plugin.onEvent(new Event(ev))),
+  onEvent: (ev) => answered('onEvent', (plugin) => plugin.onEvent(new Event(ev))),
 };

@@ -11,7 +11,7 @@
  * - `onItem(key, flags, bodySize)` returns a `Storage`: the same for a memcached item whose key
  *   begins with one of `itemPrefixes`.
  * - `onEvent(event)` returns actions: what is wrong now; it may be a generator. On an exception the
- *   server tries again and then purges the tag `model:<model>`.
+ *   server tries again, and then purges the tag `model:<model>` and whatever the plugin has stored.
  * - `configure(config)` takes the operator's settings, an object of texts. Without it there are
  *   none, and the first one is refused.
  *

@@ -29,9 +29,13 @@ export class Key {
     return new Key({ url, query, isChanged: false, prefix: '', suffix: '' });
   }
 
-  /** Exactly this text, which may be the key of a memcached item. @param {string} exact */
+  /**
+   * Exactly this text, which may be the key of a memcached item. `with` and `prefix` add to it as
+   * to a URL: bars of its own are then percent-encoded. It has no query to change.
+   * @param {string} exact
+   */
   static exactly(exact) {
-    return new Key({ exact: text('key', exact) });
+    return new Key({ exact: text('key', exact), query: null, prefix: '', suffix: '' });
   }
 
   /** No key: the origin is asked and nothing is stored. */
@@ -83,25 +87,28 @@ export class Key {
 
   /** What the contract wants. */
   toContract() {
-    const { exact, url, isChanged, prefix, suffix } = this.#parts;
-    if (exact === undefined && url === undefined) return { tag: 'bypass' };
+    const { exact, isChanged, prefix, suffix } = this.#parts;
+    if (this.#isBypass) return { tag: 'bypass' };
     const isDefault = exact === undefined && !isChanged && prefix === '' && suffix === '';
     return isDefault ? { tag: 'default' } : { tag: 'custom', val: this.toString() };
   }
 
   /** The key's text; `(bypass)` where there is none. */
   toString() {
+    if (this.#isBypass) return '(bypass)';
     const { exact, url, query, prefix, suffix } = this.#parts;
-    if (exact !== undefined) return exact;
-    if (url === undefined) return '(bypass)';
-    const whole = query === null ? url : `${url}?${query}`;
+    const whole = query === null ? exact ?? url : `${url}?${query}`;
     if (prefix === '' && suffix === '') return whole;
-    // A bar in the URL itself would look like one of ours.
+    // A bar in the start itself would look like one of ours.
     return `${prefix}${whole.replaceAll('|', '%7C')}${suffix}`;
   }
 
   #changeQuery(change) {
-    const { query } = this.#parts;
+    const { exact, query } = this.#parts;
+    if (exact !== undefined) {
+      // Left alone, it would keep what the plugin meant to be without.
+      throw new TypeError(`"${this}" is an exact key, which has no query; use Key.of`);
+    }
     if (query === null || query === undefined) return this;
     const before = query.split('&').filter((param) => param !== '');
     const after = change(before);
@@ -112,7 +119,11 @@ export class Key {
   }
 
   #change(changes) {
-    return this.#parts.url === undefined ? this : new Key({ ...this.#parts, ...changes });
+    return this.#isBypass ? this : new Key({ ...this.#parts, ...changes });
+  }
+
+  get #isBypass() {
+    return this.#parts.exact === undefined && this.#parts.url === undefined;
   }
 }
 

@@ -148,7 +148,7 @@ export class Configured {
     if (typeof answer === 'string' || typeof answer?.[Symbol.iterator] !== 'function') {
       throw notA('onEvent', answer, 'a list of actions');
     }
-    const actions = [...answer];
+    const actions = drained(answer);
     for (const action of actions) {
       if (!ACTION_TAGS.includes(action?.tag)) throw notA('onEvent', action, 'an action');
     }
@@ -161,6 +161,17 @@ export class Configured {
     if (!(answer instanceof Storage)) throw notA(hook, answer, 'a Storage');
     return answer;
   }
+}
+
+/** What there is in it. A spread would not see what a generator returns in the end. */
+function drained(answer) {
+  const found = [];
+  const iterator = answer[Symbol.iterator]();
+  let next = iterator.next();
+  for (; !next.done; next = iterator.next()) found.push(next.value);
+  if (next.value === undefined) return found;
+  const only = 'but it has a `yield`, so only what it yields counts; yield these too';
+  throw new TypeError(`onEvent returned ${shown(next.value)}, ${only}`);
 }
 
 function notA(hook, answer, wanted) {

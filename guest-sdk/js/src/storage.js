@@ -5,7 +5,9 @@
  * and times are the server's.
  */
 
-import { number, text, texts } from './checks.js';
+import { known, number, shown, text, texts } from './checks.js';
+
+const TIMES = ['ttlS', 'staleWhileRevalidateS', 'staleIfErrorS'];
 
 /** Whether, for how long and under which tags. Each method returns a changed copy. */
 export class Storage {
@@ -15,6 +17,19 @@ export class Storage {
   staleIfErrorS = null;
   allTags = [];
 
+  /** Not for plugins: they call `keep` or `skip`. It is never changed. */
+  constructor(parts = {}) {
+    Object.assign(this, known('a Storage', parts, ['store', ...TIMES, 'allTags']));
+    if (typeof this.store !== 'boolean') {
+      throw new TypeError(`store is ${shown(this.store)}; true or false is wanted`);
+    }
+    for (const name of TIMES) {
+      if (this[name] !== null) number(name, this[name]);
+    }
+    this.allTags = Object.freeze(texts('allTags', this.allTags));
+    Object.freeze(this);
+  }
+
   /** Stored for as long as the response, or the client, says. */
   static keep() {
     return new Storage();
@@ -22,7 +37,7 @@ export class Storage {
 
   /** The client is answered and nothing is stored. */
   static skip() {
-    return new Storage().#with({ store: false });
+    return new Storage({ store: false });
   }
 
   /** Stored for this many seconds. @param {number} seconds */
@@ -46,7 +61,11 @@ export class Storage {
     return this.#with({ staleIfErrorS: number('staleIfError', seconds) });
   }
 
-  /** Adds a tag: 1 to 256 bytes without spaces and commas. @param {string} tag */
+  /**
+   * Adds a tag: 1 to 256 bytes without control characters. One with a space or a comma is for
+   * events and the API: most response fields take these for the end of a tag.
+   * @param {string} tag
+   */
   tag(tag) {
     return this.#with({ allTags: [...this.allTags, text('tag', tag)] });
   }
@@ -57,6 +76,6 @@ export class Storage {
   }
 
   #with(changes) {
-    return Object.assign(new Storage(), this, changes);
+    return new Storage({ ...this, ...changes });
   }
 }

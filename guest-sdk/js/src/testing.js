@@ -14,6 +14,15 @@ import { Entry, source } from './cache.js';
 import { Event } from './event.js';
 import { Configured } from './plugin.js';
 import { Request, Response } from './request.js';
+import { utf8 } from './utf8.js';
+
+/**
+ * A declared cookie or query parameter that can be read in two ways: the server asks the origin and
+ * stores nothing, so the plugin would not be asked.
+ */
+export class UnclearInput extends Error {
+  name = 'UnclearInput';
+}
 
 /** A request with everything that a client sent. Each method returns a changed copy. */
 class TestRequest {
@@ -39,17 +48,55 @@ class TestRequest {
     return new TestRequest({ ...this.#parts, cookies: [...this.#parts.cookies, [name, value]] });
   }
 
-  /** What a plugin with these inputs sees of it. */
+  /** What a plugin with these inputs sees of it; throws `UnclearInput`. */
   toRequest(inputs) {
-    const { query, headers, cookies } = this.#parts;
-    const params = (query ?? '').split('&').map((param) => {
-      const [name] = param.split('=', 1);
-      return [name, param.slice(name.length + 1)];
-    });
-    const sent = { header: headers, cookie: cookies, 'query-param': params };
-    const valueOf = ({ tag, val }) => sent[tag].find(([name]) => name === val)?.[1] ?? null;
-    return new Request(this.#parts, inputs, inputs.map(valueOf));
+    return new Request(this.#parts, inputs, inputs.map((input) => this.#valueOf(input)));
   }
+
+  #valueOf({ tag, val: wanted }) {
+    if (tag === 'header') {
+      const lines = this.#lines(wanted);
+      return lines.length > 0 ? lines.join(', ') : null;
+    }
+    const found = tag === 'cookie' ? this.#cookies(wanted) : this.#params(wanted);
+    if (found.length > 1 || found[0] === null) {
+      throw new UnclearInput(
+        `${tag} "${wanted}" occurs more than once or is spelt oddly; the server does not ask the ` +
+          'plugin about such a request (policy-input-unclear)',
+      );
+    }
+    return found[0] ?? null;
+  }
+
+  #lines(wanted) {
+    const { headers, cookies } = this.#parts;
+    const lines = headers.filter(([name]) => name === wanted).map(([, value]) => value);
+    const pairs = cookies.map(([name, value]) => `${name}=${value}`);
+    return wanted === 'cookie' && pairs.length > 0 ? [...lines, pairs.join('; ')] : lines;
+  }
+
+  #cookies(wanted) {
+    const pairs = this.#lines('cookie').join(';').split(';').map(pairOf);
+    const found = pairs.filter(([name]) => name.trim() === wanted);
+    return found.map(([, value]) => value?.trim() ?? null);
+  }
+
+  #params(wanted) {
+    const pairs = (this.#parts.query ?? '').split('&').map(pairOf);
+    const found = pairs.filter(([name]) => decoded(name) === decoded(wanted));
+    return found.map(([name, value]) => (name === wanted ? value ?? '' : null));
+  }
+}
+
+function pairOf(text) {
+  const [name] = text.split('=', 1);
+  return [name, name.length < text.length ? text.slice(name.length + 1) : undefined];
+}
+
+/** The bytes of a part of a query as forms encode it, a character each. */
+function decoded(text) {
+  const bytes = String.fromCharCode(...utf8(text.replaceAll('+', ' ')));
+  return bytes.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(`0x${hex}`));
 }
 
 /** A GET of this URL: `https://host/path?query`. @param {string} url */
@@ -86,6 +133,10 @@ export function response(status = 200) {
   return new TestResponse({ status, headers: [], bodySize: null });
 }
 
+/** Marks the text of a BigInt, for which JSON has numbers and JavaScript's JSON has nothing. */
+const BIG = '\ue000BigInt:';
+const MARKED = new RegExp(`"${BIG}(-?\\d+)"`, 'g');
+
 /** A change of an object. Each method returns a changed copy. */
 class TestEvent {
   #parts;
@@ -111,7 +162,7 @@ class TestEvent {
     return this.#with({ changedFields: [...this.#parts.changedFields, field] });
   }
 
-  /** With a value in the payload: `.field('after.trek', 'everest')`. */
+  /** With a value in the payload: `.field('after.trek', 'everest')`. A BigInt is a number there. */
   field(path, value) {
     const payload = structuredClone(this.#payload);
     const names = path.split('.');
@@ -127,7 +178,9 @@ class TestEvent {
 
   /** What the plugin sees. */
   toEvent() {
-    return new Event({ ...this.#parts, payload: JSON.stringify(this.#payload) });
+    const marked = (_, value) => (typeof value === 'bigint' ? `${BIG}${value}` : value);
+    const payload = JSON.stringify(this.#payload, marked).replace(MARKED, '$1');
+    return new Event({ ...this.#parts, payload });
   }
 
   #with(changes) {

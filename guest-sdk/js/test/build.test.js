@@ -40,8 +40,20 @@ test('a module without a plugin is told what is wanted', () => {
 
 test('an exception while importing is told in its own words', () => {
   writeFileSync(join(folder, 'broken.mjs'), "throw new RangeError('too much');");
-  const words = "error: broken.mjs can't be imported: RangeError: too much\n";
+  const words = "error: broken.mjs can't be imported: RangeError: too much (broken.mjs:1)\n";
   assert.equal(refusal('--module', 'broken.mjs'), words);
+});
+
+test("an exception while importing is told with the plugin's own line", () => {
+  const broken = (text) => {
+    writeFileSync(join(folder, 'helper.mjs'), text);
+    writeFileSync(join(folder, 'broken.mjs'), "import './helper.mjs';\n");
+    return refusal('--module', 'broken.mjs');
+  };
+  assert.match(broken('const good = 1;\nconst bad = ;\n'), /SyntaxError: .* \(helper\.mjs:2\)\n$/);
+  const sdk = new URL('../src/index.js', import.meta.url);
+  const given = broken(`import { plugin } from '${sdk}';\n\nplugin({ name: 'a/b' });\n`);
+  assert.match(given, /TypeError: name is "a\/b"; .* \(helper\.mjs:3\)\n$/);
 });
 
 test('any other command is told how to build', () => {

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Key, Storage, hardTag, matches, put, softUrl } from 'wasmcached-plugin';
+import { Entry, Key, Storage } from 'wasmcached-plugin';
+import { hardPrefix, hardTag, matches, put, softPrefix, softUrl } from 'wasmcached-plugin';
 import { get } from 'wasmcached-plugin/testing';
 
 const keyOf = (url) => Key.of(get(url).toRequest([]));
@@ -49,11 +50,28 @@ test('a prefix comes first and the last one foremost', () => {
   same(keyOf('http://s/a').prefix('b:').prefix('a:'), 'a:b:http://s/a');
 });
 
-test('a bypass stays one and an exact key stays what it is', () => {
+test('a bypass stays one', () => {
   const bypass = Key.bypass().with('a', 1).sortQuery();
   same(bypass, '(bypass)');
   assert.deepEqual(bypass.toContract(), { tag: 'bypass' });
-  same(Key.exactly('item').with('a', 1).prefix('b'), 'item');
+});
+
+test('an exact key takes values and prefixes like a URL', () => {
+  const exact = Key.exactly('page:1');
+  same(exact, 'page:1');
+  assert.deepEqual(exact.toContract(), { tag: 'custom', val: 'page:1' });
+  same(exact.with('lang', 'de'), 'page:1|lang=de');
+  same(exact.with('a', 1).with('b', 2).prefix('x:'), 'x:page:1|a=1|b=2');
+  same(Key.exactly('a|lang=de').with('x', 1), 'a%7Clang=de|x=1');
+  same(Key.exactly('a|b'), 'a|b');
+});
+
+test('an exact key refuses what changes a query', () => {
+  const changes = [(k) => k.dropQuery('a'), (k) => k.keepQuery('a'), (k) => k.sortQuery()];
+  for (const change of changes) {
+    const message = '"http://s/?a=1" is an exact key, which has no query; use Key.of';
+    assert.throws(() => change(Key.exactly('http://s/?a=1')), { name: 'TypeError', message });
+  }
 });
 
 test('a key is not changed by what is made from it', () => {
@@ -94,8 +112,41 @@ test('values of the wrong type are refused where they are named', () => {
   for (const [mistake, message] of mistakes) {
     assert.throws(mistake, { name: 'TypeError', message });
   }
-  const message = 'ttl is -1; limits are 0 and 4294967295';
+  const message = 'ttl is -1; limits are 0 and 2147483647';
   assert.throws(() => Storage.keep().ttl(-1), { name: 'RangeError', message });
+});
+
+test('options that there are not are refused', () => {
+  const refused = [
+    [() => put('k', 'v', { ttl: 5 }), 'put has no option ttl; there are ttlS, tags'],
+    [() => new Storage({ ttl: 5 }), /^a Storage has no option ttl; there are store, ttlS/],
+    [() => new Entry({ value: 'a', ttl: 5 }), /^an entry has no option ttl; there are value/],
+  ];
+  for (const [mistake, message] of refused) {
+    assert.throws(mistake, { name: 'TypeError', message });
+  }
+  assert.deepEqual(put('k', 'v', { ttlS: null }), put('k', 'v'));
+});
+
+test('an empty prefix is refused in its own words', () => {
+  for (const [make, name] of [[hardPrefix, 'hardEverything'], [softPrefix, 'softEverything']]) {
+    const message = new RegExp(`^prefix is empty, .*; ${name}\\(\\) says that`);
+    assert.throws(() => make(''), { name: 'RangeError', message });
+    assert.equal(make('a').val.target.val, 'a');
+  }
+});
+
+test('storage is not changed but by its methods', () => {
+  const kept = Storage.keep().tag('a');
+  const changes = [
+    () => (kept.ttlS = '60'),
+    () => (kept.store = undefined),
+    () => kept.allTags.push(5),
+    () => Object.assign(new Storage(), { allTags: 'abc' }),
+    () => new Storage({ ttlS: '60' }),
+  ];
+  for (const change of changes) assert.throws(change, TypeError);
+  assert.deepEqual([kept.ttlS, kept.store, kept.allTags], [null, true, ['a']]);
 });
 
 test('a value may be text or bytes', () => {

@@ -50,10 +50,20 @@ def test_two_plugins_are_named(tmp_path):
 
 def test_an_exception_while_importing_is_told_in_its_own_words(tmp_path):
     (tmp_path / "plugin.py").write_text("import no_such_library\n")
-    words = "error: plugin can't be imported: No module named 'no_such_library'\n"
+    words = "error: plugin can't be imported: No module named 'no_such_library' (plugin.py:1)\n"
     assert refusal(tmp_path) == words
-    (tmp_path / "plugin.py").write_text("1 / 0\n")
-    assert "plugin can't be imported: ZeroDivisionError: division by zero" in refusal(tmp_path)
+
+
+def test_an_exception_while_importing_is_told_with_the_plugins_own_line(tmp_path):
+    (tmp_path / "helper.py").write_text("import json\n\njson.loads('')\n")
+    (tmp_path / "plugin.py").write_text("import helper\n")
+    words = "error: plugin can't be imported: JSONDecodeError: Expecting value: line 1 column 1"
+    assert refusal(tmp_path) == f"{words} (char 0) (helper.py:3)\n"
+    (tmp_path / "helper.py").write_text("good = 1\nbad = = 2\n")
+    words = "error: plugin can't be imported: SyntaxError: invalid syntax (helper.py:2)\n"
+    assert refusal(tmp_path) == words
+    (tmp_path / "plugin.py").write_text(PLUGIN.replace('"shop"', '"a/b"'))
+    assert refusal(tmp_path).endswith(" are wanted (plugin.py:5)\n")
 
 
 def test_imports_inside_functions_are_named_with_their_lines(tmp_path):

@@ -1,7 +1,16 @@
 """What `Key`, `Storage` and the actions are made of."""
 
 import pytest
-from wasmcached_plugin import Key, Storage, hard_tag, matches, put, soft_url
+from wasmcached_plugin import (
+    Key,
+    Storage,
+    hard_prefix,
+    hard_tag,
+    matches,
+    put,
+    soft_prefix,
+    soft_url,
+)
 from wasmcached_plugin.testing import get
 
 
@@ -54,10 +63,26 @@ def test_a_prefix_comes_first_and_the_last_one_foremost():
     assert key("http://s/a").prefix("b:").prefix("a:") == "a:b:http://s/a"
 
 
-def test_a_bypass_stays_one_and_an_exact_key_stays_what_it_is():
+def test_a_bypass_stays_one():
     assert Key.bypass().with_("a", 1).sort_query() == Key.bypass()
     assert Key.bypass().is_bypass
-    assert Key.exactly("item").with_("a", 1).prefix("b") == "item"
+
+
+def test_an_exact_key_takes_values_and_prefixes_like_a_url():
+    exact = Key.exactly("page:1")
+    assert exact == "page:1" and not exact.is_default
+    assert exact.with_("lang", "de") == "page:1|lang=de"
+    assert exact.with_("a", 1).with_("b", 2).prefix("x:") == "x:page:1|a=1|b=2"
+    assert Key.exactly("a|lang=de").with_("x", 1) == "a%7Clang=de|x=1"
+    assert Key.exactly("a|b") == "a|b" and Key.exactly("") == ""
+
+
+@pytest.mark.parametrize(
+    "change", [lambda key: key.drop_query("a"), lambda key: key.keep_query("a"), Key.sort_query]
+)
+def test_an_exact_key_refuses_what_changes_a_query(change):
+    with pytest.raises(TypeError, match="^'http://s/.a=1' is an exact key, which has no query"):
+        change(Key.exactly("http://s/?a=1"))
 
 
 def test_a_key_is_not_changed_by_what_is_made_from_it():
@@ -80,6 +105,7 @@ def test_storage_names_what_it_is_told_and_leaves_its_source_alone():
     assert (tagged.ttl_s, tagged.stale_while_revalidate_s, tagged.stale_if_error_s) == (5, 6, 7)
     assert tagged.all_tags == ("a", "b", "c")
     assert kept == Storage.keep() and kept.store and not Storage.skip().store
+    assert Storage(all_tags=["a"]) == kept.tag("a")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +116,9 @@ def test_storage_names_what_it_is_told_and_leaves_its_source_alone():
         (lambda: Storage.keep().tags("abc"), "tags are 'abc'; a list of texts is wanted"),
         (lambda: Storage.keep().ttl(1.5), "ttl is 1.5; a whole number is wanted"),
         (lambda: Storage.keep().ttl(True), "ttl is True; a whole number is wanted"),
+        (lambda: Storage(ttl_s=1.5), "ttl_s is 1.5; a whole number is wanted"),
+        (lambda: Storage(all_tags="abc"), "all_tags are 'abc'; a list of texts is wanted"),
+        (lambda: Storage(store=None), "store is None; True or False is wanted"),
         (lambda: put("k", 5), "value is 5; bytes or a text are wanted"),
         (lambda: soft_url(b"http://s/"), "url is b'http://s/'; a text is wanted"),
     ],
@@ -105,6 +134,13 @@ def test_numbers_and_texts_that_can_not_cross_are_refused():
         Storage.keep().ttl(-1)
     with pytest.raises(UnicodeEncodeError):
         hard_tag("\ud800")
+
+
+def test_an_empty_prefix_is_refused_in_its_own_words():
+    for make, name in [(hard_prefix, "hard_everything"), (soft_prefix, "soft_everything")]:
+        with pytest.raises(ValueError, match=rf"^prefix is empty, .*; {name}\(\) says that"):
+            make("")
+    assert hard_prefix("a").value == "a"
 
 
 def test_a_value_may_be_text_or_bytes():

@@ -2,6 +2,7 @@
 
 import pytest
 from wasmcached_plugin import (
+    Event,
     Key,
     Storage,
     UndeclaredInput,
@@ -17,6 +18,7 @@ from wasmcached_plugin import (
     query_param,
 )
 from wasmcached_plugin.testing import (
+    UnclearInput,
     actions,
     cached,
     configured,
@@ -68,6 +70,29 @@ def test_declared_inputs_are_seen_whatever_the_case_of_fields():
     assert key(Shop, get("https://s")) == "http://s/|lang=-|tier=-|page=-|in=EUR"
 
 
+def test_a_plugin_sees_of_a_request_what_the_server_would_show_it():
+    request = get("https://s/?page=%32&x=1&x=2").header("accept-language", "de")
+    request = request.header("Accept-Language", "en").header("cookie", "a=1; a=2; tier= gold ")
+    assert key(Shop, request) == "http://s/|lang=de,%20en|tier=gold|page=%2532|in=EUR"
+    cookies = get("https://s/").cookie("a", "1").cookie("b", "2").to_request((header("cookie"),))
+    assert cookies.header("Cookie") == "a=1; b=2"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get("https://s/?page=1&page=2"),
+        get("https://s/?p%61ge=1"),
+        get("https://s/").cookie("tier", "a").cookie("tier", "b"),
+        get("https://s/").header("cookie", "tier=a").cookie("tier", "a"),
+        get("https://s/").header("cookie", "tier"),
+    ],
+)
+def test_what_the_server_would_not_ask_a_plugin_about_raises_in_tests(request_):
+    with pytest.raises(UnclearInput, match="policy-input-unclear"):
+        key(Shop, request_)
+
+
 def test_reading_what_is_not_declared_raises_in_tests():
     request = get("https://s/undeclared").cookie("session", "1")
     with pytest.raises(UndeclaredInput) as refused:
@@ -115,9 +140,29 @@ def test_numbers_and_truth_values_are_text_as_json_has_them():
     assert [seen.text(f"a.{name}") for name in ("big", "yes", "half")] == [str(big), "true", "0.5"]
 
 
+def of_payload(payload):
+    return Event(**event("m")._parts, payload=payload)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["18446744073709551616", "12345678901234567890123", "1.10", "1e2", "1E+2", "-0", "-0.0", "0.1"]
+    + ["1234567890.12345678901234567890", "9" * 5000],
+)
+def test_the_text_of_a_number_has_the_digits_that_were_sent(number):
+    seen = of_payload(f'{{"pk": {number}, "list": [{number}]}}')
+    assert (seen.text("pk"), seen.text("list.0")) == (number, number)
+    assert f"{seen.field('pk')}" == number
+
+
+def test_numbers_are_still_numbers():
+    seen = of_payload('{"price": 1.10, "count": 5, "much": 1e2}')
+    assert seen.field("price") * 2 == 2.2 and seen.field("count") + 1 == 6
+    assert seen.payload == {"price": 1.1, "count": 5, "much": 100.0}
+
+
 def test_a_payload_that_is_no_json_is_none():
-    seen = event("m").to_event()
-    broken = type(seen)(**{**event("m")._parts, "payload": "{"})
+    broken = of_payload("{")
     assert broken.payload is None and broken.field("a") is None
 
 
@@ -135,6 +180,19 @@ def test_an_answer_that_is_no_list_of_actions_is_an_error(answer):
     made.answer = answer
     with pytest.raises(TypeError, match="^on_event returned "):
         actions(made, event("m"))
+
+
+def test_what_a_generator_returns_in_the_end_is_refused():
+    @plugin(name="mixed")
+    class Mixed:
+        def on_event(self, event):
+            if event.text("slug") is None:
+                return [hard_tag("pages")]
+            yield hard_tag(event.text("slug"))
+
+    assert actions(Mixed, event("m").field("slug", "a")) == [hard_tag("a")]
+    with pytest.raises(TypeError, match="'pages'.* only what it yields counts"):
+        actions(Mixed, event("m"))
 
 
 def test_hooks_that_a_plugin_leaves_out_have_the_servers_answers():
@@ -157,6 +215,10 @@ def test_a_key_of_another_type_is_an_error():
     [
         ({}, {}, "X has no hook; there are cache_key, on_store, on_item, on_event"),
         ({}, {"on_events": print}, "X.on_events is no hook"),
+        ({}, {"on_event": print, "cachekey": print}, "X.cachekey is no hook; there are cache_key"),
+        ({}, {"on_event": print, "cacheKey": print}, "X.cacheKey is no hook"),
+        ({}, {"on_event": print, "onStore": print}, "X.onStore is no hook"),
+        ({}, {"on_event": print, "configured": print}, "X.configured is no hook"),
         ({}, {"on_item": print}, "X has on_item and no item_prefixes, so it is never asked"),
         ({"item_prefixes": ["a"]}, {"on_event": print}, "X has item_prefixes and no on_item"),
         ({"inputs": ["cookie"]}, {"on_event": print}, "input 'cookie' is none"),

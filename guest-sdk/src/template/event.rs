@@ -220,22 +220,24 @@ fn said(event: &Event, side: Side, path: &str) -> Said {
             None => return Said::Nothing,
         }
     }
+    let path = format!("{}.{path}", side.name());
     let values = match value {
-        Value::Array(items) => items.iter().map(text_of).collect(),
-        one => text_of(one).map(|text| vec![text]),
+        Value::Array(items) => {
+            let numbered = items.iter().enumerate();
+            numbered.map(|(n, item)| text_of(event, &format!("{path}.{n}"), item)).collect()
+        }
+        one => text_of(event, &path, one).map(|text| vec![text]),
     };
     // No text is as good as no value.
     let without_empty = |texts: Vec<String>| texts.into_iter().filter(|text| !text.is_empty());
     values.map_or(Said::Nothing, |texts| Said::Values(without_empty(texts).collect()))
 }
 
-fn text_of(value: &Value) -> Option<String> {
+/// The text of what stands at a path.
+fn text_of(event: &Event, path: &str, value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Array(_) | Value::Object(_) => None,
+        _ => event.text(path),
     }
 }
 

@@ -63,6 +63,33 @@ fn the_attribute_writes_what_the_server_is_told() {
 }
 
 #[test]
+fn a_plugin_sees_of_a_request_what_the_server_would_show_it() {
+    let request = get("https://s/?page=%32&x=1&x=2").header("accept-language", "de");
+    let request = request.header("Accept-Language", "en").header("cookie", "a=1; a=2; tier= gold ");
+    assert_eq!(key(&Shop, &request), "http://s/|lang=de,%20en|tier=gold|page=%2532");
+    let cookies = get("https://s/").cookie("a", "1").cookie("b", "2");
+    let seen = cookies.to_request(&[Input::Header("cookie".to_owned())]);
+    assert_eq!(seen.header("Cookie"), Some("a=1; b=2"));
+}
+
+#[test]
+fn what_the_server_would_not_ask_a_plugin_about_panics_in_tests() {
+    let shop = || get("https://s/");
+    let unclear = [
+        get("https://s/?page=1&page=2"),
+        get("https://s/?p%61ge=1"),
+        shop().cookie("tier", "a").cookie("tier", "b"),
+        shop().header("cookie", "tier=a").cookie("tier", "a"),
+        shop().header("cookie", "tier"),
+    ];
+    for request in unclear {
+        let refused = std::panic::catch_unwind(|| key(&Shop, &request));
+        let words = refused.unwrap_err().downcast::<String>().unwrap();
+        assert!(words.contains("policy-input-unclear"), "{words}");
+    }
+}
+
+#[test]
 fn settings_are_refused_by_a_plugin_that_has_none() {
     let settings = [("colour".to_owned(), "red".to_owned())];
     let error = Shop.configure(&settings).unwrap_err();

@@ -100,7 +100,7 @@ fn show(entry: &Entry, verdict: Verdict, now_ms: u64) -> Value {
 }
 
 fn show_death(death: &Death) -> Value {
-    let cause = death.invalidation.as_ref().map(|invalidation| &invalidation.cause);
+    let cause = death.cause.as_ref();
     json!({
         "sequence": death.sequence.to_string(),
         "source": cause.map(|cause| &cause.source),

@@ -1,5 +1,7 @@
 //! `POST /v1/invalidate`: 200 once it is durable and applied; with `?dry_run=true` it says what
-//! would become invalid, and nothing does.
+//! would become invalid, and nothing does. What is named twice counts once.
+
+use std::collections::HashSet;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -57,8 +59,10 @@ pub(super) async fn invalidate(
         RequestMode::Hard => Mode::Hard,
         RequestMode::Soft => Mode::Soft,
     };
-    let targets = targets(&api, &request)?;
-    let targets: Vec<_> = targets.into_iter().map(|target| (target, mode)).collect();
+    let mut named = HashSet::new();
+    let targets =
+        targets(&api, &request)?.into_iter().filter(|target| named.insert(target.clone()));
+    let targets: Vec<_> = targets.map(|target| (target, mode)).collect();
     if query.dry_run {
         return preview(&api, targets).await;
     }
@@ -72,7 +76,12 @@ pub(super) async fn invalidate(
         },
     };
     let applied = api.cache.invalidate_counted(invalidation).await?;
-    let Applied { sequence, affected, counted, lasting } = applied;
+    Ok(Json(told(&applied)))
+}
+
+/// An acknowledged invalidation, in the words of `Applied` in the description of the API.
+pub(super) fn told(applied: &Applied) -> Value {
+    let Applied { sequence, affected, counted, lasting } = *applied;
     let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
     if let Some(fields) = answer.as_object_mut() {
         if counted == Counted::Estimated {
@@ -82,7 +91,7 @@ pub(super) async fn invalidate(
             fields.insert("durable".into(), false.into());
         }
     }
-    Ok(Json(answer))
+    answer
 }
 
 fn targets(api: &Api, request: &Request) -> Result<Vec<Target>, ApiError> {

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use super::{Api, ApiError, body};
-use crate::cache::{Basis, Change, Draft, Entry};
+use super::{Api, ApiError, body, invalidate};
+use crate::cache::tier::Lasting;
+use crate::cache::{Applied, Basis, Change, Claim, Draft, Entry};
 use crate::model::{
     CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, groups_field,
     tags_of,
@@ -47,26 +48,30 @@ pub(super) async fn write(
     body: Body,
 ) -> Result<Response, ApiError> {
     let key = key_of(&uri)?;
+    // Before the body is read: what it says was true when it was sent.
+    let begun = api.cache.claim();
     let limit = api.cache.config().item_bytes_max;
     let body = body::whole(body, limit, "value").await?;
+    let only_if = Precondition::of(&headers);
     let draft = Draft {
         expires: expiry_of(&headers, api.cache.clock().now_ms())?,
         tags: tags_of(&headers)?,
-        basis: match headers.contains_key(IF_MATCH) {
-            true => Basis::Present,
-            false => Basis::Now,
-        },
+        basis: only_if.basis(begun),
         // Copied once, so that a small value does not hold on to the buffer it was read into.
         ..Draft::new(Bytes::copy_from_slice(&body))
     };
-    let only_if = Precondition::of(&headers);
     let decide = |current: Option<&Entry>| match only_if.holds(current) {
         true => (Change::Put(draft), true),
         false => (Change::Keep, false),
     };
-    match api.cache.update(&key, decide).await? {
-        (true, Some(entry)) => {
+    match api.cache.update_lasting(&key, decide).await? {
+        (true, Some(entry), Lasting::Durable) => {
             Ok((StatusCode::NO_CONTENT, [(ETAG, etag_of(&entry))]).into_response())
+        }
+        // As other changes say it, which takes a body.
+        (true, Some(entry), Lasting::Owed) => {
+            let told = Json(json!({ "durable": false }));
+            Ok(([(ETAG, etag_of(&entry))], told).into_response())
         }
         _ => Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "the value is another one by now")),
     }
@@ -74,8 +79,8 @@ pub(super) async fn write(
 
 pub(super) async fn remove(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let key = key_of(&uri)?;
-    // With a tier, what lies there counts as affected too.
-    let _ = api.cache.get(key.as_bytes()).await;
+    // With a tier, what lies there counts as affected too, also where memory has no room for it.
+    let was_there = api.cache.get(key.as_bytes()).await.is_some();
     let cause = Cause {
         source: "api".into(),
         event_id: None,
@@ -84,8 +89,8 @@ pub(super) async fn remove(State(api): State<Api>, uri: Uri) -> Result<Response,
     };
     let targets = vec![(Target::Key(key), Mode::Hard)];
     let applied = api.cache.invalidate(Invalidation { targets, cause }).await?;
-    let sequence = applied.sequence.to_string();
-    Ok(Json(json!({ "sequence": sequence, "affected": applied.affected })).into_response())
+    let affected = applied.affected.max(u64::from(was_there));
+    Ok(Json(invalidate::told(&Applied { affected, ..applied })).into_response())
 }
 
 /// What the writer expects to find.
@@ -104,6 +109,15 @@ impl Precondition {
             (Some(etag), _) => Self::Match(etag.clone()),
             (None, Some(_)) => Self::Absent,
             (None, None) => Self::None,
+        }
+    }
+
+    /// How new a value is whose request came at `begun`. Only the ETag of a value says that this is
+    /// what its client has read.
+    fn basis(&self, begun: Claim) -> Basis {
+        match self {
+            Self::Match(etag) if etag != "*" => Basis::Present,
+            Self::Match(_) | Self::Absent | Self::None => Basis::Claim(begun),
         }
     }
 

@@ -148,7 +148,7 @@ fn show(api: &Api, versions: &Versions) -> Value {
         .into_iter()
         .map(|(incident, count)| (incident.as_str().to_owned(), count.into()))
         .collect();
-    let retired = versions.retired(api.cache.clock().now_ms());
+    let retired = versions.snapshot(api.cache.clock().now_ms()).retired;
     json!({
         "name": plugin.name(),
         "version": plugin.version(),
@@ -163,6 +163,7 @@ fn show(api: &Api, versions: &Versions) -> Value {
         "hooks": {
             "cache_key": plugin.has_keyer(),
             "on_store": plugin.has_tagger(),
+            "on_item": plugin.has_tagger() && !plugin.item_prefixes().is_empty(),
             "on_event": plugin.has_invalidator(),
         },
         "calls": calls,

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Api, ApiError};
-use crate::cache::{Cache, Warmth};
+use crate::cache::{Cache, WarmUpStage, WarmUpStatus};
 use crate::plugins::Plugin;
 
 /// The description of every route of this listener.
@@ -46,6 +46,7 @@ pub(super) async fn stats(State(api): State<Api>) -> Json<Value> {
             "queued": tier.queued,
             "rows_skipped": tier.rows_skipped,
             "evicted": tier.evicted,
+            "left_out": tier.left_out,
             "spared": tier.spared,
             "knows_keys": tier.knows_keys,
             "hot_keys": tier.hot_keys,
@@ -90,13 +91,13 @@ pub(super) async fn ready(State(api): State<Api>) -> Json<Value> {
 
 /// How far warming up is, where it was asked for.
 fn warm_up(cache: &Cache) -> Option<Value> {
-    let (warmth, keys) = cache.warmth();
-    let status = match warmth {
-        Warmth::OnDemand => return None,
-        Warmth::Warming => "warming",
-        Warmth::Warm => "ok",
+    let WarmUpStatus { stage, keys, brought_back } = cache.warm_up_status();
+    let status = match stage {
+        WarmUpStage::OnDemand => return None,
+        WarmUpStage::Warming => "warming",
+        WarmUpStage::Warm => "ok",
     };
-    Some(json!({ "status": status, "keys": keys }))
+    Some(json!({ "status": status, "keys": keys, "brought_back": brought_back }))
 }
 
 /// Whether the plugin is asked.

@@ -2,52 +2,50 @@
 //!
 //! # Invariants
 //! - Everything that can fail is tried before the first address is printed.
-//! - Doors close before the background stops, and the tier is written out last.
+//! - Doors close first; then held events are applied; then the tier is written out. The background,
+//!   in which the tier's writer runs, stops last.
 //!
 //! # Not here
 //! What the parts do.
 
 mod api_server;
+mod crossings;
 mod descriptors;
-mod gauges;
+mod doors;
 mod item_policy;
 mod listeners;
 mod look_ups;
+mod metrics;
 mod page_policy;
 mod parts;
+mod plugin_history;
 mod plugin_loader;
 mod reload;
 mod schema;
+mod signals;
 mod watched_file;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use prometheus_client::registry::Registry;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull, tier};
 use crate::clock::Clock;
 use crate::config::{Config, Permission, WarmUp};
-use crate::model::Target;
-use crate::net::Tls;
-use crate::pages::ExplainError;
-use crate::plugins::Plugins;
 use crate::tasks::{Lanes, Tasks};
 use crate::{api, events, memcached, pages};
 
+use crossings::{auditor, event_url_targets, refresher, site_names, url_key, url_targets};
+use doors::{memcached_door, page_cache};
 use listeners::{Listeners, TlsOfDoors};
 use plugin_loader::PluginLoader;
 use reload::Reload;
+use signals::Signals;
 
 pub use parts::{Checked, StartError, check};
 pub use schema::{database_of, migrate, tell_schema};
-
-/// What the memcached command `version` answers: the memcached whose behaviour is offered. Clients
-/// compare it to find out what they may use.
-const MEMCACHED_VERSION: &str = "1.6.45";
 
 /// How long connections may finish what they began: less than the 10 s after which the usual
 /// supervisors kill.
@@ -62,35 +60,53 @@ pub struct App {
     events: events::Events,
     /// The threads that connections run on.
     lanes: Lanes,
-    /// Connections and what they wait for.
+    /// Connections and what they wait for; fills, refreshes and checks of origins.
     doors: Tasks,
-    /// The sweep and refreshes.
+    /// The sweep, the tier's writer, held events, intents, audits, SIGHUP, watched plugins and
+    /// warming up.
     background: Tasks,
     memcached: memcached::Door,
-    signals: Signals,
 }
 
 impl App {
+    /// Starts, and serves until it is stopped, also while it starts.
+    ///
+    /// # Errors
+    /// It can't start.
+    pub async fn run(checked: Checked) -> Result<(), StartError> {
+        // Before anybody can know that there is something to stop.
+        let mut signals = Signals::new().map_err(StartError::Signal)?;
+        let app = tokio::select! {
+            started = Self::start(checked) => started?,
+            () = signals.next() => {
+                tracing::warn!("stopped before it was ready");
+                return Ok(());
+            }
+        };
+        app.run_until_stopped(signals).await;
+        Ok(())
+    }
+
     /// Builds every part, binds, prints each address, and opens the doors.
-    pub async fn start(checked: Checked) -> Result<Self, StartError> {
+    async fn start(checked: Checked) -> Result<Self, StartError> {
         let Checked { config, database, sources, plugins, loadable, tls, users } = checked;
-        // Before anybody can know that there is something to stop or to reload.
-        let signals = Signals::new().map_err(StartError::Signal)?;
+        // Before anybody can know that there is something to reload.
         let mut reload = Reload::new().map_err(StartError::Signal)?;
         descriptors::raise(&config);
         let clock = Clock::system();
         let lanes = Lanes::start(config.threads).map_err(StartError::Lanes)?;
         let background = Tasks::default().on(&lanes);
-        let parts::OpenTier { tier, recovered, earlier } =
-            parts::open_tier(&config, database.as_ref(), &clock, &background).await?;
+        let parts::OpenTier { tier, recovered, earlier, flush_due_ms, history } =
+            parts::open_tier(&config, &sources, database.as_ref(), &clock, &background).await?;
         let cache = new_cache(&config, &clock, tier, recovered);
         plugins.look_in(look_ups::of(&cache));
         let listeners = Listeners::bind(&config, &tls).await?;
         let doors = Tasks::default().on(&lanes);
         let mut registry = Registry::with_prefix("wasmcached");
-        gauges::register(&cache, &plugins, &mut registry);
+        metrics::register(&cache, &plugins, &mut registry);
         tls.register(&mut registry);
-        let loader = PluginLoader::new(plugins.clone(), cache.clone(), loadable);
+        let loader = PluginLoader::new(plugins.clone(), cache.clone(), loadable, history);
+        loader.end_strangers().await?;
         register_files(&mut reload, &tls, users.as_ref(), &loader);
         let memcached = memcached_door(
             &config,
@@ -110,6 +126,7 @@ impl App {
             events::Events::new(cache, plugins, sources, refresh, targets, auditor, metrics)
         };
         events.resume(earlier).await;
+        resume_flush(&memcached, flush_due_ms).await;
         let api = api::Api {
             cache: cache.clone(),
             plugins,
@@ -138,23 +155,30 @@ impl App {
         if config.tier.warm_up == WarmUp::Ahead {
             stay_warm(&background, &cache);
         }
-        Ok(Self { cache, events, lanes, doors, background, memcached, signals })
+        Ok(Self { cache, events, lanes, doors, background, memcached })
     }
 
     /// Serves until SIGTERM, SIGINT or an allowed `shutdown`, then drains. A second signal ends it
     /// where it stands.
-    pub async fn run_until_stopped(mut self) {
+    async fn run_until_stopped(self, mut signals: Signals) {
         tokio::select! {
-            () = self.signals.next() => {}
+            () = signals.next() => {}
             () = self.memcached.shutdown_requested() => {}
         }
-        let Self { cache, events, lanes, doors, background, mut signals, .. } = self;
+        let Self { cache, events, lanes, doors, background, .. } = self;
         tokio::select! {
             () = drain(&cache, &events, &doors, &background) => {}
             () = signals.next() => tracing::warn!("stopped at once by a second signal"),
         }
         // Joins their threads, which must not be waited for on one of the runtime's.
         let _ = tokio::task::spawn_blocking(move || drop(lanes)).await;
+    }
+}
+
+/// What was to become invalid while no server ran is so before a door opens.
+async fn resume_flush(memcached: &memcached::Door, due_ms: Option<u64>) {
+    if let Some(due_ms) = due_ms {
+        memcached.resume_flush(due_ms).await;
     }
 }
 
@@ -223,148 +247,4 @@ fn new_cache(
     let (memory_bytes, item_bytes_max) = (config.memory_bytes, config.item_bytes_max);
     let cache_config = CacheConfig { memory_bytes, item_bytes_max, when_full };
     Cache::new(cache_config, clock.clone(), tier, recovered)
-}
-
-fn memcached_door(
-    config: &Config,
-    cache: &Cache,
-    doors: &Tasks,
-    plugins: &Plugins,
-    (tls, users): (Option<Tls>, Option<memcached::Users>),
-    registry: &mut Registry,
-) -> memcached::Door {
-    let settings = memcached::Settings {
-        connections_max: config.memcached.connections_max,
-        idle_timeout: config.memcached.idle_timeout,
-        flush_all: match config.memcached.flush {
-            Permission::Allowed => memcached::FlushAll::Allowed,
-            Permission::Forbidden => memcached::FlushAll::Forbidden,
-        },
-        shutdown: match config.memcached.shutdown {
-            Permission::Allowed => memcached::Shutdown::Allowed,
-            Permission::Forbidden => memcached::Shutdown::Forbidden,
-        },
-        watch: match config.memcached.watch {
-            Permission::Allowed => memcached::WatchCommand::Allowed,
-            Permission::Forbidden => memcached::WatchCommand::Forbidden,
-        },
-        dumps: match config.memcached.dump {
-            Permission::Allowed => memcached::Dumps::Allowed,
-            Permission::Forbidden => memcached::Dumps::Forbidden,
-        },
-        threads: config.threads,
-        tls,
-        items: item_policy::of(plugins),
-        users,
-        version: MEMCACHED_VERSION.to_owned(),
-    };
-    let door = memcached::Door::new(cache.clone(), doors.clone(), settings);
-    door.metrics().register(registry);
-    door
-}
-
-fn page_cache(
-    config: &Config,
-    cache: &Cache,
-    doors: &Tasks,
-    plugins: &Plugins,
-    registry: &mut Registry,
-) -> Result<Option<pages::Pages>, StartError> {
-    let Some(listener) = &config.pages else { return Ok(None) };
-    let sites = config.sites.iter().map(|site| pages::Site {
-        name: site.name.clone(),
-        host: site.host.clone(),
-        origins: std::iter::once(&site.origin).chain(&site.further_origins).cloned().collect(),
-        check: site.check.clone(),
-        policy: site.plugin.as_deref().and_then(|name| page_policy::of(plugins, name)),
-        rules: site.rules.clone(),
-        items: site.items.clone(),
-    });
-    let settings = listener.limits.clone();
-    let scheme = match listener.tls {
-        Some(_) => pages::Scheme::Https,
-        None => pages::Scheme::Http,
-    };
-    let sites = sites.collect();
-    let pages = pages::Pages::new(cache.clone(), doors.clone(), settings, sites, scheme)?;
-    pages.metrics().register(registry);
-    Ok(Some(pages))
-}
-
-/// None where no listener serves pages.
-fn site_names(config: &Config) -> Arc<[String]> {
-    let served = config.pages.iter().flat_map(|_| &config.sites);
-    served.map(|site| site.name.clone()).collect()
-}
-
-fn refresher(pages: Option<pages::Pages>) -> events::Refresh {
-    Arc::new(move |url| {
-        if let Some(pages) = &pages {
-            pages.refresh(&url);
-        }
-    })
-}
-
-/// Audits of pages after events, where they are wanted.
-fn auditor(config: &Config, pages: Option<pages::Pages>) -> Option<events::Auditor> {
-    let (settings, pages) = (config.audit.clone()?, pages?);
-    let settle_ms = settings.settle_ms;
-    let audit: events::AuditPages = Arc::new(move |plugin, event_id| {
-        let (pages, settings) = (pages.clone(), settings.clone());
-        async move { pages.audit(&settings, plugin.as_deref(), &event_id).await }.boxed()
-    });
-    Some(events::Auditor { settle_ms, pages: audit })
-}
-
-/// What a purge of a URL names, for the API.
-fn url_targets(pages: Option<pages::Pages>) -> api::UrlTargets {
-    Arc::new(move |url| {
-        let none = || api::UrlError::NoPage(format!("url {url:?}: no site is configured"));
-        let found = pages.as_ref().ok_or_else(none)?.targets_of_url(url);
-        found.map_err(|error| match error {
-            ExplainError::Address(_) | ExplainError::NoSite { .. } => {
-                api::UrlError::NoPage(error.to_string())
-            }
-            ExplainError::NotLookedUp { .. } => api::UrlError::KeyUnknown(error.to_string()),
-        })
-    })
-}
-
-/// The same for events, which are never answered with nothing done.
-fn event_url_targets(pages: Option<pages::Pages>) -> events::UrlTargets {
-    let targets = url_targets(pages);
-    Arc::new(move |url| match targets(url) {
-        Ok(targets) => targets,
-        Err(api::UrlError::NoPage(_)) => vec![Target::Url(url.into())],
-        Err(api::UrlError::KeyUnknown(why)) => {
-            tracing::warn!(why, "purging everything");
-            vec![Target::Everything]
-        }
-    })
-}
-
-fn url_key(pages: Option<pages::Pages>) -> api::UrlKey {
-    Arc::new(move |url| pages.as_ref()?.explain_url(url).ok())
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision, Tag};
+use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision};
 use crate::pages::{CurrentPolicy, PagePolicy};
 use crate::plugins::{Plugin, Plugins};
 
@@ -21,14 +21,11 @@ pub(super) fn of(plugins: &Plugins, name: &str) -> Option<CurrentPolicy> {
     Some(Arc::new(move || versions.current() as Arc<dyn PagePolicy>))
 }
 
-/// The tag of everything that was stored under a plugin's mark; `None` if the mark can't be in one.
-pub(super) fn tag_of(mark: &str) -> Option<Tag> {
-    Tag::new(&format!("plugin:{mark}")).ok()
-}
-
-/// The decision, with the tag of the plugin that made it.
+/// The decision, with the tag of the plugin that made it; one of a version that was given up
+/// meanwhile is to store nothing.
 pub(super) fn tagged(mut decision: StoreDecision, plugin: &Plugin) -> StoreDecision {
-    decision.tags.extend(tag_of(plugin.mark()));
+    decision.store &= !plugin.is_given_up();
+    decision.tags.extend(plugin.tag().cloned());
     decision
 }
 
@@ -63,6 +60,10 @@ impl PagePolicy for Plugin {
         if self.has_keyer() {
             self.note_remembered();
         }
+    }
+
+    fn sees_responses(&self) -> bool {
+        self.has_tagger()
     }
 
     fn on_store<'a>(

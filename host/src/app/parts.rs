@@ -7,18 +7,22 @@
 //! # Not here
 //! The configuration's own values: `config`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::descriptors;
 use super::listeners::TlsOfDoors;
-use crate::cache::{Recovered, tier};
+use super::plugin_history::{PluginHistory, Used};
+use crate::cache::{InvalidateError, Recovered, tier};
 use crate::clock::Clock;
 use crate::config::{
     Config, ConfigError, ConfigErrors, Permission, PluginFile, PluginSettings, RawConfig,
     TierSettings, Watch,
 };
 use crate::events;
+use crate::limits::HELD_TARGETS_MAX;
 use crate::memcached;
 use crate::model::SmokeCase;
 use crate::net::BindError;
@@ -29,8 +33,8 @@ use crate::plugins::{
 use crate::tasks::Tasks;
 use crate::tier::{self as database, Address, AddressError, DatabaseTier, OpenError};
 
-/// Records of the journal in which events are looked for that are to be applied again.
-const JOURNAL_RECORDS_READ: usize = 10_000;
+/// For how long a start looks for events that are to be applied again; nothing is served meanwhile.
+const JOURNAL_S_MAX: u64 = 60;
 
 /// A configuration with nothing left to be parsed, and the plugins and certificates that it names.
 pub struct Checked {
@@ -76,9 +80,24 @@ pub fn check(raw: RawConfig) -> Result<Checked, ConfigErrors> {
     let plugins = load_plugins(&loadable, code, &mut mistakes);
     let users = load_users(&config, &mut mistakes);
     if mistakes.is_empty() {
+        warn_of_idle(&config, &plugins);
         Ok(Checked { config, database, sources, plugins, loadable, tls, users })
     } else {
         Err(ConfigErrors(mistakes))
+    }
+}
+
+/// Tells of plugins that nobody will ask: `--origin` gives its site none.
+fn warn_of_idle(config: &Config, plugins: &Plugins) {
+    let of_sites = config.sites.iter().filter_map(|site| site.plugin.as_deref());
+    let of_sources = config.sources.iter().filter_map(|source| source.plugin.as_deref());
+    let named: BTreeSet<&str> = of_sites.chain(of_sources).collect();
+    for plugin in plugins.list() {
+        let has_items = plugin.has_tagger() && !plugin.item_prefixes().is_empty();
+        if !named.contains(plugin.name()) && !has_items {
+            let plugin = plugin.name();
+            tracing::warn!(plugin, "no site or source has this plugin: it is never asked");
+        }
     }
 }
 
@@ -146,6 +165,15 @@ pub enum StartError {
     /// What the tier has of earlier events.
     #[error("journal")]
     Journal(#[source] tier::TierError),
+    /// There is so much of it, or the database is so slow.
+    #[error(
+        "events that are to be applied again were not read from the journal within {JOURNAL_S_MAX} \
+         s; without hold_ms in any of the sources they are not looked for"
+    )]
+    JournalSlow,
+    /// Entries of plugins that don't run any more.
+    #[error("entries of earlier plugins")]
+    Strangers(#[from] InvalidateError),
     /// An address.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -201,13 +229,17 @@ pub(super) struct OpenTier {
     pub(super) tier: Option<Arc<dyn tier::Tier>>,
     pub(super) recovered: Recovered,
     pub(super) earlier: events::Earlier,
+    /// When a `flush_all` with a delay is due.
+    pub(super) flush_due_ms: Option<u64>,
+    pub(super) history: Option<PluginHistory>,
 }
 
-fn tier_settings(given: &TierSettings) -> database::Settings {
+fn tier_settings(given: &TierSettings, held_ms_max: u64) -> database::Settings {
     database::Settings {
         durability: given.durability,
         when_degraded: given.when_degraded,
         limits: database::Limits { bytes_max: given.bytes_max, rows_max: given.rows_max },
+        held_ms_max,
         value_bytes_max: given.value_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()),
         compress_bytes_min: given.compress_bytes_min.and_then(|bytes| usize::try_from(bytes).ok()),
     }
@@ -216,17 +248,41 @@ fn tier_settings(given: &TierSettings) -> database::Settings {
 /// Opens the database, where there is one.
 pub(super) async fn open_tier(
     config: &Config,
+    sources: &events::Sources,
     address: Option<&Address>,
     clock: &Clock,
     tasks: &Tasks,
 ) -> Result<OpenTier, StartError> {
     let Some(address) = address else { return Ok(OpenTier::default()) };
-    let settings = tier_settings(&config.tier);
+    let settings = tier_settings(&config.tier, sources.hold_ms_max());
     let (tier, mut recovered) = DatabaseTier::open(address, settings, clock.clone(), tasks).await?;
-    let journal = match config.sources.iter().any(|source| source.hold_ms > 0) {
-        true => tier.journal(JOURNAL_RECORDS_READ).await.map_err(StartError::Journal)?,
-        false => Vec::new(),
+    let unfinished = match sources.hold_ms_max() {
+        0 => Vec::new(),
+        _ => read_unfinished(&tier, sources).await?,
     };
-    let earlier = events::Earlier { journal, numbers: std::mem::take(&mut recovered.numbers) };
-    Ok(OpenTier { tier: Some(tier), recovered, earlier })
+    let earlier = events::Earlier { unfinished, numbers: std::mem::take(&mut recovered.numbers) };
+    let flush_due_ms = recovered.flush_due_ms.take();
+    let used = match recovered.epoch {
+        1 => Used::Never,
+        _ => Used::Before,
+    };
+    let history = Some(PluginHistory::new(Arc::clone(&tier), used));
+    Ok(OpenTier { tier: Some(tier), recovered, earlier, flush_due_ms, history })
+}
+
+/// The events that are to be applied again: first which those are, and only of them what they
+/// named, because the journal may be larger than the memory.
+async fn read_unfinished(
+    tier: &DatabaseTier,
+    sources: &events::Sources,
+) -> Result<Vec<tier::Record>, StartError> {
+    let reading = async {
+        let mut unfinished = events::Unfinished::of(sources);
+        tier.read_events(|record| unfinished.note(record)).await?;
+        tier.read_targets(unfinished.into_records(), HELD_TARGETS_MAX).await
+    };
+    match tokio::time::timeout(Duration::from_secs(JOURNAL_S_MAX), reading).await {
+        Ok(outcome) => outcome.map_err(StartError::Journal),
+        Err(_) => Err(StartError::JournalSlow),
+    }
 }

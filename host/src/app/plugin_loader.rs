@@ -7,6 +7,8 @@
 //!   mark had before is invalidated, durably, before it is used again. What the old mark has is
 //!   invalidated behind the change, for items.
 //! - One change at a time.
+//! - A replaced version is no longer asked about events once its day is over, or after everything
+//!   that was stored under its mark has been invalidated, durably.
 //!
 //! # Not here
 //! What the versions of a plugin are: `plugins`. Who still asks the old ones: `events`.
@@ -17,8 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::page_policy::tag_of;
 use super::parts::Loadable;
+use super::plugin_history::{PluginHistory, as_ran};
 use super::watched_file::{Look, stamp_of};
 use crate::api::{LoadPlugin, PluginChangeError, RollBackPlugin};
 use crate::cache::{Cache, InvalidateError};
@@ -39,15 +41,41 @@ struct Shared {
     plugins: Plugins,
     cache: Cache,
     configured: Vec<Loadable>,
+    /// Where there is a database.
+    history: Option<PluginHistory>,
     /// Held while a version is made and published.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl PluginLoader {
     /// A loader of the configured plugins.
-    pub(super) fn new(plugins: Plugins, cache: Cache, configured: Vec<Loadable>) -> Self {
+    pub(super) fn new(
+        plugins: Plugins,
+        cache: Cache,
+        configured: Vec<Loadable>,
+        history: Option<PluginHistory>,
+    ) -> Self {
         let changing = tokio::sync::Mutex::new(());
-        Self { shared: Arc::new(Shared { plugins, cache, configured, changing }) }
+        Self { shared: Arc::new(Shared { plugins, cache, configured, history, changing }) }
+    }
+
+    /// Ends what the database has of plugins that ran above it and are not those that run now.
+    /// Once, before anything is served.
+    ///
+    /// # Errors
+    /// It could not be done, or not be noted.
+    pub(super) async fn end_strangers(&self) -> Result<(), InvalidateError> {
+        let Shared { plugins, configured, history, .. } = &*self.shared;
+        let Some(history) = history else { return Ok(()) };
+        let running = configured
+            .iter()
+            .filter_map(|loadable| Some(as_ran(&*plugins.get(&loadable.source.name)?, loadable)));
+        let running: Vec<_> = running.collect();
+        for (plugin, mark) in history.strangers(&running) {
+            tracing::info!(plugin, mark, "ending entries of an earlier version or other settings");
+            self.end(&plugin, &mark).await?;
+        }
+        Ok(history.note_only(running).await?)
     }
 
     /// For the API: loads a version that was sent.
@@ -88,6 +116,7 @@ impl PluginLoader {
         let mut looks = vec![Look::default(); self.shared.configured.len()];
         loop {
             tokio::time::sleep(LOOK).await;
+            self.let_go_of_surplus().await;
             self.shared.plugins.forget();
             let both = self.shared.configured.iter().zip(&mut looks).enumerate();
             for (at, (loadable, look)) in both {
@@ -120,7 +149,8 @@ impl PluginLoader {
         if plugins::sha256_of(&component) == sha256 {
             return Ok(());
         }
-        self.change(loadable, &versions, component).await
+        let changed = self.change(loadable, &versions, component).await;
+        changed.inspect_err(|error| tracing::warn!(plugin = name, %error, "old version stays"))
     }
 
     async fn roll_back(&self, name: &str) -> Result<(), PluginChangeError> {
@@ -130,8 +160,38 @@ impl PluginLoader {
             let name = name.to_owned();
             return Err(PluginChangeError::Refused(PluginError::NoPrevious { name }));
         };
-        let mark = previous.mark().to_owned();
-        self.publish(&versions, &mark, |plugins| plugins.rollback(name)).await
+        let (mark, was_given_up) = (previous.mark().to_owned(), previous.is_given_up());
+        self.publish(&versions, &mark, |plugins| plugins.rollback(name)).await?;
+        let (version, sha256) = (previous.version(), previous.sha256());
+        tracing::info!(plugin = name, version, sha256, "back to the version before");
+        if was_given_up {
+            // Requests that began on it before have missed events meanwhile.
+            self.end(name, &mark).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what was stored under versions that are not worth to be asked any longer, and lets go
+    /// of them. Those of which it can't be ended durably are asked on.
+    async fn let_go_of_surplus(&self) {
+        let _changing = self.shared.changing.lock().await;
+        for versions in self.shared.plugins.all().iter() {
+            for version in versions.surplus() {
+                let (plugin, number, mark) = (versions.name(), version.version(), version.mark());
+                match self.end(plugin, mark).await {
+                    Ok(()) => {
+                        versions.let_go(&version);
+                        tracing::info!(
+                            plugin,
+                            version = number,
+                            mark,
+                            "a replaced version is gone"
+                        );
+                    }
+                    Err(error) => tracing::error!(plugin, mark, %error, "entries of a version"),
+                }
+            }
+        }
     }
 
     /// Loads what the file has now, if it is another component than when it was last read.
@@ -178,6 +238,11 @@ impl PluginLoader {
         let changed = async {
             let prepared = self.prepare(loadable, component).await?;
             let mark = prepared.plugin().mark().to_owned();
+            if let Some(history) = &self.shared.history {
+                // Before it may tag anything.
+                let noted = history.note(as_ran(prepared.plugin(), loadable)).await;
+                noted.map_err(InvalidateError::from)?;
+            }
             let publish = |plugins: &Plugins| {
                 plugins.publish(prepared);
                 Ok(())
@@ -230,7 +295,7 @@ impl PluginLoader {
 
     /// Invalidates everything that was stored under a mark.
     async fn end(&self, name: &str, mark: &str) -> Result<(), InvalidateError> {
-        let target = tag_of(mark).map_or(Target::Everything, Target::Tag);
+        let target = plugins::tag_of_mark(mark).map_or(Target::Everything, Target::Tag);
         let at_ms = self.shared.cache.clock().now_ms();
         let cause =
             Cause { source: format!("plugin {name}"), event_id: None, at_ms, ..Cause::default() };

@@ -20,7 +20,7 @@ pub fn database_of(raw: RawConfig) -> Result<Address, ConfigErrors> {
 /// # Errors
 /// It can't be asked, or the server would refuse it.
 pub async fn tell_schema(address: &Address) -> Result<String, OpenError> {
-    Ok(tier::inspect(address).await?.to_string())
+    Ok(tier::check(address).await?.to_string())
 }
 
 /// Brings the schema of a database up to date, and tells what was done.

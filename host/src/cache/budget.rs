@@ -2,6 +2,7 @@
 //! `top`.
 
 use super::entry::{Entry, allocated};
+use super::fence::CELL_BYTES;
 use super::store::{SLOT_BYTES, Slot};
 use crate::model::PageHead;
 
@@ -40,7 +41,15 @@ fn head_bytes(head: &PageHead) -> usize {
     // Also before it is made: the cost is asked for at the store.
     let block: usize =
         head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    size_of_val(head) + head.url.len() + head.site.len() + fields + block + vary.sum::<usize>()
+    // Tags' cells are counted with nobody: most are shared by many.
+    let cell = CELL_BYTES;
+    size_of_val(head)
+        + cell
+        + head.url.len()
+        + head.site.len()
+        + fields
+        + block
+        + vary.sum::<usize>()
 }
 
 /// Tags as if no other entry had the same.

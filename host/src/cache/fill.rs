@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Making};
 use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict};
+use super::filling::Filling;
 use super::store::Slot;
 use super::{Cache, Shared};
 use crate::limits::{TAGS_PER_ENTRY_MAX, VARIANTS_PER_KEY_MAX};
@@ -15,8 +16,8 @@ pub enum Refusal {
     /// An invalidation came while the fill was running.
     #[error("invalidated while it was being filled")]
     Fenced,
-    /// A fill that began later was stored already.
-    #[error("a newer fill is already stored")]
+    /// A fill that began later was stored already, or a client has stored an item since it began.
+    #[error("something newer was stored while it was being filled")]
     Older,
     /// Larger than the limit for one entry.
     #[error("body is {bytes} bytes; limit is {limit}")]
@@ -85,8 +86,9 @@ impl Cache {
     }
 
     /// Keeps a page, in place of the variant that was selected by the same request fields.
-    pub fn store_page(&self, key: &Key, claim: Claim, content: Content) -> Result<Entry, Refusal> {
+    pub fn store_page(&self, filling: &Filling, content: Content) -> Result<Entry, Refusal> {
         let shared = &self.shared;
+        let (key, claim) = (filling.key(), filling.claim());
         let limit = shared.config.item_bytes_max;
         if content.body.len() > limit {
             return Err(Refusal::TooLarge { bytes: content.body.len(), limit });
@@ -95,7 +97,10 @@ impl Cache {
             return Err(Refusal::TooManyTags { tags: content.tags.len() });
         }
         let cells = shared.fence.intern(Shared::targets(&content))?;
-        let _stripe = shared.stripe(key.as_bytes());
+        let stripe = shared.stripe(key.as_bytes());
+        if stripe.is_superseded(filling) {
+            return Err(Refusal::Older);
+        }
         if !shared.fence.admits(key, claim, &cells) {
             shared.stats.refused_fills.inc();
             return Err(Refusal::Fenced);

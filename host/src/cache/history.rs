@@ -1,34 +1,37 @@
-//! The recent past, for `explain`: what was invalidated by whom, and which entry died of it.
+//! The recent past, for `explain`: who invalidated something, and which entry died of it.
+//!
+//! # Not here
+//! What was invalidated: an invalidation may name so much that a thousand of them would take more
+//! memory than the entries.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use crate::sync::Mutex;
 use foldhash::fast::RandomState;
 
 use crate::limits::{REMEMBERED_DEATHS_MAX, REMEMBERED_EVENTS_MAX};
-use crate::model::{Invalidation, Key, Sequence};
+use crate::model::{Cause, Key, Sequence};
 
-/// Bounded memory of invalidations and deaths.
+/// Bounded memory of causes and deaths.
 #[derive(Default)]
 pub(super) struct History(Mutex<Past>);
 
 #[derive(Default)]
 struct Past {
-    invalidations: VecDeque<(Sequence, Arc<Invalidation>)>,
+    causes: VecDeque<(Sequence, Cause)>,
     deaths: HashMap<Key, Sequence, RandomState>,
     /// Keys of `deaths`, oldest first.
     dead_keys: VecDeque<Key>,
 }
 
 impl History {
-    /// Notes an invalidation that takes effect now.
-    pub(super) fn note_invalidation(&self, sequence: Sequence, invalidation: &Arc<Invalidation>) {
+    /// Notes the cause of an invalidation that takes effect now.
+    pub(super) fn note_cause(&self, sequence: Sequence, cause: &Cause) {
         let mut past = self.0.lock();
-        if past.invalidations.len() >= REMEMBERED_EVENTS_MAX {
-            past.invalidations.pop_front();
+        if past.causes.len() >= REMEMBERED_EVENTS_MAX {
+            past.causes.pop_front();
         }
-        past.invalidations.push_back((sequence, Arc::clone(invalidation)));
+        past.causes.push_back((sequence, cause.clone()));
     }
 
     /// Notes that the entry of a key died of the invalidation at `sequence`.
@@ -50,10 +53,10 @@ impl History {
         self.0.lock().deaths.get(key).copied()
     }
 
-    /// The invalidation at a sequence, as far as remembered.
-    pub(super) fn invalidation(&self, sequence: Sequence) -> Option<Arc<Invalidation>> {
+    /// The cause of the invalidation at a sequence, as far as remembered.
+    pub(super) fn cause(&self, sequence: Sequence) -> Option<Cause> {
         let past = self.0.lock();
-        let found = past.invalidations.binary_search_by_key(&sequence, |(at, _)| *at).ok()?;
-        past.invalidations.get(found).map(|(_, invalidation)| Arc::clone(invalidation))
+        let found = past.causes.binary_search_by_key(&sequence, |(at, _)| *at).ok()?;
+        past.causes.get(found).map(|(_, cause)| cause.clone())
     }
 }

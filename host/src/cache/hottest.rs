@@ -7,7 +7,8 @@
 //! - It is an order of look-ups. Nothing becomes valid or stays valid by it.
 //! - Bounded: [`KEYS_MAX`] keys of [`BYTES_MAX`] bytes together.
 //! - Requests wait for a shard at most, for microseconds.
-//! - No order is given away before warming up by the last one has ended: it would be a piece of it.
+//! - No new order is written until warming up has ended: until then memory has only a part of the
+//!   entries.
 //!
 //! # Not here
 //! How the order is kept (`tier`), and followed (`warm`).
@@ -110,17 +111,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::cache::{CacheConfig, Change, Draft, Recovered, WhenFull};
-    use crate::clock::Clock;
+    use crate::cache::{Change, Draft, WhenFull};
     use crate::model::{Cause, Invalidation, Mode, Target};
 
     fn cache_that_counts_nothing() -> Cache {
-        let config = CacheConfig {
-            memory_bytes: 64 << 20,
-            item_bytes_max: 1 << 20,
-            when_full: WhenFull::Evict,
-        };
-        Cache::new(config, Clock::manual(1_000_000), None, Recovered::default())
+        crate::cache::tests::cache(64 << 20, WhenFull::Evict)
     }
 
     fn cache() -> Cache {

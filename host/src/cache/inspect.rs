@@ -2,15 +2,14 @@
 
 use crate::sync::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::budget;
 use super::entry::Entry;
-use super::fence::Verdict;
+use super::fence::{Verdict, cells_max};
 use super::store::Slot;
 use super::tier::{Row, Source};
 use super::{Cache, EvictionObserver, Evictions, Shared, WhenFull};
-use crate::model::{Expiry, Invalidation, Key, Sequence, Tag};
+use crate::model::{Cause, Expiry, Key, Sequence, Tag};
 
 /// One key of a listing.
 #[derive(Debug, Clone)]
@@ -39,8 +38,8 @@ pub struct Listing {
 pub struct Death {
     /// At which position.
     pub sequence: Sequence,
-    /// By which invalidation, as far as remembered.
-    pub invalidation: Option<Arc<Invalidation>>,
+    /// Who caused the invalidation, as far as remembered.
+    pub cause: Option<Cause>,
 }
 
 /// What is known about a key.
@@ -102,10 +101,7 @@ impl Cache {
         let killers =
             entries.iter().filter_map(|(e, _)| shared.fence.killer(key.as_bytes(), e.marks()));
         let last = killers.max().or_else(|| shared.history.death(key));
-        let death = last.map(|sequence| Death {
-            sequence,
-            invalidation: shared.history.invalidation(sequence),
-        });
+        let death = last.map(|sequence| Death { sequence, cause: shared.history.cause(sequence) });
         Explanation { entries, death, applied: shared.fence.applied() }
     }
 
@@ -137,6 +133,7 @@ impl Cache {
     /// Changes the budget; evicts down to it, unless eviction is off. Not for an I/O thread.
     pub fn set_memory_bytes(&self, memory_bytes: u64) {
         self.shared.memory_bytes.store(memory_bytes, Ordering::Relaxed);
+        self.shared.fence.set_cells_max(cells_max(memory_bytes));
         if self.shared.config.when_full == WhenFull::Evict {
             self.shared.store.set_bytes_max(memory_bytes);
         }
@@ -175,9 +172,20 @@ impl Cache {
         self.shared.store.observe_evictions(observer);
     }
 
-    /// Rows that the fence holds.
+    /// Bounds the fence by less than the budget does.
+    #[cfg(test)]
+    pub(crate) fn set_fence_cells_max(&self, cells_max: usize) {
+        self.shared.fence.set_cells_max(cells_max);
+    }
+
+    /// Rows that the fence holds, but for those of keys.
     pub fn fence_rows(&self) -> usize {
         self.shared.fence.rows()
+    }
+
+    /// Removed keys that the fence remembers for fills in flight.
+    pub fn fence_key_rows(&self) -> usize {
+        self.shared.fence.key_rows()
     }
 
     /// The watermark: every invalidation up to it is visible.

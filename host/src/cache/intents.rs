@@ -7,7 +7,7 @@
 //! - Opening invalidates: what was read in between is as wrong as what was read before.
 //!
 //! # Not here
-//! How stores are refused: `fence::doors`. When intents end: whoever announced them.
+//! How stores are refused: `fence::shut`. When intents end: whoever announced them.
 
 use super::Cache;
 use super::invalidate::{Applied, InvalidateError};
@@ -64,23 +64,14 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
-
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
 
-    use super::super::{Basis, CacheConfig, Change, Draft, Recovered, UpdateError, WhenFull};
+    use super::super::{Basis, Change, Draft, UpdateError, WhenFull};
     use super::*;
-    use crate::clock::Clock;
-    use crate::model::{Cause, Key, Mode, PageHead, Staleness, Tag};
+    use crate::model::{Cause, Key, Mode, PageHead, Tag};
 
     fn cache() -> Cache {
-        let config = CacheConfig {
-            memory_bytes: 1 << 20,
-            item_bytes_max: 1 << 10,
-            when_full: WhenFull::Evict,
-        };
-        Cache::new(config, Clock::manual(1), None, Recovered::default())
+        crate::cache::tests::cache(1 << 20, WhenFull::Evict)
     }
 
     fn key() -> Key {
@@ -92,21 +83,7 @@ mod tests {
     }
 
     fn head() -> PageHead {
-        PageHead {
-            url: "http://h/".into(),
-            site: "h".into(),
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            vary: Vec::new(),
-            received_ms: 1,
-            initial_age_ms: 0,
-            lifetime_ms: 1_000,
-            stale_while_revalidate_ms: 0,
-            stale_if_error_ms: 0,
-            staleness: Staleness::Allowed,
-            plugin: None,
-            block: OnceLock::new(),
-        }
+        PageHead::of_test("http://h/", 1_000_000)
     }
 
     fn every_target() -> [Target; 4] {

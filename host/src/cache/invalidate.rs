@@ -66,8 +66,8 @@ impl Cache {
         passage: Passage,
     ) -> Result<Applied, InvalidateError> {
         match invalidation.targets.len() {
-            0 => return Err(InvalidateError::NoTarget),
-            1..=TARGETS_PER_INVALIDATION_MAX => {}
+            0 if !matches!(passage, Passage::FlushAt(_)) => return Err(InvalidateError::NoTarget),
+            0..=TARGETS_PER_INVALIDATION_MAX => {}
             targets => return Err(InvalidateError::TooManyTargets { targets }),
         }
         let invalidation = Arc::new(invalidation);
@@ -112,27 +112,40 @@ impl Cache {
     }
 }
 
+/// What raising the fence did.
+struct Raised {
+    /// Entries that became invalid, as in [`Applied`].
+    affected: u64,
+    /// How many of them are left to a sweep, about.
+    useless: u64,
+    /// Whether there may be such entries.
+    is_wide: bool,
+}
+
 impl Shared {
     /// Raises the fence and publishes the watermark. Called in the order of sequences.
-    fn apply(
-        &self,
-        sequence: Sequence,
-        invalidation: &Arc<Invalidation>,
-        passage: &Passage,
-    ) -> u64 {
+    fn apply(&self, sequence: Sequence, invalidation: &Invalidation, passage: &Passage) -> u64 {
         if let Passage::Shut(intent) = passage {
             self.fence.shut(intent, invalidation.targets.iter().map(|(target, _)| target));
         }
-        let affected = self.raise(sequence, invalidation);
+        let raised = self.raise(sequence, invalidation);
         if let Passage::Open(intent) = passage {
             self.open(sequence, intent);
         }
         self.fence.publish(sequence);
-        self.history.note_invalidation(sequence, invalidation);
+        // Not before: entries remember up to which watermark they are known to be good, so a sweep
+        // that begins earlier may take all of them for good, and nobody wants another one.
+        if raised.is_wide {
+            self.note_useless(raised.useless);
+            self.sweep_wanted.notify_one();
+        }
+        if !invalidation.targets.is_empty() {
+            self.history.note_cause(sequence, &invalidation.cause);
+        }
         if let Passage::Shut(_) = passage {
             self.intent_announced.notify_one();
         }
-        affected
+        raised.affected
     }
 
     /// Ends an intent; whatever it has shut is wrong now, named or not.
@@ -146,13 +159,13 @@ impl Shared {
         self.fence.open(intent);
     }
 
-    fn raise(&self, sequence: Sequence, invalidation: &Invalidation) -> u64 {
+    fn raise(&self, sequence: Sequence, invalidation: &Invalidation) -> Raised {
         let (keys, wide): (Vec<_>, Vec<_>) =
             invalidation.targets.iter().partition(|(target, _)| matches!(target, Target::Key(_)));
-        let mut affected = 0;
+        let mut raised = Raised { affected: 0, useless: 0, is_wide: !wide.is_empty() };
         for (target, mode) in &keys {
             if let Target::Key(key) = target {
-                affected += self.remove_key(key, *mode, sequence);
+                raised.affected += self.remove_key(key, *mode, sequence);
             }
         }
         for (target, mode) in &wide {
@@ -161,15 +174,12 @@ impl Shared {
                 Target::Everything => self.store.len(),
                 _ => live.unwrap_or(0),
             };
-            affected += named;
+            raised.affected += named;
             if *mode == Mode::Hard {
-                self.note_useless(named);
+                raised.useless += named;
             }
         }
-        if !wide.is_empty() {
-            self.sweep_wanted.notify_one();
-        }
-        affected
+        raised
     }
 
     fn remove_key(&self, key: &Key, mode: Mode, sequence: Sequence) -> u64 {

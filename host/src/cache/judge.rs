@@ -6,20 +6,14 @@
 use super::fence::{Claim, Verdict};
 use super::tier::Row;
 use super::{Cache, Shared};
-use crate::model::{Key, Sequence};
+use crate::model::Key;
 
 impl Cache {
     /// What the rule says about a row of the tier; its expiry is for the caller to judge.
     pub fn judge_row(&self, key: &Key, row: &Row) -> Verdict {
         let fence = &self.shared.fence;
-        let intern = || fence.intern(Shared::targets(&row.content));
-        let cells = intern().or_else(|_| {
-            // Of the tags of rows before; none that was invalidated goes.
-            fence.collect(Sequence::ZERO);
-            intern()
-        });
         // What can't be asked about can't be served.
-        let Ok(cells) = cells else { return Verdict::Dead };
+        let Ok(cells) = fence.intern(Shared::targets(&row.content)) else { return Verdict::Dead };
         let claim = Claim { birth: row.birth, since: fence.applied() };
         fence.judge_claim(key, claim, &cells)
     }

@@ -8,8 +8,8 @@
 //! - No lock is held across an await.
 //!
 //! # Not here
-//! No protocol, no SQL, no Wasm. What a page or an item looks like on a wire is the front doors'
-//! business; what lies below is behind the [`tier::Tier`] trait.
+//! SQL and Wasm. No protocol is spoken here: of HTTP the cache knows what `model::PageHead` says,
+//! of memcached the marks in `bits`. What lies below is behind the [`tier::Tier`] trait.
 
 mod affected;
 mod bits;
@@ -17,7 +17,9 @@ mod budget;
 mod entry;
 mod fence;
 mod fill;
+mod filling;
 mod flights;
+mod flushes;
 mod history;
 mod hottest;
 mod inspect;
@@ -49,15 +51,17 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::model::Sequence;
-use fence::Fence;
+use fence::{Fence, cells_max};
+use filling::Stripe;
 use history::History;
-use store::Store;
+use store::{Slot, Store};
 
 pub use affected::Affected;
 pub use bits::Bits;
 pub use entry::Entry;
 pub use fence::{Claim, FenceFull, Verdict};
 pub use fill::{Pending, Refusal};
+pub use filling::Filling;
 pub use flights::{Flights, Landing, Lease, Progress, Role, Waiter};
 pub use inspect::{Death, Explanation, Listed, Listing};
 pub use invalidate::{Applied, Counted, InvalidateError};
@@ -66,7 +70,7 @@ pub use stats::Stats;
 pub use store::{EvictionObserver, Evictions};
 pub use sweep::Swept;
 pub use update::{Basis, Cas, Change, Draft, Revision, UpdateError};
-pub use warm::Warmth;
+pub use warm::{WarmUpStage, WarmUpStatus};
 
 /// Locks over the keys; two clients seldom change keys of the same stripe.
 const STRIPES: usize = 1024;
@@ -74,7 +78,7 @@ const STRIPES: usize = 1024;
 /// What to do when the budget is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WhenFull {
-    /// Evict the least recently used.
+    /// Evict what has not been used lately (`store::shard`).
     #[default]
     Evict,
     /// Refuse the newcomer (`--no-evict`, memcached's `-M`).
@@ -103,6 +107,8 @@ pub struct Recovered {
     pub numbers: Vec<(String, u64)>,
     /// Intents that had not ended, whatever their time.
     pub intents: Vec<tier::IntentRow>,
+    /// When everything was to become wrong, milliseconds since 1970: [`Cache::flush`] is due then.
+    pub flush_due_ms: Option<u64>,
 }
 
 /// The cache; clones share one memory.
@@ -118,17 +124,19 @@ struct Shared {
     clock: Clock,
     store: Store,
     fence: Fence,
-    stripes: Box<[Mutex<()>]>,
+    stripes: Box<[Mutex<Stripe>]>,
     stripe_hasher: RandomState,
     /// The last sequence given out.
     order: Mutex<Sequence>,
     cas: AtomicU64,
     tier: Option<Arc<dyn tier::Tier>>,
     /// Look-ups in the tier under way.
-    loads: Flights<()>,
+    loads: Flights<Slot>,
     history: History,
     stats: Stats,
     warm_up: warm::WarmUp,
+    /// Up to which sequence the tier was told that what is older can't be judged.
+    forgotten_below: AtomicU64,
     /// Told when an intent begins.
     intent_announced: Notify,
     /// Told when many entries may have died at once.
@@ -143,7 +151,7 @@ impl Cache {
         config: CacheConfig,
         clock: Clock,
         tier: Option<Arc<dyn tier::Tier>>,
-        recovered: Recovered,
+        mut recovered: Recovered,
     ) -> Self {
         let start = Sequence::start_of(recovered.epoch);
         let bytes_max = match config.when_full {
@@ -151,8 +159,11 @@ impl Cache {
             WhenFull::Refuse => u64::MAX,
         };
         let fence = Fence::new(start);
+        fence.set_cells_max(cells_max(config.memory_bytes));
+        // The oldest give way where there is no room for all.
+        recovered.fence.sort_unstable_by_key(|row| std::cmp::Reverse(row.sequence));
         for row in &recovered.fence {
-            fence.raise(&row.target, row.mode, row.sequence);
+            fence.restore(&row.target, row.mode, row.sequence);
         }
         for row in &recovered.intents {
             fence.shut(&row.intent, row.targets.iter());
@@ -161,7 +172,7 @@ impl Cache {
             memory_bytes: AtomicU64::new(config.memory_bytes),
             store: Store::new(bytes_max),
             fence,
-            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             stripe_hasher: RandomState::default(),
             order: Mutex::new(start),
             // CAS uniques go on rising over restarts for the same reason as sequences do.
@@ -171,6 +182,7 @@ impl Cache {
             history: History::default(),
             stats: Stats::default(),
             warm_up: warm::WarmUp::default(),
+            forgotten_below: AtomicU64::new(0),
             intent_announced: Notify::new(),
             sweep_wanted: Notify::new(),
             sweep_urgent: Notify::new(),
@@ -207,7 +219,7 @@ impl Cache {
     /// Writes what the tier has queued and ends it.
     pub async fn close(&self) {
         if let Some(tier) = &self.shared.tier {
-            if self.warmth().0 == Warmth::Warm {
+            if self.warm_up_status().stage == WarmUpStage::Warm {
                 self.note_hottest().await;
             }
             tier.close().await;
@@ -216,10 +228,15 @@ impl Cache {
 }
 
 impl Shared {
-    fn stripe(&self, key: &[u8]) -> MutexGuard<'_, ()> {
+    fn stripe(&self, key: &[u8]) -> MutexGuard<'_, Stripe> {
         let index = self.stripe_hasher.hash_one(key) as usize % STRIPES;
         #[allow(clippy::indexing_slicing, reason = "the remainder is below the number of stripes")]
         self.stripes[index].lock()
+    }
+
+    /// Returns when every step that was under way under a stripe has ended.
+    fn pass_stripes(&self) {
+        self.stripes.iter().for_each(|stripe| drop(stripe.lock()));
     }
 
     fn next_cas(&self) -> u64 {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 
 use super::{
-    Basis, Cache, CacheConfig, Change, Claim, Draft, Recovered, Revision, Sight, Verdict, WhenFull,
+    Basis, Cache, CacheConfig, Change, Claim, Draft, Filling, Recovered, Revision, Sight, Verdict,
+    WhenFull,
 };
 use crate::clock::Clock;
 use crate::model::{Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Tag, Target};
@@ -95,12 +95,23 @@ struct Made {
     mode: Mode,
 }
 
+/// A fill that is under way.
+struct Begun {
+    key: usize,
+    filling: Filling,
+    birth: usize,
+    /// How often the item of its key had been changed.
+    changes: usize,
+}
+
 struct World {
     cache: Cache,
     clock: Clock,
     made: Vec<Made>,
     stored: HashMap<usize, Stored>,
-    fills: Vec<(usize, Claim, usize)>,
+    fills: Vec<Begun>,
+    /// How often each item was changed.
+    changes: [usize; KEYS.len()],
     next_body: u32,
 }
 
@@ -118,6 +129,7 @@ impl World {
             made: Vec::new(),
             stored: HashMap::new(),
             fills: Vec::new(),
+            changes: [0; KEYS.len()],
             next_body: 0,
         }
     }
@@ -160,14 +172,17 @@ impl World {
             Step::Set { key, tags, ttl_s } => self.set(key, tags, ttl_s, None),
             Step::Append { key } => self.append(key),
             Step::FillStart { key } => {
-                self.fills.push((key, self.cache.claim(), self.made.len()));
+                let filling = self.cache.begin_fill(&self.key(key));
+                let (birth, changes) = (self.made.len(), self.changes[key]);
+                self.fills.push(Begun { key, filling, birth, changes });
             }
             Step::FillEnd { fill, as_page, tags, ttl_s } if !self.fills.is_empty() => {
-                let (key, claim, birth) = self.fills.swap_remove(fill % self.fills.len());
+                let begun = self.fills.swap_remove(fill % self.fills.len());
                 if as_page {
-                    self.store_page(key, claim, birth, tags, ttl_s);
+                    self.store_page(&begun, tags, ttl_s);
                 } else {
-                    self.set(key, tags, ttl_s, Some((claim, birth)));
+                    let claim = begun.filling.claim();
+                    self.set(begun.key, tags, ttl_s, Some((claim, begun.birth)));
                 }
             }
             Step::FillEnd { .. } => {}
@@ -210,6 +225,7 @@ impl World {
         assert_eq!(outcome.is_err(), is_refused, "{outcome:?}");
         if !is_refused {
             self.stored.insert(key, entry);
+            self.changes[key] += 1;
         }
     }
 
@@ -228,26 +244,18 @@ impl World {
         assert_eq!(outcome.unwrap().0, expected.is_some());
         if expected.is_some() {
             self.stored.get_mut(&key).unwrap().body.push(b'+');
+            self.changes[key] += 1;
         }
     }
 
-    fn store_page(&mut self, key: usize, claim: Claim, birth: usize, tags: u8, ttl_s: u64) {
+    fn store_page(&mut self, begun: &Begun, tags: u8, ttl_s: u64) {
+        let Begun { key, birth, .. } = *begun;
         let expires_ms = self.expires_ms(ttl_s);
         let body = self.body();
         let head = PageHead {
-            url: url(key),
             site: SITES[site_of(key)].into(),
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            vary: Vec::new(),
-            received_ms: self.clock.now_ms(),
-            initial_age_ms: 0,
             lifetime_ms: ttl_s * 1000,
-            stale_while_revalidate_ms: 0,
-            stale_if_error_ms: 0,
-            staleness: crate::model::Staleness::Allowed,
-            plugin: None,
-            block: std::sync::OnceLock::new(),
+            ..PageHead::of_test(&url(key), self.clock.now_ms())
         };
         let content = Content {
             body: Bytes::from(body.clone()),
@@ -255,10 +263,11 @@ impl World {
             expires: Expiry::at_ms(expires_ms),
             tags: names(tags),
         };
-        let outcome = self.cache.store_page(&self.key(key), claim, content);
+        let outcome = self.cache.store_page(&begun.filling, content);
         let entry = Stored { body, birth, tags, is_page: true, is_outdated: false, expires_ms };
         let is_older = self.live(key).is_some_and(|(old, _)| old.is_page && old.birth > birth);
         let is_refused = is_older
+            || self.changes[key] != begun.changes
             || self.verdict(key, &entry) == Verdict::Dead
             || self.was_key_removed_since(key, birth);
         assert_eq!(outcome.is_err(), is_refused, "{outcome:?}");

@@ -7,7 +7,7 @@ use super::entry::{Entry, Making};
 use super::fence::{Claim, Marks, Verdict};
 use super::flights::{Landing, Role};
 use super::store::Slot;
-use super::tier::Row;
+use super::tier::{Row, TierError};
 use super::{Cache, Shared};
 use crate::model::{Expiry, Key, Kind, PageHead};
 
@@ -32,8 +32,12 @@ impl Cache {
         if let Some(found) = self.peek_as_seen(key, sight) {
             return Some(found);
         }
-        self.load(key).await;
-        self.shared.tier.as_ref().and_then(|_| self.peek_as_seen(key, sight))
+        self.shared.tier.as_ref()?;
+        let surplus = self.load(key).await;
+        self.peek_as_seen(key, sight).or_else(|| {
+            let now_ms = self.shared.clock.now_ms();
+            self.shared.plain(key, surplus.as_ref()?, now_ms, sight).cloned()
+        })
     }
 
     /// Whether an entry may be shown only to those who are told that it is stale.
@@ -91,67 +95,77 @@ impl Cache {
         if found.is_some() || self.shared.tier.is_none() {
             return found;
         }
-        self.load(key.as_bytes()).await;
-        self.peek_page(key.as_bytes(), &select)
+        let surplus = self.load(key.as_bytes()).await;
+        self.peek_page(key.as_bytes(), &select).or_else(|| {
+            let mut is_any_gone = false;
+            self.shared.page(key.as_bytes(), surplus.as_ref()?, &select, &mut is_any_gone)
+        })
     }
 
     /// Like [`Cache::find_page`], from memory alone.
     pub fn peek_page(
         &self,
         key: &[u8],
-        mut select: impl FnMut(&PageHead) -> bool,
+        select: impl FnMut(&PageHead) -> bool,
     ) -> Option<(Entry, Verdict)> {
         let shared = &self.shared;
         let slot = shared.store.get(key)?;
         let mut is_any_gone = false;
-        // The latest first: what the origin varies by may have changed (RFC 9111 §4.1).
-        let found = slot.entries().iter().rev().find_map(|entry| {
-            let head = entry.page().filter(|head| select(head));
-            match (head, shared.life(key, entry)) {
-                (Some(_), Life::Good(verdict)) => Some((Entry::clone(entry), verdict)),
-                (None, Life::Good(_)) => None,
-                (_, Life::Over) => {
-                    is_any_gone = true;
-                    None
-                }
-            }
-        });
+        let found = shared.page(key, &slot, select, &mut is_any_gone);
         if is_any_gone {
             shared.bury_read(key);
         }
         found
     }
 
-    /// Brings the rows of a key from the tier into memory, once however many ask.
-    pub(super) async fn load(&self, key: &[u8]) {
-        let Some(tier) = &self.shared.tier else { return };
-        let Ok(key) = Key::new(key) else { return };
+    /// Brings the rows of a key from the tier into memory, once however many ask. Returns what
+    /// there is no room for where nothing may be evicted: good for who asked, and not kept.
+    pub(super) async fn load(&self, key: &[u8]) -> Option<Slot> {
+        // Failures are counted; to whoever asks, what can't be looked up is a miss.
+        self.try_load(key).await.ok()?.surplus
+    }
+
+    /// The same; says also whether anything came into memory by it. What somebody else was looking
+    /// up already has not.
+    pub(super) async fn try_load(&self, key: &[u8]) -> Result<Loaded, TierError> {
+        let mut loaded = Loaded { is_kept: false, surplus: None };
+        let Some(tier) = &self.shared.tier else { return Ok(loaded) };
+        let Ok(key) = Key::new(key) else { return Ok(loaded) };
         match self.shared.loads.join(&key) {
-            Role::Waiter(waiter) => {
-                waiter.landed().await;
-            }
+            Role::Waiter(mut waiter) => loaded.surplus = waiter.offered().await.offer,
             Role::Leader(lease) => {
                 let claim = self.claim();
                 self.shared.stats.tier_loads.inc();
-                let rows = match tier.load(&key).await {
-                    Ok(rows) => rows,
-                    Err(error) => {
-                        self.shared.stats.tier_errors.inc();
-                        tracing::debug!(%error, "tier look-up");
-                        return;
-                    }
-                };
+                let rows = tier.load(&key).await.inspect_err(|error| {
+                    self.shared.stats.tier_errors.inc();
+                    tracing::debug!(%error, "tier look-up");
+                })?;
                 let _stripe = self.shared.stripe(key.as_bytes());
                 let is_current =
                     !lease.is_superseded() && self.shared.store.look(key.as_bytes()).is_none();
                 if is_current && !rows.is_empty() {
                     self.shared.stats.tier_load_hits.inc();
-                    self.shared.adopt(&key, rows, claim);
+                    loaded.surplus = self.shared.adopt(&key, rows, claim);
+                    loaded.is_kept = loaded.surplus.is_none();
+                }
+                // Under the stripe: who comes after a removal of the key finds no offer from
+                // before it.
+                if let Some(slot) = &loaded.surplus {
+                    lease.offer(slot.clone());
                 }
                 lease.land(Landing::Stored);
             }
         }
+        Ok(loaded)
     }
+}
+
+/// What a look-up in the tier has brought.
+pub(super) struct Loaded {
+    /// Something into memory.
+    pub(super) is_kept: bool,
+    /// What there is no room for.
+    pub(super) surplus: Option<Slot>,
 }
 
 /// Entries taken out of memory, by why.
@@ -234,8 +248,31 @@ impl Shared {
         buried
     }
 
-    /// Keeps rows of the tier that the rule admits. The caller holds the key's stripe.
-    fn adopt(&self, key: &Key, rows: Vec<Row>, claim: Claim) {
+    /// The latest variant of a page that `select` takes; notes whether any is over.
+    fn page(
+        &self,
+        key: &[u8],
+        slot: &Slot,
+        mut select: impl FnMut(&PageHead) -> bool,
+        is_any_gone: &mut bool,
+    ) -> Option<(Entry, Verdict)> {
+        // The latest first: what the origin varies by may have changed (RFC 9111 §4.1).
+        slot.entries().iter().rev().find_map(|entry| {
+            let head = entry.page().filter(|head| select(head));
+            match (head, self.life(key, entry)) {
+                (Some(_), Life::Good(verdict)) => Some((Entry::clone(entry), verdict)),
+                (None, Life::Good(_)) => None,
+                (_, Life::Over) => {
+                    *is_any_gone = true;
+                    None
+                }
+            }
+        })
+    }
+
+    /// Keeps rows of the tier that the rule admits; returns them where there is no room. The caller
+    /// holds the key's stripe.
+    fn adopt(&self, key: &Key, rows: Vec<Row>, claim: Claim) -> Option<Slot> {
         let now_ms = self.clock.now_ms();
         let is_item = rows.iter().any(|row| matches!(row.content.kind, Kind::Item { .. }));
         let entries: Vec<Entry> = rows
@@ -251,11 +288,15 @@ impl Shared {
             })
             .collect();
         let slot = match (is_item, entries.as_slice()) {
-            (_, []) => return,
+            (_, []) => return None,
             (true, [item, ..]) => Slot::Item(item.clone()),
             (false, _) => Slot::Pages(Arc::new(entries)),
         };
+        if !self.is_room_for(&slot) {
+            return Some(slot);
+        }
         self.store.put(slot);
+        None
     }
 }
 

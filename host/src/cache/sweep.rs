@@ -2,15 +2,17 @@
 //! them.
 
 use crate::sync::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::Entry;
 use super::fence::Verdict;
 use super::read::Life;
 use super::store::Slot;
+use super::tier::{Record, Tier};
 use super::{Cache, Shared};
 use crate::limits::FILL_MS_MAX;
-use crate::model::Sequence;
+use crate::model::{Cause, Invalidation, Mode, Passage, Sequence, Target};
 
 /// Slots judged before other threads get a turn: some 0.3 ms of work where all are to go.
 const SLOTS_PER_STEP: usize = 256;
@@ -46,9 +48,10 @@ impl Cache {
             let _ = tokio::time::timeout(pause, self.shared.sweep_urgent.notified()).await;
             let _ = tokio::time::timeout(longest_fill, self.shared.sweep_wanted.notified()).await;
             let begun = self.claim().since;
+            let due = horizons.before_sweep(begun, self.shared.clock.now_ms());
+            let horizon = due.map(|horizon| self.forget_up_to(horizon));
             let swept = self.sweep_at(Pace::Gentle).await;
-            let now_ms = self.shared.clock.now_ms();
-            if let Some(horizon) = horizons.after_sweep(begun, now_ms) {
+            if let Some(horizon) = horizon {
                 self.collect_fence(swept.bound(horizon));
             }
         }
@@ -80,6 +83,7 @@ impl Cache {
                 }
             }
         }
+        self.shared.fence.note_swept();
         // What has become useless during the sweep is the next one's.
         let stats = &self.shared.stats;
         let _ = stats.bytes_invalid.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
@@ -95,14 +99,57 @@ impl Cache {
         self.shared.stats.bytes_invalid.load(Ordering::Relaxed)
     }
 
+    /// Has nothing stored any more that is older than `horizon`, as far as the tier allows; returns
+    /// how far that is. What a sweep finds from then on is all there is whose rows may go after it.
+    pub(super) fn forget_up_to(&self, horizon: Sequence) -> Sequence {
+        let fence = &self.shared.fence;
+        let bound = match &self.shared.tier {
+            None => horizon,
+            Some(tier) => horizon.min(tier.oldest_birth().max(fence.forgotten())),
+        };
+        fence.forget(bound);
+        // Who has asked before that has stored when its stripe is free.
+        self.shared.pass_stripes();
+        bound
+    }
+
     /// Drops rows of the fence up to `horizon`, as far as the tier allows.
     pub(crate) fn collect_fence(&self, horizon: Sequence) {
-        let tier_oldest = self.shared.tier.as_ref().map(|tier| tier.oldest_birth());
-        self.shared.fence.collect(tier_oldest.map_or(horizon, |oldest| oldest.min(horizon)));
+        let fence = &self.shared.fence;
+        let Some(tier) = &self.shared.tier else { return fence.collect(horizon) };
+        let forgotten = fence.forgotten();
+        if forgotten > tier.oldest_birth() {
+            self.shared.end_in_tier(&**tier, forgotten);
+        }
+        fence.collect(horizon.min(tier.oldest_birth().max(forgotten)));
     }
 }
 
 impl Shared {
+    /// Ends the rows of the tier that are older than what the fence has forgotten. They are not
+    /// served any more; but while they are there, the tier keeps the whole fence for them.
+    fn end_in_tier(&self, tier: &dyn Tier, forgotten: Sequence) {
+        let told = self.forgotten_below.fetch_max(forgotten.as_u64(), Ordering::Relaxed);
+        if told >= forgotten.as_u64() {
+            return;
+        }
+        let cause =
+            Cause { source: "fence".into(), at_ms: self.clock.now_ms(), ..Cause::default() };
+        let targets = vec![(Target::Everything, Mode::Hard)];
+        // Under the sequence of what was forgotten, which is long in the journal.
+        let record = Record {
+            sequence: forgotten,
+            invalidation: Arc::new(Invalidation { targets, cause }),
+            passage: Passage::Unchanged,
+        };
+        tracing::info!(
+            sequence = %forgotten,
+            "more tags were invalidated than the fence may hold: older rows of the tier end"
+        );
+        // Until it is durable the tier has all rows of its fence; if it can't be, it is owed.
+        tier.commit(record, Box::new(|_| ()));
+    }
+
     /// Notes that so many entries wait for a sweep.
     pub(super) fn note_useless(&self, entries: u64) {
         let (held, keys) = (self.store.bytes(), self.store.len());
@@ -170,7 +217,8 @@ struct Horizons {
 }
 
 impl Horizons {
-    fn after_sweep(&mut self, begun: Sequence, now_ms: u64) -> Option<Sequence> {
+    /// What may go after the sweep that begins now, if anything.
+    fn before_sweep(&mut self, begun: Sequence, now_ms: u64) -> Option<Sequence> {
         match self.waiting {
             Some((horizon, since_ms)) if now_ms.saturating_sub(since_ms) >= FILL_MS_MAX => {
                 self.waiting = Some((begun, now_ms));

@@ -8,7 +8,8 @@ use futures_util::FutureExt;
 use super::*;
 use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
 
-fn cache(memory_bytes: u64, when_full: WhenFull) -> Cache {
+/// A memory of so many bytes, without a tier, at a moment that stands still.
+pub(super) fn cache(memory_bytes: u64, when_full: WhenFull) -> Cache {
     let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full };
     Cache::new(config, Clock::manual(1_000_000), None, Recovered::default())
 }
@@ -168,6 +169,30 @@ async fn a_wide_invalidation_has_a_sweep_begin_at_once_and_a_narrow_one_has_it_w
     assert_eq!((cache.bytes_invalid(), cache.bytes(), cache.len()), (0, 0, 0));
 }
 
+#[test]
+fn a_sweep_is_wanted_when_the_invalidation_is_in_force_and_not_before() {
+    const ROUNDS: u64 = 5_000;
+    let cache = cache(64 << 20, WhenFull::Evict);
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (sender, seen) = std::sync::mpsc::channel();
+    let early = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = runtime();
+            for _ in 0..ROUNDS {
+                runtime.block_on(cache.shared.sweep_wanted.notified());
+                sender.send(cache.claim().since.as_u64()).unwrap();
+            }
+        });
+        let runtime = runtime();
+        let is_early = |round: &u64| {
+            runtime.block_on(purge(&cache, Target::Tag(Tag::new("a").unwrap())));
+            seen.recv().unwrap() < *round
+        };
+        (1..=ROUNDS).filter(is_early).count()
+    });
+    assert_eq!(early, 0);
+}
+
 #[tokio::test]
 async fn one_sweep_gives_back_all_of_a_hundred_thousand_invalid_entries() {
     let cache = cache(256 << 20, WhenFull::Evict);
@@ -191,7 +216,7 @@ async fn explain_names_the_event_that_ended_an_entry() {
     for _ in 0..2 {
         let death = cache.explain(&key("k")).death.unwrap();
         assert_eq!(death.sequence, applied.sequence);
-        assert_eq!(death.invalidation.unwrap().cause.event_id.as_deref(), Some("e1"));
+        assert_eq!(death.cause.unwrap().event_id.as_deref(), Some("e1"));
         // The second round explains an entry that a read has removed meanwhile.
         assert!(cache.peek(b"k").is_none());
     }
@@ -225,6 +250,21 @@ async fn a_softly_purged_prefix_stays_purged_when_its_row_could_be_collected() {
     let swept = cache.sweep().await;
     cache.collect_fence(swept.bound(horizon));
     assert_eq!(cache.fence_rows(), 0);
+}
+
+#[tokio::test]
+async fn a_fill_that_would_be_stale_is_not_stored_behind_the_sweep_after_which_its_row_goes() {
+    let cache = cache(1 << 20, WhenFull::Evict);
+    let before = cache.claim();
+    let targets = vec![(Target::Prefix(key("p:")), Mode::Soft)];
+    cache.invalidate(Invalidation { targets, cause: Cause::default() }).await.unwrap();
+    let horizon = cache.forget_up_to(cache.claim().since);
+    let swept = cache.sweep().await;
+    let filled = Draft { basis: Basis::Claim(before), ..draft("old", &[]) };
+    let stored = cache.update(&key("p:k"), |_| (Change::Put(filled), ())).await;
+    assert!(matches!(stored, Err(UpdateError::Fenced)));
+    cache.collect_fence(swept.bound(horizon));
+    assert!(cache.peek(b"p:k").is_none());
 }
 
 #[tokio::test]

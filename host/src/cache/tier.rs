@@ -94,12 +94,16 @@ pub struct IntentRow {
 pub struct Status {
     /// `None` while it works; else what is wrong.
     pub degraded: Option<String>,
+    /// Whether something can be written; nothing is loaded while that is not so.
+    pub is_writing: bool,
     /// Keys that wait to be written.
     pub queued: usize,
     /// Rows that were found not to be as they were written, and left out.
     pub rows_skipped: u64,
     /// Rows that went to make room, since the start.
     pub evicted: u64,
+    /// Values that are kept in memory alone because writing them takes too long, since the start.
+    pub left_out: u64,
     /// Look-ups that were answered without asking the database, since the start.
     pub spared: u64,
     /// Whether keys without rows are known, so that they can be.
@@ -117,7 +121,7 @@ pub trait Tier: Send + Sync {
     fn commit(&self, record: Record, then: Committed);
 
     /// Has the present rows of a key written behind; the future ends when they are durable.
-    fn write(&self, key: &Key) -> BoxFuture<Result<(), TierError>>;
+    fn write(&self, key: &Key) -> BoxFuture<Result<Lasting, TierError>>;
 
     /// The rows of a key: one for an item, one for each variant of a page.
     fn load(&self, key: &Key) -> BoxFuture<Result<Vec<Row>, TierError>>;

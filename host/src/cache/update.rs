@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::bits::Bits;
 use super::entry::{Entry, Making};
 use super::fence::{CellSet, Claim, FenceFull, Marks, Verdict};
+use super::filling::{Filling, Stripe};
 use super::read::{Life, Sight, is_plain};
 use super::store::Slot;
-use super::tier::{BoxFuture, TierError};
-use super::{Cache, Shared, budget};
+use super::tier::{BoxFuture, Lasting, TierError};
+use super::{Cache, Shared, WhenFull, budget};
 use crate::limits::TAGS_PER_ENTRY_MAX;
 use crate::model::{Content, Expiry, Key, Kind, Tag};
 
@@ -108,7 +109,7 @@ pub enum UpdateError {
     #[error("data is older than an invalidation of it, or a change of it is announced")]
     Fenced,
     /// Memory is full and eviction is off.
-    #[error("out of memory storing object")]
+    #[error("memory is full")]
     Full,
     /// More tags than an entry may have.
     #[error("entry has {tags} tags; limit is {TAGS_PER_ENTRY_MAX}")]
@@ -124,11 +125,18 @@ pub enum UpdateError {
     Tier(#[from] TierError),
 }
 
+/// What the tier has under a key, and memory has no room for.
+struct Surplus {
+    /// Begun before it was looked up.
+    filling: Filling,
+    slot: Slot,
+}
+
 /// What the closure tells, and the entry stored.
 type Outcome<R> = Result<(R, Option<Entry>), UpdateError>;
 
 /// Ends when the tier holds nothing older.
-type Durable = BoxFuture<Result<(), TierError>>;
+type Durable = BoxFuture<Result<Lasting, TierError>>;
 
 impl Cache {
     /// Decides about the entry of a key and carries the decision out as one step.
@@ -144,6 +152,15 @@ impl Cache {
         self.update_as_seen(key, Sight::Fresh, decide).await
     }
 
+    /// Like [`Cache::update`], and says what the change outlasts.
+    pub async fn update_lasting<R>(
+        &self,
+        key: &Key,
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>, Lasting), UpdateError> {
+        self.change(key, Sight::Fresh, decide).await
+    }
+
     /// Like [`Cache::update`], for clients that can be shown stale items.
     pub async fn update_as_seen<R>(
         &self,
@@ -151,16 +168,40 @@ impl Cache {
         sight: Sight,
         decide: impl FnOnce(Option<&Entry>) -> (Change, R),
     ) -> Result<(R, Option<Entry>), UpdateError> {
-        if self.shared.tier.is_some() && self.peek_as_seen(key.as_bytes(), sight).is_none() {
-            self.load(key.as_bytes()).await;
-        }
-        let (outcome, durable) = self.update_memory(key, sight, decide);
-        if let Some(durable) = durable {
-            durable.await.inspect_err(|_| {
+        self.change(key, sight, decide).await.map(|(told, stored, _)| (told, stored))
+    }
+
+    async fn change<R>(
+        &self,
+        key: &Key,
+        sight: Sight,
+        decide: impl FnOnce(Option<&Entry>) -> (Change, R),
+    ) -> Result<(R, Option<Entry>, Lasting), UpdateError> {
+        let (outcome, durable) = {
+            let is_missing = || self.peek_as_seen(key.as_bytes(), sight).is_none();
+            let surplus = match self.shared.tier.is_some() && is_missing() {
+                // Boxed, as it is seldom needed: futures of idle connections are large enough.
+                true => Box::pin(self.look_below(key)).await,
+                false => None,
+            };
+            self.update_memory(key, sight, surplus.as_ref(), decide)
+        };
+        let lasting = match durable {
+            Some(durable) => durable.await.inspect_err(|_| {
                 self.shared.stats.tier_errors.inc();
-            })?;
-        }
-        outcome
+            })?,
+            None => Lasting::Durable,
+        };
+        outcome.map(|(told, stored)| (told, stored, lasting))
+    }
+
+    /// Brings a key up from the tier; returns what there is no room for.
+    async fn look_below(&self, key: &Key) -> Option<Surplus> {
+        // Notes what comes between the look-up and the decision.
+        let is_bounded = self.shared.config.when_full == WhenFull::Refuse;
+        let filling = is_bounded.then(|| self.begin_fill(key));
+        let slot = self.load(key.as_bytes()).await;
+        filling.zip(slot).map(|(filling, slot)| Surplus { filling, slot })
     }
 
     /// Changes memory, and has the tier write the change, as one step under the key's stripe:
@@ -169,16 +210,22 @@ impl Cache {
         &self,
         key: &Key,
         sight: Sight,
+        surplus: Option<&Surplus>,
         decide: impl FnOnce(Option<&Entry>) -> (Change, R),
     ) -> (Outcome<R>, Option<Durable>) {
         // Looks before it takes the stripe: burying what is over takes the stripe itself.
         let _ = self.peek_as_seen(key.as_bytes(), sight);
-        let _stripe = self.shared.stripe(key.as_bytes());
-        let outcome = self.change_memory(key, sight, decide);
+        let mut stripe = self.shared.stripe(key.as_bytes());
+        let present = self.shared.store.get(key.as_bytes());
+        let present = present.or_else(|| self.shared.still_valid(key, surplus?, &stripe));
+        let outcome = self.change_memory(key, sight, present.as_ref(), decide);
         let is_changed = match &outcome {
             Ok((_, _, is_changed)) => *is_changed,
             Err(error) => *error == UpdateError::Full,
         };
+        if is_changed {
+            stripe.note_change(key);
+        }
         let durable = self.shared.tier.as_ref().filter(|_| is_changed).map(|tier| {
             self.shared.loads.supersede(key);
             tier.write(key)
@@ -191,14 +238,15 @@ impl Cache {
         &self,
         key: &Key,
         sight: Sight,
+        present: Option<&Slot>,
         decide: impl FnOnce(Option<&Entry>) -> (Change, R),
     ) -> Result<(R, Option<Entry>, bool), UpdateError> {
         let shared = &self.shared;
         let now_ms = shared.clock.now_ms();
         // Before the present entry is judged: what replaces it is no newer than that judgement.
         let born = Claim::at(shared.fence.applied());
-        let present = shared.store.get(key.as_bytes());
-        let current = present.as_ref().and_then(|slot| shared.plain(key, slot, now_ms, sight));
+        let key_bytes = key.as_bytes();
+        let current = present.and_then(|slot| shared.plain(key_bytes, slot, now_ms, sight));
         let (change, told) = decide(current);
         let stored = match (change, current) {
             (Change::Keep, _) | (Change::Revise(_), None) => return Ok((told, None, false)),
@@ -227,15 +275,27 @@ impl Cache {
 }
 
 impl Shared {
+    /// What a look-up brought, if nothing has changed its key since.
+    fn still_valid(&self, key: &Key, surplus: &Surplus, stripe: &Stripe) -> Option<Slot> {
+        let Surplus { filling, slot } = surplus;
+        let since = filling.claim().since;
+        let is_good = |entry: &Entry| {
+            let claim = Claim { birth: entry.birth(), since };
+            self.fence.admits(key, claim, entry.marks().cells())
+        };
+        let is_valid = !stripe.is_superseded(filling) && slot.entries().iter().all(is_good);
+        is_valid.then(|| slot.clone())
+    }
+
     /// The entry of a slot that clients without HTTP see.
-    fn plain<'slot>(
+    pub(super) fn plain<'slot>(
         &self,
-        key: &Key,
+        key: &[u8],
         slot: &'slot Slot,
         now_ms: u64,
         sight: Sight,
     ) -> Option<&'slot Entry> {
-        let is_seen = |entry: &&Entry| match self.life(key.as_bytes(), entry) {
+        let is_seen = |entry: &&Entry| match self.life(key, entry) {
             Life::Good(verdict) => is_plain(entry, verdict, now_ms, sight),
             Life::Over => false,
         };
@@ -263,7 +323,10 @@ impl Shared {
         // Before the fence is asked, as in `Fence::judge_claim`.
         let is_shut = self.fence.is_shut(key.as_bytes(), &cells);
         let (birth, is_admitted) = match (draft.basis, present) {
-            (Basis::Now, _) | (Basis::Present, None) => (born.birth, true),
+            // Its cells may be new ones in the place of rows that were dropped since.
+            (Basis::Now, _) | (Basis::Present, None) => {
+                (born.birth, born.birth.includes(self.fence.forgotten()))
+            }
             (Basis::Claim(claim), _) => (claim.birth, self.fence.admits(key, claim, &cells)),
             (Basis::Present, Some(present)) => {
                 let is_fresh = self.fence.judge(key.as_bytes(), present.marks()) == Verdict::Fresh;
@@ -323,14 +386,17 @@ impl Shared {
 
     /// Whether a newcomer may be stored: always, unless memory is full and eviction is off.
     pub(super) fn has_room(&self, slot: &Slot) -> bool {
-        if self.config.when_full == super::WhenFull::Evict {
-            return true;
-        }
-        let is_room = self.store.bytes() + budget::slot_bytes(slot) <= self.memory_bytes();
+        let is_room = self.is_room_for(slot);
         if !is_room {
             self.stats.refused_full.inc();
         }
         is_room
+    }
+
+    /// The same, of what nobody wants stored.
+    pub(super) fn is_room_for(&self, slot: &Slot) -> bool {
+        let is_evicting = self.config.when_full == WhenFull::Evict;
+        is_evicting || self.store.bytes() + budget::slot_bytes(slot) <= self.memory_bytes()
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http::{Method, Request, header};
+use http::{Method, Request, Uri, header};
 use http_body_util::Full;
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::client::{Answer, Client, ClientError, percent_encode};
 use crate::events::signature::{Secret, SecretError, sign};
@@ -21,7 +23,8 @@ pub struct ClientArgs {
         long,
         value_name = "URL",
         env = "WASMCACHED_API_URL",
-        default_value = "http://127.0.0.1:8081"
+        default_value = "http://127.0.0.1:8081",
+        value_parser = server_url
     )]
     server: String,
 }
@@ -132,10 +135,14 @@ pub struct EventArgs {
     op: String,
     /// JSON object of fields before the change
     #[arg(long, value_name = "JSON", value_parser = json_value)]
-    before: Option<serde_json::Value>,
+    before: Option<Box<RawValue>>,
     /// JSON object of fields after the change
     #[arg(long, value_name = "JSON", value_parser = json_value)]
-    after: Option<serde_json::Value>,
+    after: Option<Box<RawValue>>,
+    /// Number of the event, above those of all before it: values that a plugin makes of events are
+    /// written only where events are numbered
+    #[arg(long, value_name = "N")]
+    seq: Option<u64>,
     /// The source's secret, `whsec_…`; from the environment, so that no process list shows it
     #[arg(long, env = "WASMCACHED_SECRET", hide_env_values = true)]
     secret: String,
@@ -194,7 +201,9 @@ impl ClientCommand {
                     let tags = tags.iter().map(String::as_str);
                     fields.push(("cache-groups", groups_field(tags)));
                 }
-                server.send(Method::PUT, &item_path(&key), &fields, value).await.map(drop)
+                let answer = server.send(Method::PUT, &item_path(&key), &fields, value).await?;
+                // Nothing, or that it is not durable.
+                if answer.body.is_empty() { Ok(()) } else { show(&answer) }
             }
             Self::Delete { key, server } => server.show(Method::DELETE, &item_path(&key), "").await,
             Self::Invalidate(args) => args.run().await,
@@ -231,19 +240,10 @@ impl EventArgs {
     #[allow(clippy::disallowed_methods, reason = "a sender's clock; there is no server here")]
     async fn run(self) -> Result<(), ClientFailure> {
         let secret = Secret::parse(&self.secret)?;
-        let change = json!({
-            "model": self.model,
-            "pk": self.pk,
-            "op": self.op,
-            "before": self.before,
-            "after": self.after,
-        });
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = since_1970.unwrap_or_default();
         let timestamp = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let data = json!({ "source": self.source, "events": [change] });
-        let body = json!({ "type": "model.changed", "timestamp": timestamp, "data": data });
-        let body = body.to_string();
+        let body = self.body(&timestamp)?;
         let id = format!("msg_{}_{}", now.as_nanos(), std::process::id());
         let signature = sign(&secret, &id, now.as_secs(), body.as_bytes());
         let fields = [
@@ -256,6 +256,45 @@ impl EventArgs {
         let path = format!("/v1/events/{}{query}", percent_encode(&self.source));
         let answer = self.server.send(Method::POST, &path, &fields, Bytes::from(body)).await?;
         show(&answer)
+    }
+}
+
+/// A delivery of one change, with the rows as they were written: a number would lose digits.
+#[derive(Serialize)]
+struct Delivery<'a> {
+    r#type: &'a str,
+    timestamp: &'a str,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    source: &'a str,
+    seq: Option<u64>,
+    events: [Change<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    model: &'a str,
+    pk: Option<&'a str>,
+    op: &'a str,
+    before: Option<&'a RawValue>,
+    after: Option<&'a RawValue>,
+}
+
+impl EventArgs {
+    fn body(&self, timestamp: &str) -> std::io::Result<String> {
+        let change = Change {
+            model: &self.model,
+            pk: self.pk.as_deref(),
+            op: &self.op,
+            before: self.before.as_deref(),
+            after: self.after.as_deref(),
+        };
+        let data = Data { source: &self.source, seq: self.seq, events: [change] };
+        let delivery = Delivery { r#type: "model.changed", timestamp, data };
+        Ok(serde_json::to_string(&delivery)?)
     }
 }
 
@@ -325,6 +364,30 @@ fn read_stdin() -> std::io::Result<Bytes> {
     Ok(Bytes::from(value))
 }
 
-fn json_value(text: &str) -> Result<serde_json::Value, String> {
+fn json_value(text: &str) -> Result<Box<RawValue>, String> {
     serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))
+}
+
+fn server_url(text: &str) -> Result<String, &'static str> {
+    let uri: Option<Uri> = text.parse().ok();
+    let parts = uri.as_ref().map(|uri| (uri.scheme_str(), uri.authority()));
+    match parts {
+        Some((Some("http"), Some(_))) => Ok(text.to_owned()),
+        Some((Some("https"), Some(_))) => Err("is https; these commands speak http:// only"),
+        _ => Err("is not a URL such as http://127.0.0.1:8081"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_without_its_scheme_is_refused_with_what_is_wanted() {
+        assert_eq!(server_url("http://127.0.0.1:8081/"), Ok("http://127.0.0.1:8081/".to_owned()));
+        for text in ["127.0.0.1:8081", "localhost:8081", "localhost", "", "ftp://a", "http://"] {
+            assert_eq!(server_url(text), Err("is not a URL such as http://127.0.0.1:8081"));
+        }
+        assert!(server_url("https://a").is_err_and(|error| error.contains("http:// only")));
+    }
 }

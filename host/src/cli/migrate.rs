@@ -1,7 +1,7 @@
 //! `wasmcached migrate`: the database's schema, told or brought up to date.
 //!
 //! # Not here
-//! What `serve` does at its start by itself: the same.
+//! The steps: `migrations/`, applied by `tier::schema`; `serve` applies the same at its start.
 
 use std::path::PathBuf;
 

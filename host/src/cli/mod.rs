@@ -4,7 +4,8 @@
 //! - Exit codes: 0 done, 1 not done, 64 bad usage or configuration (EX_USAGE of sysexits.h).
 //!
 //! # Not here
-//! What the commands do, beyond talking to a server's API.
+//! The server (`app`), the demo, what components answer (`plugins::workbench`), databases
+//! (`tier::operator`), and other caches (`import`).
 
 mod client;
 mod import;
@@ -12,6 +13,8 @@ mod migrate;
 mod plugin;
 mod serve;
 mod tier;
+
+use std::error::Error;
 
 use clap::{Parser, Subcommand};
 
@@ -66,4 +69,21 @@ pub struct DemoArgs {
     /// Keep the demo's files in this folder instead of a temporary one
     #[arg(long, value_name = "DIR")]
     pub dir: Option<std::path::PathBuf>,
+}
+
+/// An error and its causes in one line; a cause that the error before it has told already is not
+/// repeated.
+pub fn told(error: &(dyn Error + 'static)) -> String {
+    let mut told = String::new();
+    let mut last = String::new();
+    for cause in std::iter::successors(Some(error), |&error| error.source()) {
+        let cause = cause.to_string();
+        if told.is_empty() {
+            told.push_str(&cause);
+        } else if !last.ends_with(&cause) {
+            told.extend([": ", &cause]);
+        }
+        last = cause;
+    }
+    told
 }

@@ -12,12 +12,17 @@ use std::io::{BufReader, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::model::{Kind, Tag, TagError};
-use crate::tier::operator::{self, Inspector, Listed, OperatorError, Selection, Verification};
+use crate::tier::operator::{
+    self, Imported, Inspector, Listed, OperatorError, Selection, Text, Verification,
+};
 use crate::tier::{Address, AddressError};
 
 /// What to do with a tier.
@@ -89,6 +94,9 @@ pub struct InspectArgs {
     /// Only keys behind this one: the `cursor` of the listing before
     #[arg(long, value_name = "KEY")]
     after: Option<String>,
+    /// The same where the `cursor` is `{"base64": …}`, because the key is not UTF-8
+    #[arg(long, value_name = "BASE64", conflicts_with = "after", value_parser = decoded)]
+    after_base64: Option<Bytes>,
     #[command(flatten)]
     tier: TierArgs,
 }
@@ -150,14 +158,14 @@ impl InspectArgs {
         let tag = self.tag.as_deref().map(Tag::new).transpose()?;
         let wanted = Selection {
             prefix: self.prefix.into_bytes(),
-            after: self.after.map(String::into_bytes),
+            after: self.after.map(Bytes::from).or(self.after_base64).map(Vec::from),
             tag,
             limit: self.limit,
         };
         let mut inspector = self.tier.open().await?;
         let totals = inspector.totals().await?;
         let (listed, is_cut) = inspector.list(&wanted).await?;
-        let cursor = listed.last().filter(|_| is_cut).map(|last| text(&last.key));
+        let cursor = listed.last().filter(|_| is_cut).map(|last| Text::of(&last.key));
         print(&json!({
             "keys": listed.iter().map(show).collect::<Vec<_>>(),
             "cursor": cursor,
@@ -175,7 +183,7 @@ impl InspectArgs {
 
 fn show(listed: &Listed) -> Value {
     let mut shown = json!({
-        "key": text(&listed.key),
+        "key": Text::of(&listed.key),
         "variant": listed.variant,
         "bytes": listed.body_bytes,
         "state": listed.state.as_str(),
@@ -200,7 +208,7 @@ async fn verify(tier: &TierArgs) -> Result<(), TierFailure> {
         "rows": {
             "valid": valid, "stale": stale, "dead": dead, "expired": expired, "damaged": damaged,
         },
-        "damaged_keys": found.damaged_keys.iter().map(|key| text(key)).collect::<Vec<_>>(),
+        "damaged_keys": found.damaged_keys.iter().map(|key| Text::of(key)).collect::<Vec<_>>(),
         "fence_damaged": found.fence_damaged,
         "journal_damaged": found.journal_damaged,
         "file": found.file,
@@ -237,11 +245,12 @@ async fn import(file: &Path, tier: &TierArgs) -> Result<(), TierFailure> {
         let mut lines = BufReader::new(std::fs::File::open(file).map_err(at(file))?);
         operator::import(&tier.address()?, &clock, &mut lines).await?
     };
-    print(&json!({ "entries": imported.entries, "expired": imported.expired }))
+    let Imported { entries, expired, strange } = imported;
+    print(&json!({ "entries": entries, "expired": expired, "left_out": strange }))
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn decoded(base64: &str) -> Result<Bytes, base64::DecodeError> {
+    STANDARD.decode(base64).map(Bytes::from)
 }
 
 fn print(value: &Value) -> Result<(), TierFailure> {

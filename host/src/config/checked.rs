@@ -11,7 +11,7 @@ use super::audit::Audit;
 use super::items::SiteItems;
 use super::page_limits::{OriginCheck, PageLimits};
 use super::plugin_limits::PluginLimitSettings;
-use super::rules::Rules;
+use super::site_cache::SiteCache;
 use super::tier::TierSettings;
 use crate::model::SmokeCase;
 use crate::net::{TlsFiles, UnixAccess};
@@ -154,7 +154,7 @@ pub struct Site {
     /// Plugin for keys and tags.
     pub plugin: Option<String>,
     /// What HTTP leaves to the operator.
-    pub rules: Rules,
+    pub cache: SiteCache,
     /// Items that are served as pages, where they are.
     pub items: Option<SiteItems>,
 }

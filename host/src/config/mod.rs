@@ -20,7 +20,7 @@ mod pages;
 mod plugin_limits;
 mod plugins;
 mod raw;
-mod rules;
+mod site_cache;
 mod sites;
 mod tier;
 mod units;
@@ -37,7 +37,7 @@ pub use plugins::RawSmokeCase;
 pub use raw::{
     RawApi, RawConfig, RawMemcached, RawPages, RawPlugin, RawSite, RawSource, RawTls, ReadError,
 };
-pub use rules::{RawRules, Rules};
+pub use site_cache::{RawSiteCache, SiteCache};
 pub use tier::{RawTier, TierSettings, WarmUp};
 pub use units::parse_size;
 

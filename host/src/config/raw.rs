@@ -12,7 +12,7 @@ use super::items::RawSiteItems;
 use super::page_limits::{RawOriginCheck, RawPageLimits};
 use super::plugin_limits::RawPluginLimits;
 use super::plugins::RawSmokeCase;
-use super::rules::RawRules;
+use super::site_cache::RawSiteCache;
 use super::tier::RawTier;
 
 /// The TOML file, or what flags and environment say in its shape.
@@ -146,7 +146,7 @@ pub struct RawSite {
     /// The plugin that decides keys and tags.
     pub plugin: Option<String>,
     /// What HTTP leaves to the operator.
-    pub cache: RawRules,
+    pub cache: RawSiteCache,
     /// Items that are served as pages.
     pub items: RawSiteItems,
 }
@@ -300,9 +300,17 @@ impl RawConfig {
     #[must_use]
     pub fn overlaid_with(mut self, over: Self) -> Self {
         if over.pages.origin.is_some() {
-            let of_any = self.sites.iter_mut().filter(|site| site.host.is_none());
-            // `pages.origin` steps in for it; name and plugin stay the file's.
-            of_any.for_each(|site| site.origin = None);
+            // Flags have no other way to say whose plugin it is.
+            let mut names = over.plugins.keys();
+            let plugin = names.next().filter(|_| names.next().is_none());
+            if plugin.is_some() && self.sites.iter().all(|site| site.host.is_some()) {
+                self.sites.push(RawSite::default());
+            }
+            for site in self.sites.iter_mut().filter(|site| site.host.is_none()) {
+                // `pages.origin` steps in for it; its name stays the file's.
+                site.origin = None;
+                site.plugin = site.plugin.take().or_else(|| plugin.cloned());
+            }
         }
         for (name, plugin) in over.plugins {
             let below = self.plugins.remove(&name).unwrap_or_default();

@@ -17,7 +17,7 @@ use super::checked::Site;
 use super::items::SiteItems;
 use super::page_limits::OriginCheck;
 use super::raw::RawSite;
-use super::rules::Rules;
+use super::site_cache::SiteCache;
 
 /// Checks `[[sites]]` together with `pages.origin`.
 pub(super) fn check_sites(
@@ -36,7 +36,7 @@ pub(super) fn check_sites(
             m.add(format!("{key}.host"), format!("`{host}` has a site already"));
         }
         known_plugin(m, &key, site.plugin.as_deref(), plugins);
-        let rules = Rules::check(m, &format!("{key}.cache"), site.cache);
+        let cache = SiteCache::check(m, &format!("{key}.cache"), site.cache);
         let own = site.origin.map(|origin| (format!("{key}.origin"), origin));
         let given = own.or_else(|| {
             let origin = origin_of_any.take_if(|_| host.is_none())?;
@@ -65,7 +65,7 @@ pub(super) fn check_sites(
             further_origins,
             check,
             plugin,
-            rules,
+            cache,
             items,
         }));
     }
@@ -82,7 +82,7 @@ pub(super) fn check_sites(
                 further_origins: Vec::new(),
                 check: None,
                 plugin: None,
-                rules: Rules::default(),
+                cache: SiteCache::default(),
                 items: None,
             }));
         }

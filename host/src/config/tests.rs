@@ -196,6 +196,29 @@ fn origin_of_a_flag_replaces_that_of_the_site_for_any_host() {
 }
 
 #[test]
+fn the_only_plugin_of_the_flags_is_that_of_their_origin() {
+    let with = |names: &[&str]| {
+        let plugin = |name: &&str| {
+            let file = Some(format!("{name}.wasm").into());
+            ((*name).to_owned(), RawPlugin { file, ..RawPlugin::default() })
+        };
+        let plugins = names.iter().map(plugin).collect();
+        RawConfig { plugins, ..origin_by_flag("http://new:1") }
+    };
+    let plugin_of = |file: &str, names: &[&str]| {
+        let config = right(parse(file).overlaid_with(with(names)));
+        assert_eq!(config.sites.last().unwrap().origin, "http://new:1/");
+        config.sites.last().unwrap().plugin.clone()
+    };
+    assert_eq!(plugin_of("", &["shop"]).as_deref(), Some("shop"));
+    assert_eq!(plugin_of("", &["blog", "shop"]), None);
+    let of_file = "[[sites]]\norigin = 'http://old:1'\nplugin = 'rules'\n[plugins.rules]";
+    assert_eq!(plugin_of(of_file, &["shop"]).as_deref(), Some("rules"));
+    let of_host = "[[sites]]\nhost = 'b.org'\norigin = 'http://b:1'";
+    assert_eq!(plugin_of(of_host, &["shop"]).as_deref(), Some("shop"));
+}
+
+#[test]
 fn bad_origin_of_a_flag_is_reported_under_its_own_key() {
     for file in ["", "[[sites]]\norigin = 'http://old:1'", "[pages]\nlisten = '127.0.0.1:0'"] {
         let message = mistakes_of(parse(file).overlaid_with(origin_by_flag("ftp://x")));
@@ -245,7 +268,8 @@ fn keys_of_the_readme_have_their_defaults_there() {
     assert_eq!(format!("{:?}", shown.memcached), format!("{:?}", default.memcached));
     assert_eq!(shown.api.listen, default.api.listen);
     let pages = right(origin_by_flag("http://a:1")).pages.unwrap();
-    assert_eq!(shown.pages.unwrap().listen, pages.listen);
+    let shown_pages = shown.pages.unwrap();
+    assert_eq!((shown_pages.listen, shown_pages.limits), (pages.listen, pages.limits));
     assert_eq!(shown.plugins[0].everything, Permission::Forbidden);
 }
 
@@ -276,16 +300,16 @@ fn a_site_says_what_http_leaves_to_it() {
         languages = ['en', 'pt-BR']
         ",
     ));
-    let rules = &config.sites[0].rules;
-    assert_eq!(rules.targeted, ["ours-cache-control"]);
-    assert_eq!((rules.default_ttl_ms, rules.stale_if_error_ms), (Some(600_000), 0));
-    assert!(rules.stores_set_cookie && !rules.stores_close_delimited);
-    assert_eq!(rules.cookies.as_deref(), Some(&["lang".to_owned()][..]));
-    assert_eq!(rules.languages, ["en", "pt-BR"]);
+    let cache = &config.sites[0].cache;
+    assert_eq!(cache.targeted, ["ours-cache-control"]);
+    assert_eq!((cache.default_ttl_ms, cache.stale_if_error_ms), (Some(600_000), 0));
+    assert!(cache.stores_set_cookie && !cache.stores_close_delimited);
+    assert_eq!(cache.cookies.as_deref(), Some(&["lang".to_owned()][..]));
+    assert_eq!(cache.languages, ["en", "pt-BR"]);
 }
 
 #[test]
-fn mistakes_in_the_rules_of_a_site_are_named() {
+fn mistakes_in_what_a_site_caches_are_named() {
     let found = mistakes_of(parse(
         r"
         [[sites]]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::audit::{Auditor, Audits};
+use super::follow::Delivered;
 use super::holds::{Held, Holds};
 use super::intents::{IntentState, Intents, Step};
 use super::log::{Log, Logged};
 use super::metrics::{DeliveryResult, Metrics};
-use super::native::{self, BodyError, Delivery};
+use super::native::{self, BodyError, Delivery, Phase};
 use super::order::{Order, Place};
 use super::plan::{Plan, Put};
 use super::seen::Seen;
@@ -77,6 +78,12 @@ pub enum Refused {
         /// What they have shut.
         targets: usize,
     },
+    /// Too many events wait for plugins; nothing was done.
+    #[error("too many events wait for plugins")]
+    Busy,
+    /// Versions of the plugin come and go too fast to be asked; to be sent again.
+    #[error("versions of the plugin are published faster than they can be asked")]
+    VersionsChange,
     /// Applied in memory, but a crash would undo it: to be sent again.
     #[error(transparent)]
     NotDurable(#[from] InvalidateError),
@@ -140,14 +147,20 @@ impl Events {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes one delivery; counts it by its result.
+    /// The claim of what a delivery says whose head has come and whose body is read from now on.
+    pub(super) fn arrival(&self) -> Claim {
+        self.shared.cache.claim()
+    }
+
+    /// Takes one delivery, whose body was not read before `arrival`; counts it by its result.
     pub(super) async fn receive(
         &self,
         source: &str,
         fields: SignatureFields<'_>,
         body: &Bytes,
+        arrival: Claim,
     ) -> Result<Receipt, Refused> {
-        let outcome = self.shared.take(source, fields, body).await;
+        let outcome = self.shared.take(source, fields, body, arrival).await;
         let result = match &outcome {
             Ok((_, result)) => *result,
             Err(refused) => result_of(refused),
@@ -174,20 +187,25 @@ impl Shared {
         source: &str,
         fields: SignatureFields<'_>,
         body: &Bytes,
+        arrival: Claim,
     ) -> Result<(Receipt, DeliveryResult), Refused> {
         let begun_us = self.cache.clock().monotonic_us();
         let (source, id) = self.verify(source, fields, body)?;
         if let Some(receipt) = self.seen.receipt(&source.name, &id) {
             return Ok((receipt, DeliveryResult::Duplicate));
         }
-        // A value that the event carries is as old as its arrival.
-        let arrival = self.cache.claim();
         let Delivery { number, events, phase } = native::parse(&source.name, &id, body)?;
-        let place = self.order.note(&source.name, number);
         let now_ms = self.cache.clock().now_ms();
         let mut logged = Logged::new(now_ms, &source.name, &id, &events);
-        let mut plan = self.plan(source, &events).await;
-        let (step, intent) = self.step(source, &phase, &mut plan)?;
+        let panel = self.panel(source);
+        let mut plan = self.plan(source, &events, &panel).await?;
+        let _announcing = match phase {
+            Phase::Intent(_) => Some(self.intents.announcing().await),
+            Phase::Whole | Phase::Commit(_) => None,
+        };
+        let (step, intent) = self.step(source, &phase, &panel, &mut plan)?;
+        // Not before: what was refused would not be the newest when it is sent again.
+        let place = self.order.note(&source.name, number);
         let is_announcing = matches!(step, Step::Announce(_));
         self.metrics.plugin_fallbacks.inc_by(plan.fallbacks);
         logged.name_plan(&plan);
@@ -204,10 +222,14 @@ impl Shared {
         let cause = Cause { source: name, event_id, at_ms: now_ms, number, is_again: false };
         if !is_announcing {
             logged.hold_ms = source.hold_ms;
-            self.hold(source, &plan, &cause);
+            self.hold(source, &plan, &cause, panel.published());
         }
         reach(Point::EventPlanned);
-        let outcome = self.carry_out(plan, step, arrival, place, cause).await;
+        let delivered = Delivered { source, events: &events, step, cause };
+        let outcome = match self.carry_out(plan, &delivered, arrival, place).await {
+            Ok(done) => self.follow(&delivered, panel, done, &mut logged).await,
+            refused => refused,
+        };
         match &outcome {
             Ok(done) => {
                 logged.affected = done.receipt.affected;
@@ -246,22 +268,21 @@ impl Shared {
 
     /// Has the event wait for its second time. Before the first, because the sender may go away
     /// and take its request with it.
-    fn hold(&self, source: &Source, plan: &Plan, cause: &Cause) {
+    fn hold(&self, source: &Source, plan: &Plan, cause: &Cause, published: Option<u64>) {
         if source.hold_ms == 0 || plan.targets.is_empty() {
             return;
         }
         let invalidation = Invalidation { targets: plan.targets.clone(), cause: cause.clone() };
-        let held = Held { invalidation, refreshes: plan.refreshes.clone() };
+        let held = Held { invalidation, refreshes: plan.refreshes.clone(), published };
         self.holds.add(cause.at_ms.saturating_add(source.hold_ms), held);
     }
 
     async fn carry_out(
         &self,
         plan: Plan,
-        step: Step,
+        delivered: &Delivered<'_>,
         arrival: Claim,
         place: Place,
-        cause: Cause,
     ) -> Result<Done, Refused> {
         if plan.targets.is_empty() {
             let (sequence, counted) = (self.cache.applied(), Counted::Exactly);
@@ -269,9 +290,9 @@ impl Shared {
             let receipt = Receipt { sequence, affected: 0, counted, lasting, intent: None };
             return Ok(Done { receipt, puts_refused: 0 });
         }
-        let source = cause.source.clone();
+        let cause = delivered.cause.clone();
         let invalidation = Invalidation { targets: plan.targets, cause };
-        let applied = match step {
+        let applied = match delivered.step.clone() {
             Step::Apply => self.cache.invalidate_counted(invalidation).await?,
             Step::Announce(intent) => self.cache.shut(invalidation, intent).await?,
             Step::End(name) => self.cache.open(invalidation, name).await?,
@@ -281,7 +302,7 @@ impl Shared {
         // Had another invalidation come in between, or a later event before it, the event's value
         // might be the older one; then the key stays invalid, which is always right.
         let is_alone = arrival.since.next() == applied.sequence;
-        if is_alone && self.order.is_newest(&source, place) {
+        if is_alone && self.order.is_newest(&delivered.source.name, place) {
             for put in plan.puts {
                 if self.write(put, arrival, applied.sequence).await {
                     reach(Point::EventPut);
@@ -297,14 +318,19 @@ impl Shared {
         Ok(Done { receipt, puts_refused })
     }
 
-    /// Writes a value of an event that arrived at `arrival` and is `sequence`.
+    /// Writes a value of an event that is `sequence` and arrived at `arrival`: it is that old.
+    /// Tells if it was written.
     async fn write(&self, put: Put, arrival: Claim, sequence: Sequence) -> bool {
         let is_computed = put.is_computed();
         let (key, draft) = put.into_draft(arrival.birth, sequence);
-        let decide = |_: Option<&Entry>| {
+        let decide = |current: Option<&Entry>| {
+            // The event has removed what was there: what is there now was stored after that, and
+            // may have been read after it.
+            let is_outrun = current.is_some();
             // What it was computed from may have been invalidated by its key since, which tags
             // don't tell.
-            match is_computed && self.cache.applied() != sequence {
+            let is_outdated = is_computed && self.cache.applied() != sequence;
+            match is_outrun || is_outdated {
                 true => (Change::Keep, false),
                 false => (Change::Put(draft), true),
             }
@@ -320,10 +346,10 @@ impl Shared {
 }
 
 /// A delivery that was carried out.
-struct Done {
-    receipt: Receipt,
+pub(super) struct Done {
+    pub(super) receipt: Receipt,
     /// Values of it that were not written: they might be older than what the key would get now.
-    puts_refused: usize,
+    pub(super) puts_refused: usize,
 }
 
 fn result_of(refused: &Refused) -> DeliveryResult {
@@ -335,6 +361,56 @@ fn result_of(refused: &Refused) -> DeliveryResult {
         Refused::TooLarge => DeliveryResult::TooLarge,
         Refused::UnknownIntent(_) => DeliveryResult::UnknownIntent,
         Refused::TooManyIntents { .. } => DeliveryResult::TooManyIntents,
+        Refused::Busy => DeliveryResult::Busy,
+        Refused::VersionsChange => DeliveryResult::VersionsChange,
         Refused::NotDurable(_) => DeliveryResult::NotDurable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Draft;
+    use crate::clock::Clock;
+    use crate::events::test_source::{START_MS, events_of, memory};
+    use crate::model::{Action, Key};
+
+    fn key() -> Key {
+        Key::new(b"k").unwrap()
+    }
+
+    async fn set(cache: &Cache, value: &'static str) {
+        let draft = Draft::new(Bytes::from_static(value.as_bytes()));
+        cache.update(&key(), |_| (Change::Put(draft), ())).await.unwrap();
+    }
+
+    /// What is there after an event that brings a value, while a client may have stored another one
+    /// between the event's invalidation and its write; and whether the event's was written.
+    async fn after_an_event(meanwhile: Option<&'static str>) -> (String, bool) {
+        let clock = Clock::manual(START_MS);
+        let cache = memory(&clock);
+        let events = events_of(&cache, &Plugins::load(Vec::new(), clock).unwrap(), "none", 0);
+        set(&cache, "old").await;
+        let arrival = events.arrival();
+        let (value, ttl_s) = (b"of the event".to_vec(), None);
+        let (tags, consulted) = (Vec::new(), Arc::default());
+        let mut plan = Plan::default();
+        let put = Action::Put { key: key(), value, ttl_s, tags, consulted };
+        plan.add(put, START_MS, |_| Vec::new());
+        let invalidation = Invalidation { targets: plan.targets, cause: Cause::default() };
+        let applied = cache.invalidate(invalidation).await.unwrap();
+        if let Some(value) = meanwhile {
+            set(&cache, value).await;
+        }
+        let put = plan.puts.pop().unwrap();
+        let is_written = events.shared.write(put, arrival, applied.sequence).await;
+        let entry = cache.get(key().as_bytes()).await.unwrap();
+        (String::from_utf8_lossy(entry.body()).into_owned(), is_written)
+    }
+
+    #[tokio::test]
+    async fn value_of_an_event_does_not_replace_what_a_client_stored_after_the_invalidation() {
+        assert_eq!(after_an_event(None).await, ("of the event".to_owned(), true));
+        assert_eq!(after_an_event(Some("newer")).await, ("newer".to_owned(), false));
     }
 }

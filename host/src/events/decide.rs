@@ -1,92 +1,125 @@
-//! What is to be done about an event: its plugin is asked, and where that fails, the built-in tag.
+//! What is to be done about an event: its plugin is asked. Where that fails, nobody knows which of
+//! the entries that it has tagged are wrong, so all of them are, and what has the built-in tags.
+//!
+//! # Invariants
+//! - All versions of the plugin are asked that there were at one moment of planning.
+//! - A version that has no answer costs everything that was stored under its mark; one that had no
+//!   time for the question is no answer: the sender asks again.
+//!
+//! # Not here
+//! Versions that are published later (`follow`). Carrying it out (`apply`).
 
-use std::sync::Arc;
-
-use super::apply::Shared;
+use super::apply::{Refused, Shared};
+use super::follow::Panel;
 use super::plan::Plan;
 use super::sources::Source;
 use crate::model::{Action, Event, Mode, Target};
-use crate::plugins::{CallError, Plugin};
+use crate::plugins::{CallError, Plugin, Snapshot};
 
 /// Times that a plugin is asked about one event, each on a fresh instance after a failure.
 const PLUGIN_TRIES: usize = 3;
 
 impl Shared {
     /// What all changes of a delivery make wrong; nothing is done about it yet.
-    pub(super) async fn plan(&self, source: &Source, events: &[Event]) -> Plan {
+    pub(super) async fn plan(
+        &self,
+        source: &Source,
+        events: &[Event],
+        panel: &Panel,
+    ) -> Result<Plan, Refused> {
         let mut plan = Plan::default();
         for event in events {
             plan.begin_change();
-            self.plan_by_retired(&mut plan, source, event).await;
-            match self.ask_plugin(source, event).await {
-                Asked::Said { plugin, actions } => {
-                    plan.explain(event, plugin, &actions);
-                    for action in actions {
-                        let now_ms = self.cache.clock().now_ms();
-                        plan.add(action, now_ms, |url| (self.url_targets)(url));
-                    }
-                }
-                Asked::Nobody => plan.add_row(event),
-                Asked::Failed => {
-                    plan.fallbacks += 1;
-                    plan.add_model(event);
-                }
-            }
-        }
-        plan.close(&source.name);
-        plan
-    }
-
-    async fn ask_plugin<'a>(&self, source: &'a Source, event: &Event) -> Asked<'a> {
-        let Some(name) = source.plugin.as_deref() else { return Asked::Nobody };
-        let current = || self.plugins.get(name).filter(|plugin| plugin.has_invalidator());
-        let Some(plugin) = current() else { return Asked::Nobody };
-        let mut actions = ask(&plugin, event).await;
-        if actions.is_none()
-            && let Some(other) = current().filter(|other| !Arc::ptr_eq(other, &plugin))
-        {
-            // The version before has taken over from one that fails again and again.
-            actions = ask(&other, event).await;
-        }
-        match actions {
-            Some(actions) => Asked::Said { plugin: name, actions },
-            None => Asked::Failed,
-        }
-    }
-
-    /// Versions of the plugin that were replaced name what was stored under them. Before the
-    /// current one, so that its values are not ended by them; theirs are not written.
-    async fn plan_by_retired(&self, plan: &mut Plan, source: &Source, event: &Event) {
-        let Some(name) = source.plugin.as_deref() else { return };
-        for plugin in self.plugins.retired(name).iter().filter(|plugin| plugin.has_invalidator()) {
-            let Some(actions) = ask(plugin, event).await else {
-                plan.fallbacks += 1;
-                plan.add_model(event);
+            let Some(Snapshot { current, retired, .. }) = panel.versions() else {
+                plan.add_row(event);
                 continue;
             };
-            let actions: Vec<Action> = actions.into_iter().map(invalidation_of).collect();
-            plan.explain(event, &format!("{name} {}, replaced", plugin.version()), &actions);
-            for action in actions {
-                let now_ms = self.cache.clock().now_ms();
-                plan.add(action, now_ms, |url| (self.url_targets)(url));
+            // Before the current one, so that its values are not ended by them.
+            for plugin in retired.iter().filter(|plugin| plugin.has_invalidator()) {
+                self.plan_beside(&mut plan, plugin, "replaced", event).await?;
             }
+            self.plan_by_current(&mut plan, current, event).await?;
+        }
+        plan.close(&source.name);
+        Ok(plan)
+    }
+
+    async fn plan_by_current(
+        &self,
+        plan: &mut Plan,
+        plugin: &Plugin,
+        event: &Event,
+    ) -> Result<(), Refused> {
+        if !plugin.has_invalidator() {
+            plan.add_row(event);
+            return Ok(());
+        }
+        let Some(actions) = ask(plugin, event).await? else {
+            plan_without(plan, plugin, event);
+            return Ok(());
+        };
+        plan.explain(event, plugin.name(), &actions);
+        self.add_all(plan, plugin, actions);
+        Ok(())
+    }
+
+    /// A version that does not decide names what was stored under it. Its values are not written.
+    pub(super) async fn plan_beside(
+        &self,
+        plan: &mut Plan,
+        plugin: &Plugin,
+        standing: &str,
+        event: &Event,
+    ) -> Result<(), Refused> {
+        let Some(actions) = ask(plugin, event).await? else {
+            plan_without(plan, plugin, event);
+            return Ok(());
+        };
+        let actions: Vec<Action> = actions.into_iter().map(invalidation_of).collect();
+        let by = format!("{} {}, {standing}", plugin.name(), plugin.version());
+        plan.explain(event, &by, &actions);
+        self.add_all(plan, plugin, actions);
+        Ok(())
+    }
+
+    fn add_all(&self, plan: &mut Plan, plugin: &Plugin, actions: Vec<Action>) {
+        plan.begin_answer(plugin.tag().cloned());
+        for action in actions {
+            let now_ms = self.cache.clock().now_ms();
+            plan.add(action, now_ms, |url| (self.url_targets)(url));
         }
     }
 }
 
-async fn ask(plugin: &Plugin, event: &Event) -> Option<Vec<Action>> {
-    for _ in 0..PLUGIN_TRIES {
-        let error = match plugin.on_event(event).await {
-            Ok(actions) => return Some(actions),
-            Err(error) => error,
-        };
-        let (name, version) = (plugin.name(), plugin.version());
-        tracing::warn!(plugin = name, version, model = event.model, %error, "event not understood");
-        if error == CallError::Degraded {
+/// What is done about an event that a version has no answer to.
+fn plan_without(plan: &mut Plan, plugin: &Plugin, event: &Event) {
+    let stored = plugin.tag().cloned().map_or(Target::Everything, Target::Tag);
+    let (name, version, model) = (plugin.name(), plugin.version(), &event.model);
+    tracing::warn!(
+        plugin = name,
+        version,
+        model,
+        purged = stored.name(),
+        "no answer to an event; all that this version may have stored is invalidated"
+    );
+    plan.fallbacks += 1;
+    plan.add_unanswered(event, stored);
+}
+
+/// The version's answer; `None` if it has none.
+async fn ask(plugin: &Plugin, event: &Event) -> Result<Option<Vec<Action>>, Refused> {
+    let mut outcome = plugin.on_event(event).await;
+    for _ in 1..PLUGIN_TRIES {
+        if matches!(outcome, Ok(_) | Err(CallError::Busy | CallError::Degraded)) {
             break;
         }
+        outcome = plugin.on_event_again(event).await;
     }
-    None
+    match outcome {
+        Ok(actions) => Ok(Some(actions)),
+        Err(CallError::Busy) => Err(Refused::Busy),
+        Err(_) => Ok(None),
+    }
 }
 
 /// What an action makes wrong, and nothing more.
@@ -96,14 +129,4 @@ fn invalidation_of(action: Action) -> Action {
         Action::Refresh { url } => Action::Invalidate(Target::Url(url.into()), Mode::Soft),
         invalidation @ Action::Invalidate(..) => invalidation,
     }
-}
-
-/// What the source's plugin says about a change.
-enum Asked<'a> {
-    /// What it wants done.
-    Said { plugin: &'a str, actions: Vec<Action> },
-    /// The source has no plugin that knows events.
-    Nobody,
-    /// It failed each time.
-    Failed,
 }

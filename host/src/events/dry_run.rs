@@ -63,7 +63,7 @@ impl Shared {
     ) -> Result<Preview, Refused> {
         let (source, id) = self.verify(source, fields, body)?;
         let Delivery { events, phase, .. } = native::parse(&source.name, &id, body)?;
-        let mut plan = self.plan(source, &events).await;
+        let mut plan = self.plan(source, &events, &self.panel(source)).await?;
         self.add_shut(source, &phase, &mut plan);
         let (cache, targets) = (self.cache.clone(), plan.targets.clone());
         let scan = tokio::task::spawn_blocking(move || cache.would_affect(&targets));

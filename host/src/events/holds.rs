@@ -4,31 +4,36 @@
 //! # Invariants
 //! - Bounded by the targets that wait: what does not fit becomes everything at its time, and at
 //!   most one such wait ends in each second.
+//! - If a version of the source's plugin is published meanwhile, all that its versions may have
+//!   stored is made wrong, too: what the earlier ones have named is not all of it then.
 //! - What waits when the server stops is applied before the tier closes.
-//! - With a tier, what waited when the server was killed waits again after the start, or is applied
-//!   before it if its time has come: an event of which the journal has no second application.
+//! - With a tier, a kill loses no second application: at the start each event that lacks one in the
+//!   journal waits again, or is applied before a door opens if its time has passed.
+//! - Reading the journal takes memory for events that wait, not for all that it has; beyond
+//!   [`HELD_TARGETS_MAX`] of them it is told apart only by source and second what waits.
 //!
 //! # Not here
 //! Applying itself: fills that began before the second application are refused by the fence, as
 //! those before the first were.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::apply::{Events, Shared};
-use super::sources::Source;
+use super::sources::Sources;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
-use crate::limits::HELD_TARGETS_MAX;
+use crate::limits::{HELD_TARGETS_MAX, TARGETS_PER_INVALIDATION_MAX};
 use crate::model::{Cause, Invalidation, Mode, Target};
 
 /// What the tier has of events from before the start.
 #[derive(Debug, Default)]
 pub struct Earlier {
-    /// The newest records of the journal, if a source holds events.
-    pub journal: Vec<Record>,
+    /// Events that are to be applied again, in their order.
+    pub unfinished: Vec<Record>,
     /// The highest number that each source has given to an event.
     pub numbers: Vec<(String, u64)>,
 }
@@ -39,6 +44,8 @@ pub(super) struct Held {
     pub(super) invalidation: Invalidation,
     /// Pages to be fetched anew after that.
     pub(super) refreshes: Vec<String>,
+    /// How many versions of the plugin had been published when it was asked, where that is known.
+    pub(super) published: Option<u64>,
 }
 
 impl Held {
@@ -127,18 +134,15 @@ impl Events {
     /// Takes up where the last server on this tier ended, before the first event is received. What
     /// waited then waits again; what is due is applied when this returns.
     pub async fn resume(&self, earlier: Earlier) {
-        let Earlier { journal, numbers } = earlier;
+        let Earlier { unfinished, numbers } = earlier;
         self.shared.order.resume(numbers);
         let now_ms = self.shared.cache.clock().now_ms();
-        let source_of = |record: &Record| {
-            let source = self.shared.sources.get(&record.invalidation.cause.source);
-            source.filter(|source| source.hold_ms > 0)
-        };
-        for (source, record) in unfinished(&journal, source_of) {
+        for record in unfinished {
+            let Some(due_ms) = self.shared.sources.due_ms(&record) else { continue };
             let invalidation = Invalidation::clone(&record.invalidation);
-            self.shared
-                .holds
-                .add(due_ms(source, record), Held { invalidation, refreshes: Vec::new() });
+            // Whether the plugin is the one that was asked is not known.
+            let held = Held { invalidation, refreshes: Vec::new(), published: None };
+            self.shared.holds.add(due_ms, held);
         }
         self.shared.apply_due(now_ms).await;
     }
@@ -147,8 +151,9 @@ impl Events {
 impl Shared {
     pub(super) async fn apply_due(&self, now_ms: u64) {
         for held in self.holds.take_due(now_ms) {
-            let Held { mut invalidation, refreshes } = held;
+            let Held { mut invalidation, refreshes, published } = held;
             reach(Point::HoldDue);
+            self.add_stored(&mut invalidation, published);
             let at_ms = self.cache.clock().now_ms();
             invalidation.cause =
                 Cause { at_ms, number: None, is_again: true, ..invalidation.cause };
@@ -165,49 +170,78 @@ impl Shared {
     }
 }
 
-/// The latest deliveries of events that were not applied again when their time had come: what was
-/// applied again before that, because the server stopped, counts for nothing.
-fn unfinished<'a>(
-    journal: &'a [Record],
-    source_of: impl Fn(&Record) -> Option<&'a Source>,
-) -> Vec<(&'a Source, &'a Record)> {
-    let mut events: HashMap<(&str, &str), Applications<'_>> = HashMap::new();
-    for record in journal {
-        let cause = &record.invalidation.cause;
-        let (Some(source), Some(id)) = (source_of(record), cause.event_id.as_deref()) else {
-            continue;
-        };
-        let known = events.entry((&cause.source, id)).or_default();
-        if cause.is_again {
-            known.again_ms = known.again_ms.max(cause.at_ms);
-        } else if known.delivery.is_none_or(|(_, latest)| record.sequence > latest.sequence) {
-            known.delivery = Some((source, record));
+impl Shared {
+    /// What versions may have stored that were published since the event was planned.
+    fn add_stored(&self, invalidation: &mut Invalidation, published: Option<u64>) {
+        let Some(source) = self.sources.get(&invalidation.cause.source) else { return };
+        let stored = self.stored_since(source, published);
+        invalidation.targets.extend(stored.into_iter().map(|target| (target, Mode::Hard)));
+        if invalidation.targets.len() > TARGETS_PER_INVALIDATION_MAX {
+            invalidation.targets = vec![(Target::Everything, Mode::Hard)];
         }
     }
-    let events = events.into_values().filter_map(|known| {
-        known.delivery.filter(|(source, record)| known.again_ms < due_ms(source, record))
-    });
-    events.collect()
 }
 
-/// What the journal has of one event.
-#[derive(Default)]
-struct Applications<'a> {
-    /// The latest one that followed a delivery.
-    delivery: Option<(&'a Source, &'a Record)>,
-    /// When the latest second one was, milliseconds since 1970; 0 if there was none.
-    again_ms: u64,
+/// The latest deliveries of events that were not applied again when their time had come: what was
+/// applied again before that, because the server stopped, counts for nothing.
+#[derive(Debug)]
+pub struct Unfinished<'a> {
+    sources: &'a Sources,
+    /// By source and id.
+    deliveries: HashMap<(String, String), Record>,
+    /// Those that are too many: everything, by source and second.
+    beyond: HashMap<(String, u64), Record>,
 }
 
-/// When an event is to be applied again, milliseconds since 1970.
-fn due_ms(source: &Source, record: &Record) -> u64 {
-    record.invalidation.cause.at_ms.saturating_add(source.hold_ms)
+impl<'a> Unfinished<'a> {
+    /// None yet, of these sources.
+    pub fn of(sources: &'a Sources) -> Self {
+        Self { sources, deliveries: HashMap::new(), beyond: HashMap::new() }
+    }
+
+    /// Notes an event of the journal; in their order.
+    pub fn note(&mut self, record: Record) {
+        let Some(due_ms) = self.sources.due_ms(&record) else { return };
+        let Cause { source, event_id, at_ms, is_again, .. } = &record.invalidation.cause;
+        let Some(id) = event_id else { return };
+        let event = (source.clone(), id.clone());
+        if *is_again {
+            let known = self.deliveries.get(&event).and_then(|known| self.sources.due_ms(known));
+            if known.is_some_and(|due_ms| *at_ms >= due_ms) {
+                self.deliveries.remove(&event);
+            }
+        } else if self.deliveries.len() < HELD_TARGETS_MAX || self.deliveries.contains_key(&event) {
+            self.deliveries.insert(event, record);
+        } else {
+            let (targets, cause) =
+                (vec![(Target::Everything, Mode::Hard)], record.invalidation.cause.clone());
+            let invalidation = Arc::new(Invalidation { targets, cause });
+            // The latest of the second: none is applied before its time.
+            self.beyond.insert((event.0, due_ms / 1_000), Record { invalidation, ..record });
+        }
+    }
+
+    /// Those that are left, in their order; without what they named, which the journal has.
+    pub fn into_records(self) -> Vec<Record> {
+        let mut records: Vec<Record> =
+            self.deliveries.into_values().chain(self.beyond.into_values()).collect();
+        records.sort_unstable_by_key(|record| record.sequence);
+        records
+    }
+}
+
+impl Sources {
+    /// When an event is to be applied again, milliseconds since 1970; `None` if it is not.
+    fn due_ms(&self, record: &Record) -> Option<u64> {
+        let cause = &record.invalidation.cause;
+        let source = self.get(&cause.source).filter(|source| source.hold_ms > 0)?;
+        Some(cause.at_ms.saturating_add(source.hold_ms))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::super::sources::Source;
     use super::*;
     use crate::model::{Passage, Sequence, Tag};
 
@@ -215,7 +249,7 @@ mod tests {
         let tags = (0..targets).map(|n| Tag::new(&format!("{name}{n}")).unwrap());
         let targets = tags.map(|tag| (Target::Tag(tag), Mode::Hard)).collect();
         let invalidation = Invalidation { targets, cause: Cause::default() };
-        Held { invalidation, refreshes: Vec::new() }
+        Held { invalidation, refreshes: Vec::new(), published: None }
     }
 
     #[test]
@@ -245,39 +279,58 @@ mod tests {
         assert_eq!(holds.waiting.lock().size, 0);
     }
 
+    fn shop() -> Sources {
+        let (name, secrets) = ("shop".to_owned(), Vec::new());
+        let (hold_ms, intent_timeout_ms) = (1_000, 1);
+        Sources::of([Source { name, secrets, plugin: None, hold_ms, intent_timeout_ms }])
+    }
+
+    fn record(n: u64, source: &str, id: &str, at_ms: u64, is_again: bool) -> Record {
+        let event_id = Some(id.into());
+        let cause = Cause { source: source.into(), event_id, at_ms, number: None, is_again };
+        let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
+        Record { sequence: Sequence::from_u64(n), invalidation, passage: Passage::Unchanged }
+    }
+
     #[test]
     fn an_event_is_unfinished_until_it_is_applied_again_after_its_time_and_its_last_delivery() {
-        let source = Source {
-            name: "shop".into(),
-            secrets: Vec::new(),
-            plugin: None,
-            hold_ms: 1_000,
-            intent_timeout_ms: 1,
-        };
-        let record = |n: u64, id: &str, at_ms: u64, is_again: bool| {
-            let event_id = Some(id.into());
-            let cause = Cause { source: "shop".into(), event_id, at_ms, number: None, is_again };
-            let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
-            let passage = Passage::Unchanged;
-            Record { sequence: Sequence::from_u64(n), invalidation, passage }
-        };
-        let journal = [
-            record(9, "new", 9_800, false),
-            record(8, "applied at a stop", 9_500, true),
-            record(7, "applied at a stop", 9_400, false),
-            record(6, "sent again after a crash", 5_100, false),
-            record(5, "sent again after a crash", 5_000, false),
-            record(4, "sent again later", 4_000, false),
-            record(3, "sent again later", 3_000, true),
-            record(2, "sent again later", 2_000, false),
-            record(1, "done", 2_000, true),
-            record(0, "done", 1_000, false),
-        ];
-        let found = unfinished(&journal, |_| Some(&source));
-        let mut sequences: Vec<_> =
-            found.iter().map(|(_, record)| record.sequence.as_u64()).collect();
-        sequences.sort_unstable();
+        let sources = shop();
+        let mut unfinished = Unfinished::of(&sources);
+        for (n, id, at_ms, is_again) in [
+            (0, "done", 1_000, false),
+            (1, "done", 2_000, true),
+            (2, "sent again later", 2_000, false),
+            (3, "sent again later", 3_000, true),
+            (4, "sent again later", 4_000, false),
+            (5, "sent again after a crash", 5_000, false),
+            (6, "sent again after a crash", 5_100, false),
+            (7, "applied at a stop", 9_400, false),
+            (8, "applied at a stop", 9_500, true),
+            (9, "new", 9_800, false),
+        ] {
+            unfinished.note(record(n, "shop", id, at_ms, is_again));
+            unfinished.note(record(n + 100, "of a source that holds nothing", id, at_ms, is_again));
+        }
+        let found = unfinished.into_records();
+        let sequences: Vec<_> = found.iter().map(|record| record.sequence.as_u64()).collect();
         assert_eq!(sequences, [4, 6, 7, 9]);
-        assert_eq!(unfinished(&journal, |_| None).len(), 0);
+    }
+
+    #[test]
+    fn more_events_than_can_wait_are_everything_once_for_each_second() {
+        let sources = shop();
+        let mut unfinished = Unfinished::of(&sources);
+        let few = HELD_TARGETS_MAX as u64;
+        for n in 0..few {
+            unfinished.note(record(n, "shop", &n.to_string(), 5_000, false));
+        }
+        for n in few..few + 4_000 {
+            unfinished.note(record(n, "shop", &n.to_string(), n - few, false));
+        }
+        let found = unfinished.into_records();
+        let beyond = found.iter().filter(|record| !record.invalidation.targets.is_empty());
+        let last: Vec<_> = beyond.map(|record| record.invalidation.cause.at_ms).collect();
+        assert_eq!(last, [999, 1_999, 2_999, 3_999]);
+        assert_eq!(found.len(), HELD_TARGETS_MAX + 4);
     }
 }

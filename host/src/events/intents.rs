@@ -4,21 +4,28 @@
 //! # Invariants
 //! - An intent ends by its commit or when its source's time for it is over; either invalidates what
 //!   it has shut.
-//! - A commit that comes after that, or once more, still invalidates what its intent named, as long
-//!   as that is remembered. One of an unknown intent is an ordinary event; if it also names no
-//!   change, it is refused, for nothing could be done about it.
+//! - A commit that comes after that, or once more, still invalidates all that its intent ever
+//!   named, as long as that is remembered, whether or not it was announced anew meanwhile. One of
+//!   an unknown intent is an ordinary event; if it also names no change, it is refused, for nothing
+//!   could be done about it.
+//! - If a version of the source's plugin is published while an intent is open, its end also makes
+//!   wrong all that the plugin's versions may have stored: nobody asked them what it shuts.
+//! - While an announcement is carried out no intent's time ends: one that is announced once more in
+//!   time goes on.
 //! - Intents are bounded; one that does not fit is refused before anything is done.
 //! - With a tier, an intent outlives a crash; its time goes on.
 //!
 //! # Not here
 //! What shut means, and what survives: `cache`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::apply::{Events, Refused, Shared};
+use super::follow::Panel;
 use super::native::Phase;
 use super::plan::Plan;
 use super::sources::Source;
@@ -66,12 +73,14 @@ pub(super) enum Step {
 #[derive(Default)]
 pub(super) struct Intents {
     known: Mutex<Known>,
+    /// Shared by announcements; alone with it, time-outs.
+    announcing: RwLock<()>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// Pages that are to be fetched anew when an intent ends.
-    refreshes: HashMap<String, Vec<String>>,
+    /// What is known of those that are open and were announced to this server.
+    open: HashMap<String, Announced>,
     ended: HashMap<String, Ended>,
     /// The names of `ended`, oldest first.
     order: VecDeque<String>,
@@ -79,22 +88,51 @@ struct Known {
     size: usize,
 }
 
+/// An intent that is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Announced {
+    /// Pages that are to be fetched anew when it ends.
+    refreshes: Vec<String>,
+    /// How many versions of the plugin had been published when it was asked first.
+    published: Option<u64>,
+}
+
 /// An intent that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ended {
     state: IntentState,
     targets: Vec<Target>,
+    /// As in [`Announced`].
+    published: Option<u64>,
 }
 
 impl Intents {
-    /// Remembers an intent that ends; the oldest are forgotten.
-    fn note_end(&self, name: &str, state: IntentState, targets: Vec<Target>) {
+    /// Remembers an intent that is announced, once more perhaps.
+    fn note_announced(&self, name: &str, refreshes: Vec<String>, published: Option<u64>) {
         let mut known = self.known.lock();
-        known.size += targets.len();
-        match known.ended.insert(name.to_owned(), Ended { state, targets }) {
-            Some(before) => known.size -= before.targets.len(),
-            None => known.order.push_back(name.to_owned()),
+        let announced = known.open.entry(name.to_owned());
+        announced.or_insert(Announced { refreshes: Vec::new(), published }).refreshes = refreshes;
+    }
+
+    /// Has no intent's time end until this is dropped.
+    pub(super) async fn announcing(&self) -> RwLockReadGuard<'_, ()> {
+        self.announcing.read().await
+    }
+
+    /// Remembers an intent that ends, with what it had shut when its time was over before; the
+    /// oldest are forgotten.
+    fn note_end(&self, name: &str, mut ended: Ended) {
+        let mut known = self.known.lock();
+        if let Some(before) = known.ended.remove(name) {
+            known.size -= before.targets.len();
+            known.order.retain(|other| other != name);
+            if before.state == IntentState::TimedOut {
+                ended.add(before);
+            }
         }
+        known.size += ended.targets.len();
+        known.ended.insert(name.to_owned(), ended);
+        known.order.push_back(name.to_owned());
         while known.order.len() > REMEMBERED_INTENTS_MAX || known.size > INTENT_TARGETS_MAX {
             let Some(oldest) = known.order.pop_front() else { break };
             let forgotten = known.ended.remove(&oldest);
@@ -106,8 +144,25 @@ impl Intents {
         self.known.lock().ended.get(name).cloned()
     }
 
-    fn take_refreshes(&self, name: &str) -> Vec<String> {
-        self.known.lock().refreshes.remove(name).unwrap_or_default()
+    /// What an intent had shut whose time was over before it was announced once more.
+    fn timed_out(&self, name: &str) -> Option<Ended> {
+        self.ended(name).filter(|ended| ended.state == IntentState::TimedOut)
+    }
+
+    fn take_announced(&self, name: &str) -> Announced {
+        self.known.lock().open.remove(name).unwrap_or_default()
+    }
+}
+
+impl Ended {
+    /// Adds what it had named before.
+    fn add(&mut self, before: Self) {
+        let known: HashSet<Target> = self.targets.iter().cloned().collect();
+        let more = before.targets.into_iter().filter(|target| !known.contains(target));
+        self.targets.extend(more);
+        if self.published != before.published {
+            self.published = None;
+        }
     }
 }
 
@@ -117,12 +172,13 @@ impl Shared {
         &self,
         source: &Source,
         phase: &Phase,
+        panel: &Panel,
         plan: &mut Plan,
     ) -> Result<(Step, Option<IntentState>), Refused> {
         match phase {
             Phase::Whole => Ok((Step::Apply, None)),
             Phase::Intent(id) => {
-                let intent = self.announced(source, id, plan)?;
+                let intent = self.announced(source, id, panel, plan)?;
                 Ok((Step::Announce(intent), Some(IntentState::Open)))
             }
             Phase::Commit(id) => {
@@ -132,7 +188,13 @@ impl Shared {
         }
     }
 
-    fn announced(&self, source: &Source, id: &str, plan: &mut Plan) -> Result<Intent, Refused> {
+    fn announced(
+        &self,
+        source: &Source,
+        id: &str,
+        panel: &Panel,
+        plan: &mut Plan,
+    ) -> Result<Intent, Refused> {
         let name = name_of(source, id);
         let (intents, targets) = self.cache.intents();
         let is_new = self.cache.shut_by(&name).is_none();
@@ -143,11 +205,12 @@ impl Shared {
         plan.targets.iter_mut().for_each(|(_, mode)| *mode = Mode::Hard);
         plan.puts.clear();
         let refreshes = std::mem::take(&mut plan.refreshes);
-        if plan.targets.is_empty() {
+        if !plan.targets.is_empty() {
+            self.intents.note_announced(&name, refreshes, panel.published());
+        } else if is_new && self.intents.ended(&name).is_none() {
             // Its commit is not that of an unknown one.
-            self.intents.note_end(&name, IntentState::Committed, Vec::new());
-        } else {
-            self.intents.known.lock().refreshes.insert(name.clone(), refreshes);
+            let (state, published) = (IntentState::Committed, panel.published());
+            self.intents.note_end(&name, Ended { state, targets: Vec::new(), published });
         }
         let now_ms = self.cache.clock().now_ms();
         Ok(Intent { name, until_ms: now_ms.saturating_add(source.intent_timeout_ms) })
@@ -161,15 +224,23 @@ impl Shared {
     ) -> Result<(Step, IntentState), Refused> {
         let name = name_of(source, id);
         if let Some(targets) = self.cache.shut_by(&name) {
+            let Announced { refreshes, published } = self.intents.take_announced(&name);
             plan.add_hard(&targets, &source.name);
-            plan.refreshes.extend(self.intents.take_refreshes(&name));
+            plan.add_hard(&self.stored_since(source, published), &source.name);
+            if let Some(before) = self.intents.timed_out(&name) {
+                plan.add_hard(&before.targets, &source.name);
+                plan.add_hard(&self.stored_since(source, before.published), &source.name);
+            }
+            plan.refreshes.extend(refreshes);
             // Should it not become durable, it is sent again.
-            self.intents.note_end(&name, IntentState::Committed, targets);
+            let state = IntentState::Committed;
+            self.intents.note_end(&name, Ended { state, targets, published });
             return Ok((Step::End(name), IntentState::Committed));
         }
         match self.intents.ended(&name) {
             Some(ended) => {
                 plan.add_hard(&ended.targets, &source.name);
+                plan.add_hard(&self.stored_since(source, ended.published), &source.name);
                 Ok((Step::Apply, ended.state))
             }
             None if plan.decisions.is_empty() => Err(Refused::UnknownIntent(id.to_owned())),
@@ -180,17 +251,29 @@ impl Shared {
     /// What a commit adds to its plan, for those who only look.
     pub(super) fn add_shut(&self, source: &Source, phase: &Phase, plan: &mut Plan) {
         let Phase::Commit(id) = phase else { return };
-        let targets = self.cache.shut_by(&name_of(source, id)).unwrap_or_default();
-        plan.add_hard(&targets, &source.name);
+        let name = name_of(source, id);
+        let (shut, ended) = match self.cache.shut_by(&name) {
+            Some(targets) => (targets, self.intents.timed_out(&name)),
+            None => (Vec::new(), self.intents.ended(&name)),
+        };
+        plan.add_hard(&shut, &source.name);
+        plan.add_hard(&ended.map_or_else(Vec::new, |ended| ended.targets), &source.name);
     }
 
-    /// Ends an intent without its commit.
-    async fn time_out(&self, intent: Intent) {
-        let Intent { name, .. } = intent;
-        let Some(targets) = self.cache.shut_by(&name) else { return };
-        self.intents.note_end(&name, IntentState::TimedOut, targets.clone());
-        let refreshes = self.intents.take_refreshes(&name);
+    /// Ends the intent whose time is over first without its commit, if there is one.
+    async fn time_out(&self) {
+        let _alone = self.intents.announcing.write().await;
+        let now_ms = self.cache.clock().now_ms();
+        let first = self.cache.first_intent().filter(|intent| intent.until_ms <= now_ms);
+        let Some(Intent { name, .. }) = first else { return };
+        let Some(mut targets) = self.cache.shut_by(&name) else { return };
+        let Announced { refreshes, published } = self.intents.take_announced(&name);
+        let state = IntentState::TimedOut;
+        self.intents.note_end(&name, Ended { state, targets: targets.clone(), published });
         let source = name.split('/').next().unwrap_or_default().to_owned();
+        if let Some(source) = self.sources.get(&source) {
+            targets.extend(self.stored_since(source, published));
+        }
         tracing::warn!(
             intent = name,
             targets = targets.len(),
@@ -221,7 +304,7 @@ impl Events {
         loop {
             let now_ms = shared.cache.clock().now_ms();
             match shared.cache.first_intent() {
-                Some(intent) if intent.until_ms <= now_ms => shared.time_out(intent).await,
+                Some(intent) if intent.until_ms <= now_ms => shared.time_out().await,
                 Some(intent) => {
                     let wait = Duration::from_millis(intent.until_ms - now_ms);
                     let _ = tokio::time::timeout(wait, shared.cache.intent_announced()).await;
@@ -242,20 +325,39 @@ mod tests {
     use super::*;
     use crate::model::Tag;
 
+    fn ended(state: IntentState, targets: Vec<Target>) -> Ended {
+        Ended { state, targets, published: Some(1) }
+    }
+
     fn tags(count: usize) -> Vec<Target> {
         (0..count).map(|n| Target::Tag(Tag::new(&n.to_string()).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_an_intent_had_named_when_its_time_was_over_is_remembered_until_its_commit() {
+        let (intents, all) = (Intents::default(), tags(4));
+        let end = |state, n: usize| {
+            intents.note_end("shop/a", ended(state, vec![all[n].clone()]));
+            let mut targets = intents.ended("shop/a").unwrap().targets;
+            targets.sort();
+            targets
+        };
+        assert_eq!(end(IntentState::TimedOut, 0), all[..1]);
+        assert_eq!(end(IntentState::TimedOut, 1), all[..2]);
+        assert_eq!(end(IntentState::Committed, 2), all[..3]);
+        assert_eq!(end(IntentState::Committed, 3), all[3..], "another one of the same name");
     }
 
     #[test]
     fn intents_that_have_ended_are_forgotten_oldest_first() {
         let intents = Intents::default();
         for n in 0..=REMEMBERED_INTENTS_MAX {
-            intents.note_end(&format!("shop/{n}"), IntentState::TimedOut, tags(1));
+            intents.note_end(&format!("shop/{n}"), ended(IntentState::TimedOut, tags(1)));
         }
         assert_eq!(intents.ended("shop/0"), None);
-        let second = Ended { state: IntentState::TimedOut, targets: tags(1) };
+        let second = ended(IntentState::TimedOut, tags(1));
         assert_eq!(intents.ended("shop/1"), Some(second));
-        intents.note_end("shop/large", IntentState::Committed, tags(INTENT_TARGETS_MAX));
+        intents.note_end("shop/large", ended(IntentState::Committed, tags(INTENT_TARGETS_MAX)));
         assert_eq!(intents.ended("shop/1"), None);
         assert!(intents.ended("shop/large").is_some());
         assert_eq!(intents.known.lock().size, INTENT_TARGETS_MAX);
@@ -264,11 +366,11 @@ mod tests {
     #[test]
     fn an_intent_that_ends_twice_is_remembered_once() {
         let intents = Intents::default();
-        intents.note_end("shop/1", IntentState::TimedOut, tags(3));
-        intents.note_end("shop/1", IntentState::Committed, tags(2));
-        let last = Ended { state: IntentState::Committed, targets: tags(2) };
+        intents.note_end("shop/1", ended(IntentState::TimedOut, tags(3)));
+        intents.note_end("shop/1", ended(IntentState::Committed, tags(2)));
+        let last = ended(IntentState::Committed, tags(3));
         assert_eq!(intents.ended("shop/1"), Some(last));
         let known = intents.known.lock();
-        assert_eq!((known.size, known.order.len()), (2, 1));
+        assert_eq!((known.size, known.order.len()), (3, 1));
     }
 }

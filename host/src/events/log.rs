@@ -77,17 +77,22 @@ impl Logged {
     }
 
     pub(super) fn name_plan(&mut self, plan: &Plan) {
-        let targets = &plan.targets;
-        let shown = targets.iter().take(TARGETS_SHOWN_MAX);
-        self.targets = shown
-            .map(|(target, mode)| format!("{} {} {}", target.kind(), target.name(), mode.as_str()))
-            .collect();
-        self.targets_not_shown = targets.len().saturating_sub(TARGETS_SHOWN_MAX);
-        self.decisions = plan.decisions.clone();
-        self.fallbacks = plan.fallbacks;
+        self.add_plan(plan);
         self.puts = plan.puts.len() + plan.puts_ended;
         self.puts_refused = self.puts;
         self.refreshes = plan.refreshes.len();
+    }
+
+    /// Adds what is made wrong for a further reason.
+    pub(super) fn add_plan(&mut self, plan: &Plan) {
+        let room = TARGETS_SHOWN_MAX.saturating_sub(self.targets.len());
+        let shown = plan.targets.iter().take(room);
+        self.targets.extend(shown.map(|(target, mode)| {
+            format!("{} {} {}", target.kind(), target.name(), mode.as_str())
+        }));
+        self.targets_not_shown += plan.targets.len().saturating_sub(room);
+        self.decisions.extend(plan.decisions.iter().cloned());
+        self.fallbacks += plan.fallbacks;
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) enum DeliveryResult {
     TooLarge,
     UnknownIntent,
     TooManyIntents,
+    Busy,
+    VersionsChange,
     NotDurable,
 }
 
@@ -37,6 +39,8 @@ impl DeliveryResult {
             Self::TooLarge => "too_large",
             Self::UnknownIntent => "unknown_intent",
             Self::TooManyIntents => "too_many_intents",
+            Self::Busy => "busy",
+            Self::VersionsChange => "versions_change",
             Self::NotDurable => "not_durable",
         }
     }
@@ -50,7 +54,7 @@ type SiteAndPlugin = [(&'static str, String); 2];
 pub struct Metrics {
     /// Deliveries by result.
     deliveries: Family<ResultLabel, Counter>,
-    /// Changes whose plugin failed, so that `model:<model>` was purged instead.
+    /// Changes whose plugin failed, so that all that it may have stored was purged instead.
     pub(super) plugin_fallbacks: Counter,
     /// Events that were applied again after their source's delay.
     pub(super) held_applied: Counter,
@@ -70,7 +74,7 @@ impl Metrics {
         registry.register("events", "Webhook deliveries by result", self.deliveries.clone());
         registry.register(
             "event_plugin_fallbacks",
-            "Changes for which the plugin failed and the built-in tag was purged",
+            "Changes for which the plugin failed and all that it may have stored was purged",
             self.plugin_fallbacks.clone(),
         );
         registry.register(

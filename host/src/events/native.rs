@@ -6,6 +6,8 @@
 //! With `"phase":"intent","intent":"ID"` in `data` the changes are about to be made; with
 //! `"phase":"commit"` and the same id that is over, and `events` may be left out.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::Error as _;
 use serde_json::value::RawValue;
@@ -73,10 +75,10 @@ struct Data<'a> {
 }
 
 #[derive(Deserialize)]
-struct Change {
+struct Change<'a> {
     model: String,
-    #[serde(default)]
-    pk: serde_json::Value,
+    #[serde(borrow)]
+    pk: Option<&'a RawValue>,
     #[serde(default)]
     op: String,
     #[serde(default)]
@@ -134,7 +136,7 @@ pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Delivery, Bod
         .iter()
         .enumerate()
         .map(|(index, raw)| {
-            let change: Change = serde_json::from_str(raw.get())?;
+            let change: Change<'_> = serde_json::from_str(raw.get())?;
             if change.model.is_empty() {
                 return Err(BodyError::NoModel { index });
             }
@@ -143,7 +145,7 @@ pub(super) fn parse(source: &str, id: &str, body: &[u8]) -> Result<Delivery, Bod
                 source: source.to_owned(),
                 model: change.model,
                 operation: operation(&change.op),
-                object_id: object_id(&change.pk),
+                object_id: change.pk.map(object_id).transpose()?,
                 changed_fields: change.changed,
                 occurred_at: body.timestamp.clone(),
                 payload: raw.get().to_owned(),
@@ -173,12 +175,9 @@ fn phase_of(phase: Option<String>, intent: Option<String>) -> Result<Phase, Body
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn event_of_change(change: &serde_json::Value) -> Result<Event, BodyError> {
-    let body = serde_json::json!({
-        "timestamp": "2030-01-01T00:00:00Z",
-        "data": { "events": [change] },
-    });
-    let delivery = parse("fixture", "fixture", body.to_string().as_bytes())?;
+pub fn event_of_change(change: &RawValue) -> Result<Event, BodyError> {
+    let body = format!(r#"{{"timestamp":"2030-01-01T00:00:00Z","data":{{"events":[{change}]}}}}"#);
+    let delivery = parse("fixture", "fixture", body.as_bytes())?;
     delivery.events.into_iter().next().ok_or(BodyError::Empty)
 }
 
@@ -191,12 +190,41 @@ fn operation(op: &str) -> Operation {
     }
 }
 
-/// A primary key as text: text as it is, everything else as JSON writes it.
-fn object_id(pk: &serde_json::Value) -> Option<String> {
-    match pk {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+/// A primary key as text: text as it is, a list or an object as JSON without spaces and with its
+/// names in order. Numbers are as they were sent: read as a float, two ids would become one.
+fn object_id(pk: &RawValue) -> Result<String, serde_json::Error> {
+    match pk.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(pk.get()),
+        Some(b'[' | b'{') => {
+            // Refuses what is nested too deeply for the recursion.
+            serde_json::from_str::<serde_json::Value>(pk.get())?;
+            compact(pk)
+        }
+        _ => Ok(pk.get().to_owned()),
+    }
+}
+
+fn compact(json: &RawValue) -> Result<String, serde_json::Error> {
+    match json.get().as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(json.get())?;
+            serde_json::to_string(&text)
+        }
+        Some(b'[') => {
+            let members: Vec<&RawValue> = serde_json::from_str(json.get())?;
+            let members: Vec<String> =
+                members.into_iter().map(compact).collect::<Result<_, _>>()?;
+            Ok(format!("[{}]", members.join(",")))
+        }
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(json.get())?;
+            let mut written = Vec::with_capacity(members.len());
+            for (name, value) in members {
+                written.push(format!("{}:{}", serde_json::to_string(&name)?, compact(value)?));
+            }
+            Ok(format!("{{{}}}", written.join(",")))
+        }
+        _ => Ok(json.get().to_owned()),
     }
 }
 
@@ -227,6 +255,24 @@ mod tests {
         assert_eq!(events[1].operation, Operation::Other);
         assert_eq!(events[1].object_id.as_deref(), Some("a-b"));
         assert_eq!((events[1].id.as_str(), events[1].source.as_str()), ("msg_1", "shop"));
+    }
+
+    #[test]
+    fn primary_keys_are_the_text_that_was_sent_however_large_or_precise() {
+        let object_id = |pk: &str| {
+            let body = format!(r#"{{"data":{{"events":[{{"model":"m","pk":{pk}}}]}}}}"#);
+            parse(&body).map(|events| events[0].object_id.clone())
+        };
+        for pk in ["18446744073709551616", "12345678901234567890123", "1.10", "1e2", "-0", "true"] {
+            assert_eq!(object_id(pk), Ok(Some(pk.to_owned())));
+        }
+        assert_eq!(object_id("null"), Ok(None));
+        assert_eq!(object_id(r#""1.10 \"a""#), Ok(Some("1.10 \"a".to_owned())));
+        let several = r#"[ "\u0061", 1.10, {"b": 18446744073709551616, "a": []} ]"#;
+        let wanted = r#"["a",1.10,{"a":[],"b":18446744073709551616}]"#;
+        assert_eq!(object_id(several), Ok(Some(wanted.to_owned())));
+        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        assert!(object_id(&deep).unwrap_err().contains("recursion limit exceeded"));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Put {
     draft: Draft,
     /// What it may have been computed from, beside the event.
     consulted: Arc<Consulted>,
+    /// The tag of all that the version has a part in which brings it.
+    of_version: Option<Tag>,
 }
 
 impl Put {
@@ -49,7 +51,7 @@ impl Put {
     /// was looked at includes what was known at its birth; as far as its own tags go, at `arrival`
     /// still, or it would not have been shown.
     pub(super) fn into_draft(self, arrival: Birth, applied: Sequence) -> (Key, Draft) {
-        let Self { key, mut draft, consulted } = self;
+        let Self { key, mut draft, consulted, of_version } = self;
         let is_theirs = |tag: &Tag| consulted.is_of(&Target::Tag(tag.clone()));
         let birth = match consulted.birth {
             None => Birth::at(applied),
@@ -57,6 +59,7 @@ impl Put {
             Some(oldest) => oldest.oldest(arrival),
         };
         consulted.add_tags_to(&mut draft.tags);
+        draft.tags.extend(of_version);
         draft.basis = Basis::Claim(Claim { birth, since: applied });
         (key, draft)
     }
@@ -64,7 +67,9 @@ impl Put {
     /// Whether a target that is named ends it.
     fn is_ended_by(&self, target: &Target) -> bool {
         let is_named = match target {
-            Target::Tag(tag) => self.draft.tags.contains(tag),
+            Target::Tag(tag) => {
+                self.draft.tags.contains(tag) || self.of_version.as_ref() == Some(tag)
+            }
             Target::Key(named) => *named == self.key,
             Target::Prefix(prefix) => self.key.as_bytes().starts_with(prefix.as_bytes()),
             Target::Everything => true,
@@ -91,12 +96,19 @@ pub(super) struct Plan {
     pub(super) puts_ended: usize,
     /// How many of the targets are of changes before the one that is planned now.
     earlier: usize,
+    /// The tag of all that the version has a part in whose answer is planned now.
+    of_version: Option<Tag>,
 }
 
 impl Plan {
     /// What is added from now on is about the next change.
     pub(super) fn begin_change(&mut self) {
         self.earlier = self.targets.len();
+    }
+
+    /// What is added from now on is the answer of a version that tags its entries so.
+    pub(super) fn begin_answer(&mut self, of_version: Option<Tag>) {
+        self.of_version = of_version;
     }
 
     /// Adds what a plugin wants; `targets_of` says what a page's URL stands for.
@@ -113,7 +125,8 @@ impl Plan {
             Action::Invalidate(target, mode) => self.add_target(target, mode),
             Action::Put { key, value, ttl_s, tags, consulted } => {
                 let draft = draft(value, ttl_s, tags, now_ms);
-                self.add_put(Put { key, draft, consulted });
+                let of_version = self.of_version.clone();
+                self.add_put(Put { key, draft, consulted, of_version });
             }
             Action::Refresh { url } => {
                 targets_of(&url).into_iter().for_each(|target| self.add_target(target, Mode::Soft));
@@ -135,12 +148,17 @@ impl Plan {
         }
     }
 
-    /// Adds the built-in tags of a whole model, for a change of unknown rows, or one that no
-    /// plugin has understood: `<model>`, `<model>:*` of what shows any row, `model:<model>`.
+    /// Adds the built-in tags of a whole model, for a change of unknown rows.
     pub(super) fn add_model(&mut self, event: &Event) {
-        let model = &event.model;
-        let tags = tags([model.clone(), format!("{model}:*"), format!("model:{model}")]);
-        self.add_built_in(event, tags.unwrap_or_else(|| vec![Target::Everything]));
+        self.add_built_in(event, of_model(&event.model));
+    }
+
+    /// Adds, for a change that a version of a plugin has no answer to, the tags of its whole model
+    /// and all that the version may have `stored`.
+    pub(super) fn add_unanswered(&mut self, event: &Event, stored: Target) {
+        let mut targets = of_model(&event.model);
+        targets.push(stored);
+        self.add_built_in(event, targets);
     }
 
     fn add_built_in(&mut self, event: &Event, targets: Vec<Target>) {
@@ -203,6 +221,12 @@ impl Plan {
             self.puts.push(put);
         }
     }
+}
+
+/// What a model is tagged by: `<model>`, `<model>:*` of what shows any row, `model:<model>`.
+fn of_model(model: &str) -> Vec<Target> {
+    let tags = tags([model.to_owned(), format!("{model}:*"), format!("model:{model}")]);
+    tags.unwrap_or_else(|| vec![Target::Everything])
 }
 
 /// All of them as tags, or `None` if one can't be.

@@ -8,25 +8,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::apply::SignatureFields;
-use super::signature::{self, Secret};
-use super::{Events, Metrics, Sources};
-use crate::cache::{Basis, Cache, CacheConfig, Change, Claim, Draft, Recovered, WhenFull};
+use super::Events;
+use super::test_source::{self, START_MS, events_of};
+use crate::cache::{Basis, Cache, CacheConfig, Change, Draft, Filling, Recovered, WhenFull};
 use crate::clock::Clock;
-use crate::config::{SecretText, Source, Verify};
-use crate::model::{Content, Expiry, Key, Kind, PageHead, Staleness, Tag, Target};
+use crate::model::{Content, Expiry, Key, Kind, PageHead, Tag};
 use crate::plugins::{PluginLimits, PluginOrigin, PluginSource, Plugins};
 
 const STEPS: usize = 14;
 const TAGS: [&str; 3] = ["red", "green", "blue"];
 const PREFIXES: [&str; 3] = ["a/", "b/", "put/"];
 const PUT_KEYS: [&str; 2] = ["put/a", "put/b"];
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwq3Tm0cVwzXs=";
-const START_MS: u64 = 1_700_000_000_000;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -86,7 +81,6 @@ fn deliveries() -> impl Strategy<Value = Vec<Late>> {
 struct World {
     cache: Cache,
     events: Events,
-    secret: Secret,
 }
 
 impl World {
@@ -98,24 +92,8 @@ impl World {
             when_full: WhenFull::Evict,
         };
         let cache = Cache::new(config, clock, None, Recovered::default());
-        let source = Source {
-            name: "shop".to_owned(),
-            verify: Verify::Standard,
-            secrets: vec![SecretText::new(SECRET.to_owned())],
-            plugin: Some("hostile".to_owned()),
-            hold_ms: 0,
-            intent_timeout_ms: 60_000,
-        };
-        let events = Events::new(
-            cache.clone(),
-            plugins.clone(),
-            Sources::new(&[source]).unwrap(),
-            Arc::new(|_| {}),
-            Arc::new(|url| vec![Target::Url(url.into())]),
-            None,
-            Metrics::default(),
-        );
-        Self { cache, events, secret: Secret::parse(SECRET).unwrap() }
+        let events = events_of(&cache, plugins, "hostile", 0);
+        Self { cache, events }
     }
 
     /// Runs the steps; `deliveries` says when the event about each change comes.
@@ -126,14 +104,16 @@ impl World {
         let mut waiting = Vec::new();
         for (now, step) in steps.iter().enumerate() {
             match step {
-                Step::Fill { lasts, .. } => fills.push((now + lasts, now, self.cache.claim())),
+                Step::Fill { lasts, .. } => {
+                    fills.push((now + lasts, now, self.cache.begin_fill(&fill_key(now))));
+                }
                 Step::Change(said) => {
                     let late = deliveries[now].iter();
                     waiting.extend(late.map(|late| (now + late.steps, late, now, said)));
                 }
             }
-            for (_, begun, claim) in fills.extract_if(.., |(end, ..)| *end == now) {
-                self.store(begun, claim, &steps[begun]).await;
+            for (_, begun, filling) in fills.extract_if(.., |(end, ..)| *end == now) {
+                self.store(begun, &filling, &steps[begun]).await;
             }
             let mut due: Vec<_> =
                 waiting.extract_if(.., |(at, ..)| *at == now || now + 1 == STEPS).collect();
@@ -152,20 +132,11 @@ impl World {
     async fn deliver(&self, id: &str, number: usize, change: &serde_json::Value) {
         let mut change = change.clone();
         change["model"] = json!("shop.product");
-        let body = json!({"data": {"seq": number, "events": [change]}}).to_string();
-        let body = Bytes::from(body);
-        let sent_s = START_MS / 1_000;
-        let timestamp = sent_s.to_string();
-        let signature = signature::sign(&self.secret, id, sent_s, &body);
-        let fields = SignatureFields {
-            id: Some(id.as_bytes()),
-            timestamp: Some(timestamp.as_bytes()),
-            signature: Some(signature.as_bytes()),
-        };
-        self.events.receive("shop", fields, &body).await.unwrap();
+        let data = json!({"seq": number, "events": [change]});
+        test_source::deliver(&self.events, id, data).await.unwrap();
     }
 
-    async fn store(&self, begun: usize, claim: Claim, step: &Step) {
+    async fn store(&self, begun: usize, filling: &Filling, step: &Step) {
         let Step::Fill { tags, is_page, .. } = step else { unreachable!("only fills are stored") };
         let body = Bytes::from(format!("fill {begun}"));
         let tags: Vec<Tag> = (0..TAGS.len())
@@ -174,11 +145,11 @@ impl World {
             .collect();
         // Refused where an event came in between; that is what fences are for.
         if *is_page {
-            let kind = Kind::Page(Arc::new(head(begun)));
+            let kind = Kind::Page(Arc::new(PageHead::of_test(&url(begun), START_MS)));
             let content = Content { body, kind, expires: Expiry::NEVER, tags };
-            let _ = self.cache.store_page(&fill_key(begun), claim, content);
+            let _ = self.cache.store_page(filling, content);
         } else {
-            let draft = Draft { tags, basis: Basis::Claim(claim), ..Draft::new(body) };
+            let draft = Draft { tags, basis: Basis::Claim(filling.claim()), ..Draft::new(body) };
             let key = fill_key(begun);
             let stored = self.cache.update(&key, |_| (Change::Put(draft), ()));
             let _ = stored.now_or_never().expect("nothing to wait for without a tier");
@@ -218,24 +189,6 @@ fn fill_key(begun: usize) -> Key {
 
 fn url(begun: usize) -> String {
     format!("http://example.org/{begun}")
-}
-
-fn head(begun: usize) -> PageHead {
-    PageHead {
-        url: url(begun).into(),
-        site: "example.org".into(),
-        status: StatusCode::OK,
-        headers: HeaderMap::new(),
-        vary: Vec::new(),
-        received_ms: START_MS,
-        initial_age_ms: 0,
-        lifetime_ms: 3_600_000,
-        stale_while_revalidate_ms: 0,
-        stale_if_error_ms: 0,
-        staleness: Staleness::Allowed,
-        plugin: None,
-        block: std::sync::OnceLock::new(),
-    }
 }
 
 fn plugins() -> Plugins {

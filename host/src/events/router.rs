@@ -42,6 +42,8 @@ async fn receive(
         Ok(query) => query,
         Err(error) => return Ok(bad_request(&error.body_text())),
     };
+    // Before the body is read, which may take its time: what it says was true when it was sent.
+    let arrival = events.arrival();
     let body = read(body).await.map_err(|refused| events.refuse(refused))?;
     let field = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let fields = SignatureFields {
@@ -52,7 +54,7 @@ async fn receive(
     if query.dry_run {
         return Ok(Json(events.preview(&source, fields, &body).await?).into_response());
     }
-    let receipt = events.receive(&source, fields, &body).await?;
+    let receipt = events.receive(&source, fields, &body, arrival).await?;
     let Receipt { sequence, affected, counted, lasting, intent } = receipt;
     let mut answer = json!({ "sequence": sequence.to_string(), "affected": affected });
     if let Some(fields) = answer.as_object_mut() {
@@ -123,7 +125,10 @@ impl IntoResponse for Refused {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownIntent(_) => StatusCode::CONFLICT,
-            Self::TooManyIntents { .. } | Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyIntents { .. }
+            | Self::Busy
+            | Self::VersionsChange
+            | Self::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let error = Json(json!({ "error": self.to_string() }));
         match status {

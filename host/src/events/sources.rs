@@ -49,6 +49,16 @@ impl Sources {
         if mistakes.is_empty() { Ok(Self(sources)) } else { Err(ConfigErrors(mistakes)) }
     }
 
+    /// The longest that any of them holds an event; 0: none does.
+    pub fn hold_ms_max(&self) -> u64 {
+        self.0.values().map(|source| source.hold_ms).max().unwrap_or(0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(sources: impl IntoIterator<Item = Source>) -> Self {
+        Self(sources.into_iter().map(|source| (source.name.clone(), source)).collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Source> {
         self.0.get(name)
     }

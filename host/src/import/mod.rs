@@ -10,24 +10,20 @@
 //! # Not here
 //! The protocol's other end, and what pickles mean beyond text, numbers and bytes.
 
+mod memcached;
 mod pickle;
-mod server;
 mod table;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-pub use server::ServerError;
+pub use memcached::ServerError;
 pub use table::{TableError, Zone};
 
 use crate::limits::MEMCACHED_KEY_BYTES_MAX;
 use crate::tier::Address;
-use server::{Reply, Server, Storing};
+use memcached::{Reply, Server, Storing};
 use table::{Row, Table};
-
-/// Keys of one round: looked for together, read together, stored together. Below what the server
-/// remembers of a connection's misses.
-const BATCH_KEYS: usize = 100;
 
 /// Where from and where to.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ pub struct Report {
     pub kept: u64,
     /// Expired already.
     pub expired: u64,
-    /// Not a key of the memcached protocol: too long, or with spaces.
+    /// Not a key of the memcached protocol: too long, empty, with spaces, or no text.
     pub bad_keys: u64,
     /// Not base64.
     pub damaged: u64,
@@ -87,20 +83,25 @@ pub async fn django_table(from: &DjangoTable<'_>) -> Result<Report, ImportError>
     let mut table = Table::open(from.database, from.table, from.zone).await?;
     let unreachable = |source| ImportError::Server { address: from.server.to_owned(), source };
     let mut server = Server::connect(from.server).await.map_err(unreachable)?;
-    let mut report = Report::default();
-    let mut after = String::new();
+    let mut report = Report { bad_keys: table.odd_keys().await?, ..Report::default() };
+    let mut after = Vec::new();
     loop {
-        let keys = table.keys_after(&after, BATCH_KEYS).await?;
+        let keys = table.keys_after(&after).await?;
         let Some(last) = keys.last().cloned() else { return Ok(report) };
-        let (good, bad): (Vec<String>, Vec<String>) =
-            keys.into_iter().partition(|key| is_memcached_key(key));
-        report.bad_keys += bad.len() as u64;
+        let all = keys.len();
+        let texts = keys.into_iter().filter_map(|key| String::from_utf8(key).ok());
+        let good: Vec<String> = texts.filter(|key| is_memcached_key(key)).collect();
+        report.bad_keys += (all - good.len()) as u64;
         // Before the values are read: from here on an invalidation of a key refuses its value.
         let missing = server.missing(&good).await.map_err(unreachable)?;
         report.kept += (good.len() - missing.len()) as u64;
         let rows = table.rows_between(&after, &last).await?;
-        let rows = rows.into_iter().filter(|row| missing.contains(&row.key));
-        let storing: Vec<Storing> = rows.filter_map(|row| storing(row, &mut report)).collect();
+        let named = rows.into_iter().filter_map(|row| {
+            let key = str::from_utf8(&row.key).ok().and_then(|key| missing.get(key)).cloned();
+            Some((key?, row))
+        });
+        let storing: Vec<Storing> =
+            named.filter_map(|(key, row)| storing(key, row, &mut report)).collect();
         for reply in server.add(&storing).await.map_err(unreachable)? {
             match reply {
                 Reply::Stored => report.stored += 1,
@@ -121,19 +122,22 @@ fn is_memcached_key(key: &str) -> bool {
     (1..=MEMCACHED_KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(is_plain)
 }
 
-fn storing(row: Row, report: &mut Report) -> Option<Storing> {
+fn storing(key: String, row: Row, report: &mut Report) -> Option<Storing> {
     if row.is_expired {
         report.expired += 1;
         return None;
     }
     // Django's encoder breaks lines (`base64.encodebytes` in old releases); the alphabet has none.
-    let text: String = row.value.split_ascii_whitespace().collect();
-    let Ok(pickled) = STANDARD.decode(text) else {
+    let decoded = row.value.map(|mut value| {
+        value.retain(|byte| !byte.is_ascii_whitespace());
+        STANDARD.decode(value)
+    });
+    let Some(Ok(pickled)) = decoded else {
         report.damaged += 1;
         return None;
     };
     let pickle::Value { flags, body } = pickle::value_of(pickled);
-    Some(Storing { key: row.key, flags, expires_s: row.expires_s, body })
+    Some(Storing { key, flags, expires_s: row.expires_s, body })
 }
 
 #[cfg(test)]
@@ -141,19 +145,20 @@ mod tests {
     use super::*;
 
     fn row(value: &str) -> Row {
-        Row { key: ":1:k".into(), value: value.into(), expires_s: None, is_expired: false }
+        let (key, value) = (b":1:k".to_vec(), Some(value.as_bytes().to_vec()));
+        Row { key, value, expires_s: None, is_expired: false }
     }
 
     #[test]
     fn value_that_is_no_base64_is_counted_and_left_out() {
         let mut report = Report::default();
-        assert!(storing(row("not base64!"), &mut report).is_none());
+        assert!(storing(":1:k".into(), row("not base64!"), &mut report).is_none());
         assert_eq!(report, Report { damaged: 1, ..Report::default() });
     }
 
     #[test]
     fn lines_within_base64_are_joined() {
-        let stored = storing(row("gAVL\nBS4=\n"), &mut Report::default()).unwrap();
+        let stored = storing(":1:k".into(), row("gAVL\nBS4=\n"), &mut Report::default()).unwrap();
         assert_eq!((stored.flags, &*stored.body), (2, &b"5"[..]));
     }
 

@@ -13,12 +13,16 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use crate::tier::{Address, PostgresAddress};
 
 /// For each statement, and for the connection.
 const STATEMENT_MS_MAX: u64 = 30_000;
+
+/// Keys of one round: looked for together, read together, stored together. Below what the server
+/// remembers of a connection's misses.
+const KEYS_AT_ONCE: usize = 100;
 
 /// How Django writes "never": 9999-12-31 23:59:59, in whatever zone.
 const NEVER_S: i64 = 253_402_000_000;
@@ -57,13 +61,13 @@ pub enum TableError {
     },
 }
 
-/// One row.
+/// One row, whatever somebody has put into it.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     /// As the application's backend computed it: prefix, version and name.
-    pub key: String,
-    /// base64.
-    pub value: String,
+    pub key: Vec<u8>,
+    /// base64; `None` for a null.
+    pub value: Option<Vec<u8>>,
     /// When it expires, seconds since 1970; `None` for never.
     pub expires_s: Option<i64>,
     /// By the database's clock.
@@ -79,8 +83,21 @@ enum Connection {
 pub(super) struct Table {
     connection: Connection,
     name: String,
+    odd_sql: String,
     keys_sql: String,
     rows_sql: String,
+}
+
+/// How a database says what is asked of the table.
+struct Words<'w> {
+    /// Whether a row has a key that has a place in the order of texts, behind the first.
+    has_place: &'w str,
+    /// The key and the value, as bytes.
+    columns: [&'w str; 2],
+    /// The two parameters.
+    parameters: [&'w str; 2],
+    /// When a row expires, seconds since 1970, and whether that is over.
+    expiry: &'w str,
 }
 
 impl Table {
@@ -116,7 +133,13 @@ impl Table {
             }
         };
         let now = "CAST(strftime('%s', 'now') AS INTEGER)";
-        Ok(Self::new(connection, table, ["?1", "?2"], seconds, now))
+        let words = Words {
+            has_place: "typeof(cache_key) = 'text' AND cache_key <> ''",
+            columns: ["CAST(cache_key AS BLOB)", "CAST(value AS BLOB)"],
+            parameters: ["CAST(?1 AS TEXT)", "CAST(?2 AS TEXT)"],
+            expiry: &format!("{seconds}, {seconds} <= {now}"),
+        };
+        Ok(Self::new(connection, table, &words))
     }
 
     async fn open_postgres(address: &PostgresAddress, table: &str) -> Result<Self, TableError> {
@@ -126,50 +149,61 @@ impl Table {
             .application_name("wasmcached import")
             .options([("default_transaction_read_only", "on")]);
         let connection = Connection::Postgres(in_time(table, options.connect()).await?);
-        let seconds = "floor(extract(epoch FROM expires))::bigint";
-        let now = "floor(extract(epoch FROM now()))::bigint";
-        Ok(Self::new(connection, table, ["$1", "$2"], seconds, now))
+        let words = Words {
+            has_place: "cache_key <> ''",
+            columns: ["convert_to(cache_key, 'UTF8')", "convert_to(value, 'UTF8')"],
+            parameters: ["convert_from($1, 'UTF8')", "convert_from($2, 'UTF8')"],
+            // Infinity has no seconds.
+            expiry: "CASE WHEN isfinite(expires) \
+                     THEN floor(extract(epoch FROM expires))::bigint END, expires <= now()",
+        };
+        Ok(Self::new(connection, table, &words))
     }
 
-    fn new(
-        connection: Connection,
-        table: &str,
-        [first, second]: [&str; 2],
-        seconds: &str,
-        now: &str,
-    ) -> Self {
+    fn new(connection: Connection, table: &str, words: &Words<'_>) -> Self {
         let quoted = quote(table);
+        let Words { has_place, columns: [key, value], parameters: [first, second], expiry } = words;
         Self {
             connection,
             name: table.to_owned(),
+            odd_sql: format!("SELECT count(*) FROM {quoted} WHERE NOT ({has_place})"),
             keys_sql: format!(
-                "SELECT cache_key FROM {quoted} WHERE cache_key > {first} \
-                 ORDER BY cache_key LIMIT {second}"
+                "SELECT {key} FROM {quoted} WHERE {has_place} AND cache_key > {first} \
+                 ORDER BY cache_key LIMIT {KEYS_AT_ONCE}"
             ),
             rows_sql: format!(
-                "SELECT cache_key, value, {seconds} AS expires_s, \
-                 {seconds} <= {now} AS is_expired FROM {quoted} \
-                 WHERE cache_key > {first} AND cache_key <= {second} ORDER BY cache_key"
+                "SELECT {key}, {value}, {expiry} FROM {quoted} \
+                 WHERE {has_place} AND cache_key > {first} AND cache_key <= {second} \
+                 ORDER BY cache_key"
             ),
         }
     }
 
-    /// The next keys in the table's own order; none at its end.
-    pub(super) async fn keys_after(
-        &mut self,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, TableError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    /// How many rows have a key that is no text, or an empty one: they are in no batch.
+    pub(super) async fn odd_keys(&mut self) -> Result<u64, TableError> {
+        let sql = AssertSqlSafe(self.odd_sql.clone());
+        let count: i64 = match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                in_time(&self.name, sqlx::query_scalar(sql).fetch_one(connection)).await?
+            }
+            Connection::Postgres(connection) => {
+                in_time(&self.name, sqlx::query_scalar(sql).fetch_one(connection)).await?
+            }
+        };
+        Ok(count.unsigned_abs())
+    }
+
+    /// The next keys in the table's own order, at most [`KEYS_AT_ONCE`]; none at its end.
+    pub(super) async fn keys_after(&mut self, after: &[u8]) -> Result<Vec<Vec<u8>>, TableError> {
         // Safe: the only thing of the caller's in it is the table's name, quoted.
         let sql = AssertSqlSafe(self.keys_sql.clone());
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let query = sqlx::query_scalar(sql).bind(after).bind(limit);
+                let query = sqlx::query_scalar(sql).bind(after);
                 in_time(&self.name, query.fetch_all(connection)).await
             }
             Connection::Postgres(connection) => {
-                let query = sqlx::query_scalar(sql).bind(after).bind(limit);
+                let query = sqlx::query_scalar(sql).bind(after);
                 in_time(&self.name, query.fetch_all(connection)).await
             }
         }
@@ -178,47 +212,33 @@ impl Table {
     /// The rows behind one key up to and with another, as they are now.
     pub(super) async fn rows_between(
         &mut self,
-        after: &str,
-        last: &str,
+        after: &[u8],
+        last: &[u8],
     ) -> Result<Vec<Row>, TableError> {
         let sql = AssertSqlSafe(self.rows_sql.clone());
-        let found = match &mut self.connection {
+        let found: Vec<Found> = match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let query = sqlx::query(sql).bind(after).bind(last);
-                let found = in_time(&self.name, query.fetch_all(connection)).await?;
-                found.iter().map(sqlite_row).collect::<Result<_, _>>()
+                let query = sqlx::query_as(sql).bind(after).bind(last);
+                in_time(&self.name, query.fetch_all(connection)).await?
             }
             Connection::Postgres(connection) => {
-                let query = sqlx::query(sql).bind(after).bind(last);
-                let found = in_time(&self.name, query.fetch_all(connection)).await?;
-                found.iter().map(postgres_row).collect::<Result<_, _>>()
+                let query = sqlx::query_as(sql).bind(after).bind(last);
+                in_time(&self.name, query.fetch_all(connection)).await?
             }
         };
-        found.map_err(|error| told(&self.name, &error))
+        let row = |(key, value, expires_s, is_expired): Found| Row {
+            key,
+            value,
+            expires_s: expires_s.filter(|expires_s| *expires_s < NEVER_S),
+            // Null where the text is no time: what can't be told is over.
+            is_expired: is_expired.unwrap_or(true),
+        };
+        Ok(found.into_iter().map(row).collect())
     }
 }
 
-fn sqlite_row(row: &sqlx::sqlite::SqliteRow) -> Result<Row, sqlx::Error> {
-    let expires_s = row.try_get("expires_s")?;
-    // Null where the text is no time: what can't be told is over.
-    let is_expired = row.try_get::<Option<bool>, _>("is_expired")?.unwrap_or(true);
-    new_row(row.try_get("cache_key")?, row.try_get("value")?, expires_s, is_expired)
-}
-
-fn postgres_row(row: &sqlx::postgres::PgRow) -> Result<Row, sqlx::Error> {
-    let (expires_s, is_expired) = (row.try_get("expires_s")?, row.try_get("is_expired")?);
-    new_row(row.try_get("cache_key")?, row.try_get("value")?, expires_s, is_expired)
-}
-
-fn new_row(
-    key: String,
-    value: String,
-    expires_s: Option<i64>,
-    is_expired: bool,
-) -> Result<Row, sqlx::Error> {
-    let expires_s = expires_s.filter(|expires_s| *expires_s < NEVER_S);
-    Ok(Row { key, value, expires_s, is_expired })
-}
+/// The columns of a [`Row`].
+type Found = (Vec<u8>, Option<Vec<u8>>, Option<i64>, Option<bool>);
 
 /// A name as SQL takes it, whatever is in it. A schema before it is quoted apart.
 fn quote(table: &str) -> String {
@@ -249,6 +269,38 @@ mod tests {
         assert_eq!(quote("django_cache"), "\"django_cache\"");
         assert_eq!(quote("app.cache"), "\"app\".\"cache\"");
         assert_eq!(quote("a\"; DROP TABLE b; --"), "\"a\"\"; DROP TABLE b; --\"");
+    }
+
+    #[tokio::test]
+    async fn row_that_nobody_but_django_could_write_keeps_no_other_one_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("db");
+        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let rows =
+            "CREATE TABLE t (cache_key varchar(255) PRIMARY KEY, value text, expires datetime);
+            INSERT INTO t VALUES ('', 'YQ==', '2999-01-01'), (x'6162', 'YQ==', '2999-01-01'),
+                (NULL, 'YQ==', '2999-01-01'), (CAST(x'61ff' AS TEXT), 'YQ==', '2999-01-01'),
+                ('a', 'YQ==', '2999-01-01'), ('b', x'ff00', '2999-01-01'),
+                ('c', NULL, '2999-01-01'), ('d', 'YQ==', x'ff'), ('e', 'YQ==', NULL)";
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+        let address = Address::parse(&format!("sqlite://{}", file.display())).unwrap();
+        let mut table = Table::open(&address, "t", Zone::Utc).await.unwrap();
+        assert_eq!(table.odd_keys().await.unwrap(), 3);
+        let keys = table.keys_after(b"").await.unwrap();
+        assert_eq!(keys, [&b"a"[..], b"a\xff", b"b", b"c", b"d", b"e"]);
+        assert_eq!(table.keys_after(b"a\xff").await.unwrap().len(), 4);
+        let rows = table.rows_between(b"a", b"e").await.unwrap();
+        let told = rows.iter().map(|row| (row.value.as_deref(), row.is_expired));
+        let value = Some(&b"YQ=="[..]);
+        let expected = [
+            (value, false),
+            (Some(&b"\xff\0"[..]), false),
+            (None, false),
+            (value, true),
+            (value, true),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use super::connections::{Ends, State};
 use super::metrics::Count;
 use super::server::Door;
 use super::session::Session;
-use super::watch::{Watch, Woken};
+use super::waiting::{Waiting, Woken};
 use super::watchers::{CloseReason, Topics, connection};
 use super::{binary, flush, text};
 
@@ -98,7 +98,7 @@ enum Expect {
 
 struct Connection<S> {
     stream: S,
-    watch: Watch,
+    waiting: Waiting,
     buffer: Buffer,
     dialect: Option<Dialect>,
     expect: Expect,
@@ -113,7 +113,7 @@ where
     door.metrics().inc(Count::TotalConnections);
     let mut connection = Connection {
         stream,
-        watch: Watch::new(door.tasks(), door.settings().idle_timeout),
+        waiting: Waiting::new(door.tasks(), door.settings().idle_timeout),
         buffer: Buffer::default(),
         dialect: None,
         expect: Expect::Request,
@@ -176,10 +176,10 @@ where
         if let Expect::Value(pending, value) = &mut self.expect {
             let missing = pending.value_bytes() - value.len();
             if missing > 0 {
-                return self.watch.read(&mut self.stream, &mut value.limit(missing)).await;
+                return self.waiting.read(&mut self.stream, &mut value.limit(missing)).await;
             }
         }
-        self.watch.read_commands(&mut self.stream, &mut self.buffer).await
+        self.waiting.read_commands(&mut self.stream, &mut self.buffer).await
     }
 
     /// Carries out what is buffered, to the last whole command.

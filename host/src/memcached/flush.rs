@@ -5,9 +5,11 @@
 //! - No command is carried out at or after the moment before the flush is: connections look, too,
 //!   so that a late timer shows nothing old to memcached clients.
 //! - A flush that could not be made durable is tried again until it is.
+//! - With a tier, a pending flush that was acknowledged outlives a crash: its moment is durable
+//!   before, and one that has passed meanwhile is made up for before a door opens.
 //!
 //! # Not here
-//! A pending flush does not survive a restart.
+//! How the moment is kept (`cache`, `tier`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,13 +50,30 @@ impl Default for PendingFlush {
 
 /// Makes everything invalid now, and forgets a pending flush.
 pub(super) async fn flush_now(door: &Door) -> Result<Applied, InvalidateError> {
-    let applied = invalidate(door, Target::Everything).await?;
+    let applied = match door.pending_flush().due_ms.load(Ordering::Acquire) {
+        NEVER_MS => invalidate(door, Target::Everything).await?,
+        due_ms => door.cache().flush(cause(door), due_ms).await?,
+    };
     door.pending_flush().due_ms.store(NEVER_MS, Ordering::Release);
     Ok(applied)
 }
 
-/// Makes everything invalid at `due_ms`, milliseconds since 1970.
-pub(super) fn flush_at(door: &Door, due_ms: u64) {
+/// Makes everything invalid at `due_ms`, milliseconds since 1970; that it will is durable when this
+/// is answered. What is not durable is done all the same, unless the server ends before.
+pub(super) async fn flush_at(door: &Door, due_ms: u64) -> Result<(), InvalidateError> {
+    let announced = door.cache().announce_flush(cause(door), due_ms).await;
+    wait_for(door, due_ms);
+    announced
+}
+
+/// Takes over a flush that was pending when the server before this one ended. One whose moment has
+/// passed is made before this returns.
+pub(super) async fn resume(door: &Door, due_ms: u64) {
+    wait_for(door, due_ms);
+    run_due_flush(door).await;
+}
+
+fn wait_for(door: &Door, due_ms: u64) {
     let pending = door.pending_flush();
     pending.due_ms.store(due_ms, Ordering::Release);
     pending.changed.notify_one();
@@ -74,7 +93,7 @@ pub(super) async fn run_due_flush(door: &Door) {
     if pending.due_ms.load(Ordering::Acquire) != due_ms {
         return;
     }
-    let next_ms = match invalidate(door, Target::Everything).await {
+    let next_ms = match door.cache().flush(cause(door), due_ms).await {
         Ok(_) => NEVER_MS,
         Err(error) => {
             tracing::warn!(%error, "delayed flush_all; trying again");
@@ -106,9 +125,13 @@ async fn invalidate_as(
     target: Target,
     mode: Mode,
 ) -> Result<Applied, InvalidateError> {
-    let at_ms = door.cache().clock().now_ms();
-    let cause = Cause { source: "memcached".to_owned(), event_id: None, at_ms, ..Cause::default() };
+    let cause = cause(door);
     door.cache().invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
+}
+
+fn cause(door: &Door) -> Cause {
+    let at_ms = door.cache().clock().now_ms();
+    Cause { source: "memcached".to_owned(), event_id: None, at_ms, ..Cause::default() }
 }
 
 /// The timer: sleeps until the moment, or until there is another one.

@@ -6,8 +6,9 @@
 //! is sent back.
 //!
 //! # Invariants
-//! - A bad request never ends a connection: it is answered, its data is swallowed, and the next
-//!   line is a command again. Only lines that are not memcached at all close it.
+//! - A bad request is answered, its data is swallowed, and the next one is read. A connection is
+//!   closed whose line is too long or no memcached, whose frame is not sound or comes before a
+//!   login, or that has failed to log in too often.
 //! - What a client can make the server hold is bounded: a line, one value up to the item limit, and
 //!   one batch of replies per connection.
 //! - A store after a miss on the same connection carries the claim of that miss (`misses`).
@@ -41,10 +42,10 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod text;
-mod watch;
+mod waiting;
 mod watchers;
 
 pub use auth::{Users, UsersError};
-pub use item_policy::ItemPolicy;
+pub use item_policy::{ItemError, ItemPolicy};
 pub use metrics::Metrics;
-pub use server::{Door, Dumps, FlushAll, RefreshError, Settings, Shutdown, WatchCommand, serve};
+pub use server::{Door, RefreshError, Settings, serve};

@@ -18,58 +18,18 @@ use tokio::sync::{Notify, Semaphore};
 use super::auth::Users;
 use super::connection;
 use super::connections::{Connections, Ends};
-use super::flush::PendingFlush;
+use super::flush::{self, PendingFlush};
 use super::item_policy::ItemPolicy;
 use super::metrics::{Count, Metrics};
 use super::ops::MemoryCounts;
 use super::prefixes::Prefixes;
 use super::watchers::{Topics, Watchers, eviction};
 use crate::cache::Cache;
+use crate::config::Permission;
 use crate::net::{Accept, Bound, Listener, Stream, Tls, TlsError, accept_forever};
 use crate::tasks::Tasks;
 
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
-
-/// Whether clients may `flush_all`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FlushAll {
-    /// They may.
-    #[default]
-    Allowed,
-    /// They may not (`--no-flush`, memcached's `-F`).
-    Forbidden,
-}
-
-/// Whether clients may `shutdown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Shutdown {
-    /// They may (`--allow-shutdown`, memcached's `-A`).
-    Allowed,
-    /// They may not.
-    #[default]
-    Forbidden,
-}
-
-/// Whether clients may `watch`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WatchCommand {
-    /// They may.
-    #[default]
-    Allowed,
-    /// They may not (memcached's `-W`).
-    Forbidden,
-}
-
-/// Whether clients may list what is stored: `stats cachedump`, `stats detail`, and the dumps of
-/// `lru_crawler`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dumps {
-    /// They may.
-    #[default]
-    Allowed,
-    /// They may not (memcached's `-X`).
-    Forbidden,
-}
 
 /// The operator's choices for the front door.
 #[derive(Clone)]
@@ -78,14 +38,15 @@ pub struct Settings {
     pub connections_max: usize,
     /// A connection that sends nothing for as long (up to a quarter longer) is closed.
     pub idle_timeout: Option<Duration>,
-    /// Whether clients may `flush_all`.
-    pub flush_all: FlushAll,
-    /// Whether clients may `shutdown`.
-    pub shutdown: Shutdown,
-    /// Whether clients may `watch`.
-    pub watch: WatchCommand,
-    /// Whether clients may list keys.
-    pub dumps: Dumps,
+    /// Whether clients may `flush_all` (`--no-flush`, memcached's `-F`).
+    pub flush_all: Permission,
+    /// Whether clients may `shutdown` (`--allow-shutdown`, memcached's `-A`).
+    pub shutdown: Permission,
+    /// Whether clients may `watch` (memcached's `-W`).
+    pub watch: Permission,
+    /// Whether clients may list what is stored: `stats cachedump`, `stats detail`, and the dumps of
+    /// `lru_crawler` (memcached's `-X`).
+    pub dumps: Permission,
     /// Worker threads, as `stats` shows them.
     pub threads: usize,
     /// What the TLS listeners of the door present, where there are any.
@@ -159,6 +120,12 @@ impl Door {
             settings,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes over a `flush_all` with a delay that an earlier server has acknowledged, due at this
+    /// moment, milliseconds since 1970. Everything is invalid when this returns if that has passed.
+    pub async fn resume_flush(&self, due_ms: u64) {
+        flush::resume(self, due_ms).await;
     }
 
     /// Ends when a client has asked for `shutdown`; for one waiter.

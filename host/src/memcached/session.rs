@@ -17,6 +17,7 @@ use super::misses::Misses;
 use super::parse::Answer;
 use super::reply::Output;
 use super::server::Door;
+use crate::cache::Claim;
 
 /// One client's state: its replies, its misses, its counts and its standing.
 #[derive(Debug)]
@@ -36,6 +37,16 @@ impl Session {
         let seat = door.connections().open(ends, door.cache().clock().now_ms());
         let (out, misses) = (Output::default(), Misses::default());
         Self { door, out, misses, tally, standing, seat }
+    }
+
+    /// Notes that a key was missed by a claim that was taken before the look-up.
+    pub(super) fn note_miss(&mut self, key: &[u8], claim: Claim) {
+        self.misses.note(key, claim, self.door.cache().clock().now_ms());
+    }
+
+    /// The claim of a store of this key; `None` where no miss led to it.
+    pub(super) fn missed(&mut self, key: &[u8]) -> Option<Claim> {
+        self.misses.claim(key, self.door.cache().clock().now_ms())
     }
 
     /// Appends a reply line if the client waits for one.

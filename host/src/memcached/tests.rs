@@ -19,9 +19,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Door, Dumps, FlushAll, Settings, Shutdown, WatchCommand, serve};
+use super::{Door, Settings, serve};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
+use crate::config::Permission;
 use crate::net::{Bound, Listener};
 use crate::tasks::Tasks;
 
@@ -35,10 +36,10 @@ fn settings() -> Settings {
     Settings {
         connections_max: 64,
         idle_timeout: None,
-        flush_all: FlushAll::Allowed,
-        shutdown: Shutdown::Forbidden,
-        watch: WatchCommand::Allowed,
-        dumps: Dumps::Allowed,
+        flush_all: Permission::Allowed,
+        shutdown: Permission::Forbidden,
+        watch: Permission::Allowed,
+        dumps: Permission::Allowed,
         threads: 1,
         tls: None,
         items: None,

@@ -120,7 +120,7 @@ async fn begin_store(
     let bytes = value_bytes + LINE_END_BYTES;
     let Some(pending) = pending else { return (0, Next::Unwanted(bytes)) };
     let Some((value, end)) = whole_value(behind, value_bytes) else {
-        return (0, next_value(Pending::Store(pending)));
+        return (0, next_value(Pending::Store(pending.begun(session))));
     };
     store_value(session, pending, end, || Bytes::copy_from_slice(value)).await;
     (bytes, Next::Request)

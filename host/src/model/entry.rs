@@ -117,3 +117,25 @@ impl PageHead {
         self.lifetime_ms > self.age_ms(now_ms)
     }
 }
+
+#[cfg(test)]
+impl PageHead {
+    /// For tests: a plain page, fresh for an hour, that may be served after that.
+    pub(crate) fn of_test(url: &str, received_ms: u64) -> Self {
+        Self {
+            url: url.into(),
+            site: "example.org".into(),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            vary: Vec::new(),
+            received_ms,
+            initial_age_ms: 0,
+            lifetime_ms: 3_600_000,
+            stale_while_revalidate_ms: 0,
+            stale_if_error_ms: 0,
+            staleness: Staleness::Allowed,
+            plugin: None,
+            block: OnceLock::new(),
+        }
+    }
+}

@@ -19,4 +19,9 @@ pub enum Passage {
     Shut(Intent),
     /// The intent of this name ends, and what it has shut is open again.
     Open(String),
+    /// Everything will be wrong at this moment, milliseconds since 1970; in place of any moment
+    /// before.
+    FlushAt(u64),
+    /// What was to be wrong at a moment up to this one is wrong now.
+    Flushed(u64),
 }

@@ -1,12 +1,14 @@
-//! The words of the design as types: keys, tags, sequences, entries, events, and what plugins
+//! The words of the server as types: keys, tags, sequences, entries, events, and what plugins
 //! decide.
 //!
 //! # Invariants
 //! - Values only: nothing here does I/O, reads a clock or takes a lock.
-//! - A value that exists is within its limits; constructors check, nobody else has to.
+//! - A [`Key`] or [`Tag`] that exists is within its limits; how many there may be is checked where
+//!   they are used.
 //!
 //! # Not here
-//! How entries are stored and judged (`cache`), and how anything looks on a wire (the front doors).
+//! How entries are stored and judged (`cache`). Of the wire there is only what several front doors
+//! share: tags in HTTP fields, and the head of a page as a hit sends it.
 
 mod audit;
 mod durability;
@@ -32,7 +34,7 @@ pub use policy::{
 };
 pub use sequence::{Birth, Sequence};
 pub use smoke::{ExpectedKey, SmokeCase};
-pub use tag::{Tag, TagError};
+pub use tag::{PLUGIN_TAG_PREFIX, Tag, TagError};
 pub use tag_fields::{
     CACHE_GROUP_INVALIDATION, CACHE_GROUPS, SURROGATE_KEY, VENDOR_TAG_FIELDS, groups_field,
     groups_of, tags_of,

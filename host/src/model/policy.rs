@@ -38,7 +38,7 @@ pub struct RequestView {
 pub struct ResponseView {
     /// The status code.
     pub status: u16,
-    /// Lower-case names, values as text; fields that are not text are left out.
+    /// Lower-case names, values as text, every line.
     pub headers: Vec<(String, String)>,
     /// The body's length, where it was announced.
     pub body_bytes: Option<u32>,

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use crate::limits::TAG_BYTES_MAX;
 
+/// How the tag begins that an entry has of a plugin which has decided about it; the plugin's mark
+/// follows, `name/epoch`.
+pub const PLUGIN_TAG_PREFIX: &str = "plugin:";
+
 /// A tag: 1 to [`TAG_BYTES_MAX`] bytes of text without control characters. Compared byte by byte.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(Arc<str>);

@@ -67,7 +67,8 @@ impl Mode {
 /// Who asked for an invalidation, for `explain` and the list of events.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cause {
-    /// A configured source, or the front door: `memcached`, `api`, `pages`.
+    /// A configured source; a front door: `memcached`, `api`, `pages`; or this server itself:
+    /// `audit`, `fence`, `plugin <name>`.
     pub source: String,
     /// The event's id, where there is one.
     pub event_id: Option<String>,

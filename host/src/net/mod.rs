@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - An error of `accept` never ends a listener: it backs off and goes on.
-//! - A connection over the limit is told so by its protocol, counted, and closed.
+//! - A connection over the limit is told so by its protocol, counted, and closed; while
+//!   [`REFUSALS_MAX`](crate::limits::REFUSALS_MAX) are being told, without a word.
 //! - A client that takes nothing of what waits for it holds its connection for
 //!   [`WRITE_STALL_MS_MAX`](crate::limits::WRITE_STALL_MS_MAX) at most.
 //!

@@ -1,64 +1,38 @@
-//! The page cache: a caching reverse proxy for HTTP/1.1 (RFC 9110, 9111, 9112).
+//! The page cache: a caching reverse proxy for HTTP/1.1 and HTTP/2 clients (RFC 9110, 9111, 9112,
+//! 9113).
 //!
-//! A request goes through the phases of `phase`; a miss becomes a `fill`. What may be stored, how
-//! long it is good and for whom is said by pure modules (`storable` and what it stands on, `reuse`,
-//! `vary`, `conditional`, `range`, `freshening`); what passes to and from the origin, by `forward`.
+//! A request meets the folders in this order:
+//! - `wire`: its bytes come in on a connection, and the answer goes out there;
+//! - `course`: it is given its address, site and key, and goes through the phases;
+//! - `semantics`: HTTP's rules, asked all the way: may it be answered from memory, may an answer be
+//!   stored, what passes to and from the origin;
+//! - `fills`: a miss becomes a fill, which others wait for;
+//! - `origins`: who is asked, and what is said about the client.
+//!
+//! What no client waits for is in `background`. Beside the folders is what all of them share.
 //!
 //! # Invariants
 //! - Nothing is served from memory that the freshness rule of `cache` does not allow: pages are
 //!   always looked up there, also by those who waited for a fill and after a 304.
 //! - A body is never held whole before its first byte is sent, and never stored unless it came
 //!   whole.
-//! - The key names what the origin is asked for, byte for byte.
+//! - The origin is asked for the request's path and query byte for byte; they are the key, unless
+//!   the site's policy gives another.
 //!
 //! # Not here
 //! TLS; the API. Plugins are behind [`PagePolicy`].
 
 mod access;
-mod announce;
-mod audit;
-mod body;
-mod cache_status;
-mod clients;
-mod conditional;
-mod dates;
-mod directives;
-mod fields;
-mod fill;
-mod forward;
-mod freshening;
-mod freshness;
-mod growing;
-mod http1;
-mod http2;
-mod interim;
-mod items;
-mod keep;
-mod key;
+mod background;
+mod course;
+mod fills;
 mod metrics;
-mod negotiation;
-mod offer;
 mod origins;
 mod outcome;
-mod pass;
-mod phase;
-mod policy_hook;
-mod purge;
-mod range;
-mod refresh;
-mod request;
-mod respond;
-mod reuse;
-mod revalidate;
-mod server;
+mod page_policy;
+mod semantics;
 mod settings;
-mod status;
-mod storable;
-mod tags;
-mod targeted;
-mod uncacheable;
-mod upload;
-mod vary;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -72,20 +46,22 @@ use tokio::sync::Semaphore;
 use crate::cache::{Cache, Flights};
 use crate::model::{Key, Target};
 use crate::tasks::Tasks;
-use clients::Clients;
-use offer::Offer;
+use background::refresh::Refreshes;
+use course::request::{Ask, Sites};
+use fills::offer::Offer;
+use fills::uncacheable::Uncacheable;
+use origins::announce;
+use origins::upload::Upload;
 use origins::{OriginBody, OriginError, Origins, Question};
-use refresh::Refreshes;
-use request::{Ask, Sites};
-use uncacheable::Uncacheable;
+use wire::Clients;
 
-pub use announce::Scheme;
-pub use key::AddressError;
+pub use course::key::AddressError;
+pub use course::request::ExplainError;
 pub use metrics::Metrics;
-pub use policy_hook::{CurrentPolicy, PagePolicy, view_of_url};
-pub use request::ExplainError;
-pub use server::serve;
+pub use origins::announce::Scheme;
+pub use page_policy::{CurrentPolicy, PagePolicy, view_of_url};
 pub use settings::{Check, Settings, Site, SiteError};
+pub use wire::serve;
 
 /// The page cache; clones share everything.
 #[derive(Clone)]
@@ -107,7 +83,7 @@ struct Shared {
     /// Makes what tells variants apart nothing that a visitor can foresee.
     variant_seed: RandomState,
     uncacheable: Uncacheable,
-    /// Pages that events have fetched anew.
+    /// Pages that events want fetched anew: waiting and running.
     refreshes: Refreshes,
     /// Bounds the tunnels.
     tunnels: Arc<Semaphore>,
@@ -189,7 +165,7 @@ impl Pages {
     /// The request fields that answers depend on because the site's policy looks at them.
     fn policy_names(&self, ask: &Ask) -> Vec<HeaderName> {
         let policy = ask.policy.as_ref();
-        policy.map(|policy| policy_hook::vary_names(policy.inputs())).unwrap_or_default()
+        policy.map(|policy| page_policy::vary_names(policy.inputs())).unwrap_or_default()
     }
 
     /// Writes into a request what the origin is told about its client.
@@ -203,7 +179,7 @@ impl Pages {
         ask: &Ask,
         method: &Method,
         headers: HeaderMap,
-        body: Option<upload::Upload>,
+        body: Option<Upload>,
     ) -> Result<Response<OriginBody>, OriginError> {
         let (target, interim) = (ask.address.target(), ask.interim.as_ref());
         let question = Question { method, target, headers, interim };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cache_status::Forward;
+use super::semantics::cache_status::Forward;
 
 /// How a request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +64,8 @@ pub(crate) enum Reason {
     PolicyKeyFailed,
     /// A declared input may be read differently by the policy and the origin.
     PolicyInputUnclear,
+    /// A field of the response is not text, so that a policy can't be shown it.
+    PolicyResponseUnclear,
     /// A cookie that makes every page its owner's.
     PrivateCookie,
     /// The URL is longer than a key may be.
@@ -173,6 +175,7 @@ impl Reason {
             Self::PolicyBypass => "policy-bypass",
             Self::PolicyKeyFailed => "policy-key-failed",
             Self::PolicyInputUnclear => "policy-input-unclear",
+            Self::PolicyResponseUnclear => "policy-response-unclear",
             Self::PrivateCookie => "private-cookie",
             Self::KeyTooLong => "key-too-long",
             Self::RequestNoStore => "request-no-store",

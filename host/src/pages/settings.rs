@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use super::policy_hook::{CurrentPolicy, PagePolicy};
-use crate::config::{Rules, SiteItems};
+use super::page_policy::{CurrentPolicy, PagePolicy};
+use crate::config::{SiteCache, SiteItems};
 
 pub use crate::config::{OriginCheck as Check, PageLimits as Settings};
 
@@ -25,7 +25,7 @@ pub struct Site {
     /// Decides keys, tags and times, where a plugin does.
     pub policy: Option<CurrentPolicy>,
     /// What HTTP leaves to the operator.
-    pub rules: Rules,
+    pub rules: SiteCache,
     /// Items that are served as pages, where they are.
     pub items: Option<SiteItems>,
 }

@@ -4,6 +4,7 @@
 //! - While it is open a guest is entered by one call per [`PROBE_MS`] at most, however many come.
 //! - Only what an admitted probe achieved closes it: calls that began before it opened tell nothing
 //!   of the guest as it is now.
+//! - One thing that is asked several times fails once.
 //! - A closed one costs a call one load; the clock is read after failures and while it is open.
 //!
 //! # Not here

@@ -4,7 +4,7 @@
 //! - Counters only grow, also over replacements of the plugin: they belong to its name.
 //!
 //! # Not here
-//! Metrics' names: `telemetry`.
+//! Metrics' names: `app::metrics`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -55,6 +55,9 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// is stopped one tick after its deadline.
 const OVERTIME_CPU_NS: u64 = 700_000;
 
+/// What a guest in Python or JavaScript has mostly asked its library for where it traps.
+const UNANSWERED: &str = "plugins have no clock, files, random numbers or threads";
+
 /// What the host keeps for one instance.
 pub(super) struct State {
     /// The thread's time of a processor when the call reached its deadline.
@@ -298,6 +301,9 @@ fn at_deadline(mut store: StoreContextMut<'_, State>) -> Result<UpdateDeadline> 
 pub(super) fn classify(error: &Error, ms: u64) -> CallError {
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => CallError::Deadline { ms },
+        Some(trap @ Trap::UnreachableCodeReached) => {
+            CallError::Trap(format!("{trap}; {UNANSWERED}"))
+        }
         _ => CallError::Trap(clip(&error.root_cause().to_string()).to_owned()),
     }
 }

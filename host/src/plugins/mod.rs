@@ -15,6 +15,7 @@
 mod bindings;
 mod breaker;
 mod code_cache;
+mod complaints;
 mod component;
 mod contract;
 mod convert;
@@ -58,8 +59,8 @@ pub use counters::{Hook, Incident, Outcome};
 pub use error::{CallError, PluginError};
 pub use limits::{AllowEverything, PluginLimits};
 pub use look_ups::LookUp;
-pub use plugin::Plugin;
-pub use versions::Versions;
+pub use plugin::{Plugin, tag_of_mark};
+pub use versions::{Snapshot, Versions};
 pub use workbench::{KeyMemory, Subject, Workbench};
 
 /// Which plugin is loaded, and how.
@@ -184,10 +185,10 @@ impl Plugins {
         self.shared.loaded.load_full()
     }
 
-    /// Those of the plugin of this name that were replaced and whose entries may still be kept.
-    pub fn retired(&self, name: &str) -> Vec<Arc<Plugin>> {
+    /// The versions of the plugin of this name that there are now.
+    pub fn snapshot(&self, name: &str) -> Option<Snapshot> {
         let now_ms = self.shared.clock.now_ms();
-        self.versions(name).map(|versions| versions.retired(now_ms)).unwrap_or_default()
+        self.versions(name).map(|versions| versions.snapshot(now_ms))
     }
 
     /// Compiles a version, configures it, has it describe itself, and asks it about the smoke

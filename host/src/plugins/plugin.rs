@@ -8,11 +8,13 @@
 //! # Not here
 //! Which version is current: [`super::Plugins`]. What an error leads to: the callers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
-use super::breaker::{Breaker, Change};
+use super::breaker::{Breaker, Change, Pass};
+use super::complaints::Complaints;
 use super::component::{self, Linked};
 use super::convert::{self, Description};
 use super::counters::{Counters, Hook, Incident, Outcome};
@@ -25,7 +27,8 @@ use super::workers::{Full, Workers, parallelism};
 use super::{PluginLimits, PluginSource, Shared};
 use crate::clock::Clock;
 use crate::model::{
-    Action, Event, Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision,
+    Action, Event, Input, Key, KeyDecision, PLUGIN_TAG_PREFIX, RequestView, ResponseView,
+    StoreDecision, Tag,
 };
 
 /// A loaded plugin.
@@ -33,10 +36,18 @@ pub struct Plugin {
     core: Arc<Core>,
 }
 
+/// Which time the same thing is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Again,
+}
+
 /// What jobs on other threads share with the plugin.
 pub(super) struct Core {
     name: String,
     mark: String,
+    tag: Option<Tag>,
     sha256: String,
     description: Description,
     limits: PluginLimits,
@@ -46,6 +57,8 @@ pub(super) struct Core {
     pool: Pool,
     memo: Option<Memo>,
     breaker: Breaker,
+    complaints: Complaints,
+    is_given_up: AtomicBool,
     /// Who has the version before.
     owner: Weak<Shared>,
     counters: Arc<Counters>,
@@ -80,8 +93,10 @@ impl Plugin {
             pool.refill().map_err(|error| configure_error(&name, error))?;
         }
         let memo = (description.pure && has_keyer).then(Memo::new);
+        let mark = format!("{name}/{}", description.key_epoch);
         let core = Core {
-            mark: format!("{name}/{}", description.key_epoch),
+            tag: tag_of_mark(&mark),
+            mark,
             name,
             sha256,
             description,
@@ -91,7 +106,9 @@ impl Plugin {
             has_invalidator,
             pool,
             memo,
-            breaker: Breaker::new(clock),
+            breaker: Breaker::new(clock.clone()),
+            complaints: Complaints::new(clock),
+            is_given_up: AtomicBool::new(false),
             owner,
             counters,
             workers: Arc::clone(workers),
@@ -122,6 +139,11 @@ impl Plugin {
     /// What tells its entries from those of other plugins and of other epochs: `shop/3`.
     pub fn mark(&self) -> &str {
         &self.core.mark
+    }
+
+    /// The tag of everything that was stored under its mark; `None` if the mark can't be in one.
+    pub fn tag(&self) -> Option<&Tag> {
+        self.core.tag.as_ref()
     }
 
     /// The request data that it wants to see, in the order of [`RequestView::inputs`].
@@ -162,7 +184,7 @@ impl Plugin {
             Some(decision) => Ok(decision),
             None => core.ask_key(request, core.limits.key_ms_max),
         };
-        core.counters.count(Hook::Key, &result);
+        core.note(Hook::Key, &result);
         result
     }
 
@@ -204,9 +226,10 @@ impl Plugin {
             let headers = convert::borrow_headers(&response);
             let request = convert::request(&request, &inputs);
             let response = convert::response(&response, &headers);
-            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
-                instance.on_store(&key, request, response)
-            })?;
+            let (storage, consulted) =
+                core.call(core.limits.store_ms_max, Attempt::First, |instance| {
+                    instance.on_store(&key, request, response)
+                })?;
             convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Store, ask).await
@@ -227,9 +250,10 @@ impl Plugin {
         }
         let key = key.to_text();
         let ask = move |core: &Arc<Core>| {
-            let (storage, consulted) = core.call(core.limits.store_ms_max, |instance| {
-                instance.on_item(&key, flags, body_bytes)
-            })?;
+            let (storage, consulted) =
+                core.call(core.limits.store_ms_max, Attempt::First, |instance| {
+                    instance.on_item(&key, flags, body_bytes)
+                })?;
             convert::store_decision(storage, &consulted, &core.limits)
         };
         self.elsewhere(Hook::Item, ask).await
@@ -241,6 +265,19 @@ impl Plugin {
     /// Any; [`CallError::Busy`] is for the sender to try again, the others need a purge that is
     /// certainly large enough.
     pub async fn on_event(&self, event: &Event) -> Result<Vec<Action>, CallError> {
+        self.ask_event(event, Attempt::First).await
+    }
+
+    /// The same once more, after an error: on a fresh instance if that was a trap or the deadline.
+    /// Another failure is the same one to whether the plugin is asked further.
+    ///
+    /// # Errors
+    /// As [`Self::on_event`].
+    pub async fn on_event_again(&self, event: &Event) -> Result<Vec<Action>, CallError> {
+        self.ask_event(event, Attempt::Again).await
+    }
+
+    async fn ask_event(&self, event: &Event, attempt: Attempt) -> Result<Vec<Action>, CallError> {
         if !self.core.has_invalidator {
             return Err(CallError::NotExported);
         }
@@ -249,7 +286,8 @@ impl Plugin {
             let fields = convert::borrow_fields(&event);
             let event = convert::event(&event, &fields);
             let ms = core.limits.event_ms_max;
-            let (actions, consulted) = core.call(ms, |instance| instance.on_event(event))?;
+            let (actions, consulted) =
+                core.call(ms, attempt, |instance| instance.on_event(event))?;
             convert::actions(actions, consulted, &core.limits)
         };
         self.elsewhere(Hook::Event, ask).await
@@ -276,6 +314,20 @@ impl Plugin {
         self.core.breaker.is_open()
     }
 
+    /// Whether nothing is to be stored any more by its decisions: events are not shown to it. Asked
+    /// after the decision: what was decided before it was given up is ended by its tag.
+    pub fn is_given_up(&self) -> bool {
+        self.core.is_given_up.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn give_up(&self) {
+        self.core.is_given_up.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn take_back(&self) {
+        self.core.is_given_up.store(false, Ordering::SeqCst);
+    }
+
     /// Whether this is that version.
     pub(super) fn is(&self, core: &Arc<Core>) -> bool {
         Arc::ptr_eq(&self.core, core)
@@ -294,21 +346,28 @@ impl Plugin {
         let (answer, answered) = oneshot::channel();
         let core = Arc::clone(&self.core);
         let job = move || {
-            // Nobody may be waiting any more; the answer is nobody's then.
-            let _ = answer.send(ask(&core));
+            // Whoever is gone is not to keep those waiting who are there.
+            if answer.is_closed() {
+                return;
+            }
+            let result = ask(&core);
+            // Here, where every call comes by, whoever goes meanwhile.
+            core.note(hook, &result);
+            let _ = answer.send(result);
         };
         let queued = match hook {
             Hook::Event => self.core.workers.event(job),
             Hook::Key | Hook::Store | Hook::Item => self.core.workers.store(job),
         };
-        let result = match queued {
+        let unasked = match queued {
             Err(Full) => Err(CallError::Busy),
-            Ok(()) => answered.await.unwrap_or_else(|_| {
-                Err(CallError::Trap("the host gave up on the call".to_owned()))
-            }),
+            Ok(()) => match answered.await {
+                Ok(result) => return result,
+                Err(_) => Err(CallError::Trap("the host gave up on the call".to_owned())),
+            },
         };
-        self.core.counters.count(hook, &result);
-        result
+        self.core.note(hook, &unasked);
+        unasked
     }
 }
 
@@ -316,7 +375,7 @@ impl Core {
     fn ask_key(self: &Arc<Self>, request: &RequestView, ms: u64) -> Result<KeyDecision, CallError> {
         let inputs = convert::borrow_inputs(request);
         let view = convert::request(request, &inputs);
-        let key = self.call(ms, |instance| instance.cache_key(view))?;
+        let key = self.call(ms, Attempt::First, |instance| instance.cache_key(view))?;
         let decision = convert::key_decision(key, &self.limits)?;
         let agreement = self.memo.as_ref().map(|memo| memo.put(request, &decision));
         if agreement == Some(Agreement::Differs) {
@@ -330,9 +389,20 @@ impl Core {
         Ok(decision)
     }
 
+    /// Counts a call, and complains of one that went wrong.
+    fn note<T>(&self, hook: Hook, result: &Result<T, CallError>) {
+        self.counters.count(hook, result);
+        let Err(error) = result else { return };
+        if let Some(untold) = self.complaints.next() {
+            let (plugin, version) = (&self.name, &self.description.version);
+            tracing::warn!(plugin, version, hook = hook.as_str(), %error, untold, "plugin failed");
+        }
+    }
+
     fn call<T>(
         self: &Arc<Self>,
         ms: u64,
+        attempt: Attempt,
         ask: impl FnOnce(&mut Instance) -> Answer<T>,
     ) -> Result<T, CallError> {
         let Some(pass) = self.breaker.admit() else { return Err(CallError::Degraded) };
@@ -350,7 +420,11 @@ impl Core {
             // With a full queue the next caller makes its instance itself.
             let _ = self.workers.store(job);
         }
-        match self.breaker.note(pass, &result) {
+        let change = match (attempt, pass) {
+            (Attempt::Again, Pass::Usual) => Change::None,
+            (Attempt::First, _) | (_, Pass::Probe) => self.breaker.note(pass, &result),
+        };
+        match change {
             Change::None => {}
             Change::Opened => self.degrade(),
             Change::Closed => tracing::info!(plugin = self.name, "the plugin works again"),
@@ -369,6 +443,11 @@ impl Core {
             tracing::warn!(plugin = self.name, version, "the version before took over");
         }
     }
+}
+
+/// The tag of everything that was stored under a mark; `None` if it can't be in a tag.
+pub fn tag_of_mark(mark: &str) -> Option<Tag> {
+    Tag::new(&format!("{PLUGIN_TAG_PREFIX}{mark}")).ok()
 }
 
 pub(super) fn describe(

@@ -6,6 +6,8 @@
 //! - A version that was current is asked about events for [`RETIRED_MS`] more: what was stored
 //!   under it was tagged by it.
 //! - A version that is current is never among the retired.
+//! - A version is not given up before that unless what was stored under it has been ended, and
+//!   nothing is stored under it from then on ([`Versions::surplus`]).
 //!
 //! # Not here
 //! Loading: [`super::Plugins`]. What becomes of entries under another key epoch: the app.
@@ -22,7 +24,7 @@ use super::plugin::{Core, Plugin};
 /// lives longer is for the new version's invalidator alone, which has the same key epoch.
 const RETIRED_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Versions that are asked beside the current one; each costs a call per event.
+/// Versions that are asked beside the current one for long; each costs a call per event.
 const RETIRED_MAX: usize = 3;
 
 /// One plugin, whichever version of it is current.
@@ -37,12 +39,31 @@ pub struct Versions {
     refused: Counter,
 }
 
+/// Which versions there are at one moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The version that decides.
+    pub current: Arc<Plugin>,
+    /// Those that were replaced and whose entries may still be kept, the newest first.
+    pub retired: Vec<Arc<Plugin>>,
+    /// How many versions have decided until now, one that came back counted again.
+    pub published: u64,
+}
+
+impl Snapshot {
+    /// All of them, the current one last.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.retired.iter().chain([&self.current])
+    }
+}
+
 #[derive(Clone)]
 struct Held {
     current: Arc<Plugin>,
     previous: Option<Arc<Plugin>>,
     /// The newest first.
     retired: Vec<Retired>,
+    published: u64,
 }
 
 #[derive(Clone)]
@@ -56,7 +77,8 @@ impl Versions {
         let name = first.name().to_owned();
         let stored_sha256 = Mutex::new(first.sha256().to_owned());
         let current = Arc::new(first);
-        let held = ArcSwap::from_pointee(Held { current, previous: None, retired: Vec::new() });
+        let held = Held { current, previous: None, retired: Vec::new(), published: 1 };
+        let held = ArcSwap::from_pointee(held);
         let (last_error, refused) = (Mutex::new(None), Counter::default());
         Self { name, held, stored_sha256, last_error, refused }
     }
@@ -71,17 +93,54 @@ impl Versions {
         Arc::clone(&self.held.load().current)
     }
 
+    /// The version that decides now, and how many have decided until now, one that came back
+    /// counted again.
+    pub fn deciding(&self) -> (Arc<Plugin>, u64) {
+        let held = self.held.load();
+        (Arc::clone(&held.current), held.published)
+    }
+
+    /// Whether this is so of a version that was replaced and whose entries may still be kept.
+    pub fn was(&self, is_so: impl Fn(&Plugin) -> bool) -> bool {
+        self.held.load().retired.iter().any(|retired| is_so(&retired.plugin))
+    }
+
     /// The version that [`super::Plugins::rollback`] would bring back.
     pub fn previous(&self) -> Option<Arc<Plugin>> {
         self.held.load().previous.clone()
     }
 
-    /// Those that were replaced before `now_ms` and whose entries may still be kept, the newest
-    /// first.
-    pub fn retired(&self, now_ms: u64) -> Vec<Arc<Plugin>> {
+    /// The current version, and those that were replaced before `now_ms` and whose entries may
+    /// still be kept. All of one moment: what was current in between is in neither of two.
+    pub fn snapshot(&self, now_ms: u64) -> Snapshot {
         let held = self.held.load();
         let asked = held.retired.iter().filter(|retired| retired.until_ms > now_ms);
-        asked.map(|retired| Arc::clone(&retired.plugin)).collect()
+        Snapshot {
+            current: Arc::clone(&held.current),
+            retired: asked.map(|retired| Arc::clone(&retired.plugin)).collect(),
+            published: held.published,
+        }
+    }
+
+    /// Replaced versions that are not worth to be asked for the rest of their time, because there
+    /// are too many or because they fail. What was stored under them is to be ended, and then
+    /// [`Self::let_go`] is to be called. Nothing more is stored under them already.
+    pub fn surplus(&self) -> Vec<Arc<Plugin>> {
+        let held = self.held.load();
+        let retired = held.retired.iter().map(|retired| &retired.plugin).enumerate();
+        let surplus = retired.filter(|(n, plugin)| *n >= RETIRED_MAX || plugin.is_degraded());
+        let surplus: Vec<_> = surplus.map(|(_, plugin)| Arc::clone(plugin)).collect();
+        surplus.iter().for_each(|plugin| plugin.give_up());
+        surplus
+    }
+
+    /// Asks a version no more that was given up and is not the current one.
+    pub fn let_go(&self, given_up: &Arc<Plugin>) {
+        self.held.rcu(|old| {
+            let mut held = Held::clone(old);
+            held.retired.retain(|retired| !Arc::ptr_eq(&retired.plugin, given_up));
+            held
+        });
     }
 
     /// The hash of the component that a restart would load, as far as it is known: what the file
@@ -145,6 +204,10 @@ impl Versions {
                 None => Arc::clone(old),
             }
         });
+        if let Some(back) = &back {
+            // Now, so that nobody gives it up again who has seen it among the replaced.
+            back.take_back();
+        }
         back
     }
 
@@ -166,7 +229,7 @@ impl Held {
     fn followed_by(&self, current: &Arc<Plugin>, now_ms: u64) -> Self {
         let (current, previous) = (Arc::clone(current), Some(Arc::clone(&self.current)));
         let retired = retire(self, &current, now_ms);
-        Self { current, previous, retired }
+        Self { current, previous, retired, published: self.published + 1 }
     }
 }
 
@@ -179,5 +242,5 @@ fn retire(old: &Held, current: &Plugin, now_ms: u64) -> Vec<Retired> {
     let before = old.retired.iter().filter(|retired| retired.plugin.sha256() != left).cloned();
     let all = std::iter::once(leaving.clone()).chain(before);
     let others = all.filter(|retired| retired.plugin.sha256() != current.sha256());
-    others.filter(|retired| retired.until_ms > now_ms).take(RETIRED_MAX).collect()
+    others.filter(|retired| retired.until_ms > now_ms).collect()
 }

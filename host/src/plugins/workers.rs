@@ -47,8 +47,8 @@ impl Workers {
     pub(super) fn start() -> Result<Self, PluginError> {
         let stores = parallelism().min(STORE_THREADS_MAX);
         Ok(Self {
-            stores: start_lane("plugin-store", stores)?,
-            events: start_lane("plugin-event", EVENT_THREADS)?,
+            stores: start_threads("plugin-store", stores)?,
+            events: start_threads("plugin-event", EVENT_THREADS)?,
         })
     }
 
@@ -68,7 +68,7 @@ pub(super) fn parallelism() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn start_lane(name: &str, threads: usize) -> Result<SyncSender<Job>, PluginError> {
+fn start_threads(name: &str, threads: usize) -> Result<SyncSender<Job>, PluginError> {
     let (sender, receiver) = sync_channel(QUEUE_MAX);
     let receiver = Arc::new(Mutex::new(receiver));
     for n in 0..threads {

@@ -1,4 +1,7 @@
-//! Owned tasks: the only place that spawns, so that every task ends with its owner.
+//! Owned tasks: the only place that spawns async tasks, so that each ends with its owner.
+//!
+//! # Not here
+//! Blocking work, which is awaited where it is begun, and the threads of the plugin host.
 
 mod lanes;
 

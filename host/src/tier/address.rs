@@ -67,6 +67,12 @@ pub enum AddressError {
         /// Its name.
         name: String,
     },
+    /// A password with such signs would be read as the host, and then shown.
+    #[error(
+        "address of PostgreSQL has an `@` that does not end user and password; percent-encode `@` \
+         as %40 in each part, `/` as %2F, `?` as %3F and `#` as %23"
+    )]
+    Unencoded,
     /// A PostgreSQL address that can't be read.
     #[error("address of PostgreSQL: {reason}")]
     Postgres {
@@ -105,6 +111,8 @@ impl fmt::Display for Address {
 
 impl PostgresAddress {
     fn parse(address: &str) -> Result<Self, AddressError> {
+        // Before anything of it is taken for something that may be shown.
+        check_encoding(address)?;
         let query = address.split_once('?').map(|(_, query)| query).unwrap_or_default();
         let names = query.split('&').filter_map(|pair| pair.split('=').next());
         let mut unknown = names.filter(|name| {
@@ -126,6 +134,19 @@ impl PostgresAddress {
             None => options.application_name("wasmcached"),
         };
         Ok(Self { options: options.disable_statement_logging() })
+    }
+}
+
+/// User and password end at the one `@`, which is before the path.
+fn check_encoding(address: &str) -> Result<(), AddressError> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let (authority, others) = match rest.find(['/', '?', '#']) {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    match authority.matches('@').count() > 1 || others.contains('@') {
+        true => Err(AddressError::Unencoded),
+        false => Ok(()),
     }
 }
 
@@ -193,6 +214,12 @@ mod tests {
             ("postgres://web:hunter2@h/db?pasword=hunter2", "`pasword` is not a parameter"),
             ("postgres://web:hunter2@h:port/db", "address of PostgreSQL: invalid port number"),
             ("postgres://web:hunter2@h/db?sslmode=maybe", "unknown value \"maybe\""),
+            ("postgres://web:pw@hunter2/0rd!@h/db", "percent-encode `@` as %40"),
+            ("postgres://web:pw@hunter2@h/db", "percent-encode `@` as %40"),
+            ("postgres://web:pa/hunter2@h/db", "percent-encode `@` as %40"),
+            ("postgres://web:pa?hunter2@h", "percent-encode `@` as %40"),
+            ("postgres://web:pa#hunter2@h/db", "percent-encode `@` as %40"),
+            ("postgresql://h/db?user=web&password=p@hunter2", "percent-encode `@` as %40"),
         ] {
             let error = Address::parse(address).unwrap_err();
             let shown = format!("{error} {error:?}");

@@ -6,7 +6,7 @@
 //! - Fields are kept as bytes, because values of HTTP fields need not be text.
 //!
 //! # Not here
-//! Whole rows (`rows`), and the statements of each database (`sqlite`).
+//! Whole rows (`rows`), and the statements of each database (`sqlite`, `postgres`).
 
 use std::borrow::Cow;
 
@@ -88,6 +88,10 @@ pub(super) fn encode_targets(targets: &[(Target, Mode)]) -> Vec<u8> {
     }
     bytes
 }
+
+/// Under which name a flush to come is kept among the intents, whose names have a `/`. It has no
+/// targets; who takes it for an intent makes everything wrong when its time is over.
+pub(super) const FLUSH_NAME: &str = "flush_all";
 
 /// The reverse of [`encode_targets`].
 pub(super) fn decode_targets(mut bytes: &[u8]) -> Option<Vec<(Target, Mode)>> {

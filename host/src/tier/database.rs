@@ -9,28 +9,25 @@
 //! # Not here
 //! When anything is done and what follows from an error (`writer`); SQL: one folder for each.
 
-use sqlx::sqlite::SqliteConnection;
-
 use super::address::Address;
 use super::codec::{self, Packed};
-use super::error::OpenError;
+use super::error::{OpenError, words};
+use super::ran_plugins::{Notes, RanPlugin};
 use super::room::{Candidate, Usage};
-use super::rows::Found;
+use super::rows::{Events, Found};
 use super::settings::Limits;
+use super::trim::Trim;
 use super::{postgres, sqlite};
 use crate::cache::Recovered;
 use crate::cache::tier::{Record, Row};
 use crate::limits::VARIANTS_PER_KEY_MAX;
-use crate::model::{Birth, Durability, Key, Sequence};
+use crate::model::{Birth, Durability, Key, Mode, Sequence, Target};
 
 /// Largest value that is written; SQLite takes 1 GB for a whole row.
 pub(super) const ROW_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// What a row takes beside its value, about.
 const ROW_OVERHEAD_BYTES: u64 = 300;
-
-/// Journal records kept for reading; what must survive of older ones is in the fence.
-pub(super) const JOURNAL_RECORDS_MAX: i64 = 10_000;
 
 /// Rows that one step of culling removes, or looks at.
 pub(super) const CULL_ROWS: i64 = 500;
@@ -48,7 +45,7 @@ const EPOCH_MAX: u32 = (1 << 23) - 1;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DatabaseError {
     /// It said so, or can't be reached.
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Sql(#[from] sqlx::Error),
     /// Another server has it.
     #[error("another server has the database")]
@@ -56,6 +53,15 @@ pub(super) enum DatabaseError {
     /// Another server has had it: what this one knows of it no longer holds.
     #[error("another server has used the database since; it is this one's again after a restart")]
     Superseded,
+    /// It has less than this server has committed.
+    #[error("database has gone back behind what it had committed")]
+    GoneBack,
+    /// Another file is where it was, or none.
+    #[error(
+        "database file or its log has been replaced or removed; what is there is used after a \
+         restart"
+    )]
+    Replaced,
 }
 
 /// The rows of one key as they are to be.
@@ -117,15 +123,15 @@ impl Writes<'_> {
 /// A database that is open, this server's alone.
 pub(super) enum Database {
     /// A SQLite file.
-    Sqlite(sqlite::Database),
+    Sqlite(Box<sqlite::Database>),
     /// A schema in PostgreSQL.
-    Postgres(postgres::Database),
+    Postgres(Box<postgres::Database>),
 }
 
 /// The connection that writes.
 pub(super) enum Session {
     /// To a SQLite file.
-    Sqlite(SqliteConnection),
+    Sqlite(sqlite::Session),
     /// To PostgreSQL.
     Postgres(Box<postgres::Session>),
 }
@@ -138,6 +144,8 @@ pub(super) struct Opened {
     pub session: Session,
     /// What was left of the time before.
     pub recovered: Recovered,
+    /// The plugins that may have tagged what there is.
+    pub ran_plugins: Vec<RanPlugin>,
 }
 
 /// Opens the database at an address, and makes what is missing of it.
@@ -163,19 +171,64 @@ impl Database {
         }
     }
 
+    /// Whether a session is still there, asked when nothing else is: it may be lost unnoticed.
+    pub(super) async fn check(&self, session: &mut Session) -> Result<(), DatabaseError> {
+        match session {
+            Session::Sqlite(session) => session.check().await,
+            Session::Postgres(session) => session.check().await,
+        }
+    }
+
+    /// Whether what is written now is found after a restart. Asked before it is written; where that
+    /// is no longer so after it, it is refused, too.
+    pub(super) fn check_place(&self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.place().check(),
+            // Its transactions see to that.
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// What the tables have of a key.
     pub(super) async fn rows_of(&self, key: &Key) -> Result<Found, DatabaseError> {
         match self {
-            Self::Sqlite(database) => Ok(database.rows_of(key).await?),
+            Self::Sqlite(database) => database.rows_of(key).await,
             Self::Postgres(database) => database.rows_of(key).await,
         }
     }
 
-    /// The newest records of the journal, newest first.
-    pub(super) async fn journal(&self, limit: usize) -> Result<Vec<Record>, DatabaseError> {
+    /// The next events of the journal after a sequence, in order, without what they named.
+    pub(super) async fn events_after(
+        &self,
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Events, DatabaseError> {
         match self {
-            Self::Sqlite(database) => Ok(sqlite::newest(database.readers(), limit).await?),
-            Self::Postgres(database) => database.journal(limit).await,
+            Self::Sqlite(database) => {
+                Ok(sqlite::events_after(database.readers(), after, limit).await?)
+            }
+            Self::Postgres(database) => {
+                let mut reader = database.reader().await?;
+                let found = postgres::events_after(reader.connection()?, after, limit).await?;
+                reader.give_back();
+                Ok(found)
+            }
+        }
+    }
+
+    /// What a record of the journal named.
+    pub(super) async fn targets_of(
+        &self,
+        sequence: Sequence,
+    ) -> Result<Vec<(Target, Mode)>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => Ok(sqlite::targets_of(database.readers(), sequence).await?),
+            Self::Postgres(database) => {
+                let mut reader = database.reader().await?;
+                let found = postgres::targets_of(reader.connection()?, sequence).await?;
+                reader.give_back();
+                Ok(found)
+            }
         }
     }
 
@@ -191,8 +244,10 @@ impl Database {
                 Ok(sqlite::rows_after(&mut reader, id, limit).await?)
             }
             Self::Postgres(database) => {
-                let mut reader = database.readers().acquire().await?;
-                Ok(postgres::rows_after(&mut reader, id, limit).await?)
+                let mut reader = database.reader().await?;
+                let found = postgres::rows_after(reader.connection()?, id, limit).await?;
+                reader.give_back();
+                Ok(found)
             }
         }
     }
@@ -209,8 +264,10 @@ impl Database {
                 Ok(sqlite::rows_before(&mut reader, id, limit).await?)
             }
             Self::Postgres(database) => {
-                let mut reader = database.readers().acquire().await?;
-                Ok(postgres::rows_before(&mut reader, id, limit).await?)
+                let mut reader = database.reader().await?;
+                let found = postgres::rows_before(reader.connection()?, id, limit).await?;
+                reader.give_back();
+                Ok(found)
             }
         }
     }
@@ -219,7 +276,7 @@ impl Database {
     pub(super) async fn hottest(&self) -> Result<Option<Vec<u8>>, DatabaseError> {
         match self {
             Self::Sqlite(database) => Ok(sqlite::hottest(database.readers()).await?),
-            Self::Postgres(database) => Ok(postgres::hottest(database.readers()).await?),
+            Self::Postgres(database) => database.hottest().await,
         }
     }
 
@@ -236,7 +293,7 @@ impl Session {
     /// Writes a batch; when it returns `Ok`, it is durable.
     pub(super) async fn write(&mut self, writes: &Writes<'_>) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::write(connection, writes).await?),
+            Self::Sqlite(session) => session.write(writes).await,
             Self::Postgres(session) => Ok(postgres::write(session, writes).await?),
         }
     }
@@ -248,7 +305,7 @@ impl Session {
     /// with it the fence. Softly purged rows stay: they may still be served stale.
     pub(super) async fn cull(&mut self, now_ms: u64) -> Result<u64, DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::cull(connection, now_ms).await?),
+            Self::Sqlite(session) => Ok(sqlite::cull(session.connection(), now_ms).await?),
             Self::Postgres(session) => Ok(postgres::cull(session, now_ms).await?),
         }
     }
@@ -256,31 +313,58 @@ impl Session {
     /// The smallest birth among all rows; `None` without rows.
     pub(super) async fn oldest_birth(&mut self) -> Result<Option<Sequence>, DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::oldest_birth(connection).await?),
+            Self::Sqlite(session) => Ok(sqlite::oldest_birth(session.connection()).await?),
             Self::Postgres(session) => Ok(postgres::oldest_birth(session).await?),
         }
     }
 
-    /// Drops what no row needs any more of the fence, and the journal's tail.
-    pub(super) async fn compact(&mut self, oldest: Sequence) -> Result<(), DatabaseError> {
+    /// One step of dropping what no row needs any more of the fence. Returns how many rows went.
+    pub(super) async fn compact_fence(&mut self, oldest: Sequence) -> Result<u64, DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::compact(connection, oldest).await?),
-            Self::Postgres(session) => Ok(postgres::compact(session, oldest).await?),
+            Self::Sqlite(session) => Ok(sqlite::compact_fence(session.connection(), oldest).await?),
+            Self::Postgres(session) => Ok(postgres::compact_fence(session, oldest).await?),
+        }
+    }
+
+    /// The last record of the journal before those that are kept; `None` where there are no more.
+    pub(super) async fn journal_end(&mut self) -> Result<Option<Sequence>, DatabaseError> {
+        match self {
+            Self::Sqlite(session) => Ok(sqlite::journal_end(session.connection()).await?),
+            Self::Postgres(session) => Ok(postgres::journal_end(session).await?),
+        }
+    }
+
+    /// One step of trimming the journal. Returns the last record that was looked at.
+    pub(super) async fn trim_journal(
+        &mut self,
+        trim: Trim,
+    ) -> Result<Option<Sequence>, DatabaseError> {
+        match self {
+            Self::Sqlite(session) => Ok(sqlite::trim_journal(session.connection(), trim).await?),
+            Self::Postgres(session) => Ok(postgres::trim_journal(session, trim).await?),
         }
     }
 
     /// Writes the order of the hottest keys in place of the one before.
     pub(super) async fn write_hottest(&mut self, keys: &[u8]) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::write_hottest(connection, keys).await?),
+            Self::Sqlite(session) => Ok(sqlite::write_hottest(session.connection(), keys).await?),
             Self::Postgres(session) => Ok(postgres::write_hottest(session, keys).await?),
+        }
+    }
+
+    /// Notes which plugins run.
+    pub(super) async fn note_plugins(&mut self, notes: &Notes) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(session) => Ok(sqlite::note_plugins(session.connection(), notes).await?),
+            Self::Postgres(session) => Ok(postgres::note_plugins(session, notes).await?),
         }
     }
 
     /// What the table of entries takes.
     pub(super) async fn usage(&mut self, limits: Limits) -> Result<Usage, DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::usage(connection, limits).await?),
+            Self::Sqlite(session) => Ok(sqlite::usage(session.connection(), limits).await?),
             Self::Postgres(session) => Ok(postgres::usage(session).await?),
         }
     }
@@ -292,7 +376,7 @@ impl Session {
         limit: i64,
     ) -> Result<Vec<Candidate>, DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::rows_after(connection, id, limit).await?),
+            Self::Sqlite(session) => Ok(sqlite::rows_after(session.connection(), id, limit).await?),
             Self::Postgres(session) => {
                 Ok(postgres::rows_after(session.connection(), id, limit).await?)
             }
@@ -302,7 +386,7 @@ impl Session {
     /// Takes rows out by their numbers.
     pub(super) async fn remove(&mut self, ids: &[i64]) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::remove(connection, ids).await?),
+            Self::Sqlite(session) => Ok(sqlite::remove(session.connection(), ids).await?),
             Self::Postgres(session) => Ok(postgres::remove(session, ids).await?),
         }
     }
@@ -310,27 +394,16 @@ impl Session {
     /// Makes all commits so far outlive the machine's power, where they do not by themselves.
     pub(super) async fn sync(&mut self) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(connection) => Ok(sqlite::sync(connection).await?),
+            Self::Sqlite(session) => session.sync().await,
             // Its server does so by itself.
             Self::Postgres(_) => Ok(()),
-        }
-    }
-
-    /// Whether it is still there, asked when nothing else is: a session may be lost unnoticed.
-    pub(super) async fn check(&mut self) -> Result<(), DatabaseError> {
-        match self {
-            Self::Sqlite(_) => Ok(()),
-            Self::Postgres(session) => session.check().await,
         }
     }
 
     /// Ends it in order.
     pub(super) async fn close(self) {
         match self {
-            // Folds the log into the file; the log alone would do as well.
-            Self::Sqlite(connection) => {
-                let _ = sqlx::Connection::close(connection).await;
-            }
+            Self::Sqlite(session) => session.close().await,
             Self::Postgres(session) => session.close().await,
         }
     }

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgDatabaseError;
+
 /// Why a database can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -28,7 +30,15 @@ pub enum OpenError {
         /// The database.
         database: String,
     },
-    /// Damaged, or somebody else's.
+    /// Ours, and not as it was written.
+    #[error("database {database} is damaged: {reason}")]
+    Damaged {
+        /// The database.
+        database: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody else's.
     #[error("database {database} is not one of wasmcached: {reason}")]
     Foreign {
         /// The database.
@@ -54,4 +64,17 @@ pub enum OpenError {
         /// Its words.
         reason: String,
     },
+}
+
+/// What a database says, without the line of its own source that PostgreSQL names.
+pub(super) fn words(error: &sqlx::Error) -> String {
+    match error {
+        // The one row that is asked for, and not counted or looked for.
+        sqlx::Error::RowNotFound => "its row with the epoch is missing".to_owned(),
+        sqlx::Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => format!("{} ({})", error.message(), error.code()),
+            None => error.to_string(),
+        },
+        error => error.to_string(),
+    }
 }

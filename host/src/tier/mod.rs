@@ -37,8 +37,9 @@
 //!    has emptied the table. Less being cached is always allowed.
 //!
 //! # Not here
-//! The rule itself, expiry on reads, and which key is written when: the cache's. Nothing outside
-//! this folder knows that there is SQL.
+//! The rule itself, expiry on reads, and which key is written when: the cache's. Nothing above this
+//! folder knows that there is SQL, but for `import`, which reads another program's table, and the
+//! demo's site, which has its own.
 
 mod address;
 mod codec;
@@ -47,15 +48,19 @@ mod error;
 mod filter;
 mod hot;
 mod known;
+mod look_ups;
 pub mod operator;
+mod owed;
 mod pace;
 mod postgres;
 mod queue;
+mod ran_plugins;
 mod room;
 mod rows;
 mod schema;
 mod settings;
 mod sqlite;
+mod trim;
 mod writer;
 
 #[cfg(test)]
@@ -74,23 +79,27 @@ use crate::cache::tier::{
 };
 use crate::clock::Clock;
 use crate::fail_points::{Point, reach};
-use crate::model::{Birth, Key, Sequence, WhenDegraded};
+use crate::model::{Birth, Invalidation, Key, Mode, Sequence, Target, WhenDegraded};
 use crate::tasks::Tasks;
 use database::{Database, DatabaseError};
 use known::Known;
+use look_ups::LookUps;
 use queue::{Life, Queue};
 use room::Candidate;
-use rows::Found;
+use rows::{Events, Found};
 use writer::Writer;
 
-pub use crate::cache::tier::Record as JournalRow;
 pub use address::{Address, AddressError, PostgresAddress};
 pub use error::OpenError;
-pub use schema::{SchemaReport, SchemaStep, inspect, migrate};
+pub use ran_plugins::RanPlugin;
+pub use schema::{SchemaReport, SchemaStep, check, inspect, migrate};
 pub use settings::{Limits, Settings};
 
 /// A look-up that takes longer has failed; the client is better off with a miss.
 const LOAD_MS_MAX: u64 = 2_000;
+
+/// Events of the journal that one statement reads.
+const EVENTS_AT_ONCE: i64 = 5_000;
 
 /// What the tier and its writer share.
 struct Inner {
@@ -106,9 +115,12 @@ struct Inner {
     oldest_birth: AtomicU64,
     rows_skipped: AtomicU64,
     rows_evicted: AtomicU64,
+    /// Values that were not written because that takes too long.
+    values_left_out: AtomicU64,
     /// Keys in the order of the hottest, as it was written last.
     hot_keys: AtomicU64,
     known: Known,
+    look_ups: LookUps,
     /// Whether the writer has ended.
     closed: watch::Sender<bool>,
 }
@@ -123,9 +135,9 @@ impl Inner {
     }
 
     /// What a change that is in force, but not durable, is answered.
-    fn answer<T>(&self, outcome: Result<T, TierError>, owed: T) -> Result<T, TierError> {
+    fn answer(&self, outcome: Result<Lasting, TierError>) -> Result<Lasting, TierError> {
         match (outcome, self.when_degraded) {
-            (Err(TierError::Database(_)), WhenDegraded::Accept) => Ok(owed),
+            (Err(TierError::Database(_)), WhenDegraded::Accept) => Ok(Lasting::Owed),
             (outcome, _) => outcome,
         }
     }
@@ -134,6 +146,7 @@ impl Inner {
 /// The tier on a database that belongs to this server alone.
 pub struct DatabaseTier {
     inner: Arc<Inner>,
+    ran_plugins: Vec<RanPlugin>,
 }
 
 impl DatabaseTier {
@@ -160,18 +173,51 @@ impl DatabaseTier {
             oldest_birth: AtomicU64::new(0),
             rows_skipped: AtomicU64::new(0),
             rows_evicted: AtomicU64::new(0),
+            values_left_out: AtomicU64::new(0),
             hot_keys: AtomicU64::new(0),
             known: Known::default(),
+            look_ups: LookUps::default(),
             closed: watch::Sender::new(false),
         });
         let writer = Writer::new(Arc::clone(&inner), settings, opened.session, tasks.clone());
         tasks.spawn(writer.run(tasks.stopping()));
-        Ok((Arc::new(Self { inner }), opened.recovered))
+        Ok((Arc::new(Self { inner, ran_plugins: opened.ran_plugins }), opened.recovered))
     }
 
-    /// The newest records of the journal, newest first; it keeps ten thousand.
-    pub async fn journal(&self, limit: usize) -> Result<Vec<JournalRow>, TierError> {
-        in_time(self.inner.database.journal(limit)).await
+    /// Hands out the events of the journal in their order, without what they named: there may be
+    /// more of them than fit into memory with that.
+    pub async fn read_events(&self, mut note: impl FnMut(Record)) -> Result<(), TierError> {
+        let mut after = Sequence::from_u64(0);
+        loop {
+            let found = self.inner.database.events_after(after, EVENTS_AT_ONCE).await;
+            let Events { records, last } = found.map_err(told)?;
+            records.into_iter().for_each(&mut note);
+            let Some(last) = last else { return Ok(()) };
+            after = last;
+        }
+    }
+
+    /// Gives records what they named, but for those that name something already. Beyond so many
+    /// targets together each names everything.
+    pub async fn read_targets(
+        &self,
+        mut records: Vec<Record>,
+        targets_max: usize,
+    ) -> Result<Vec<Record>, TierError> {
+        let mut count = 0;
+        for record in &mut records {
+            if !record.invalidation.targets.is_empty() {
+                continue;
+            }
+            let targets = match count < targets_max {
+                true => self.inner.database.targets_of(record.sequence).await.map_err(told)?,
+                false => vec![(Target::Everything, Mode::Hard)],
+            };
+            count += targets.len();
+            let cause = record.invalidation.cause.clone();
+            record.invalidation = Arc::new(Invalidation { targets, cause });
+        }
+        Ok(records)
     }
 
     /// Rows that were found not to be as they were written, and left out.
@@ -192,7 +238,7 @@ impl Tier for DatabaseTier {
             let mut queue = self.inner.queue.lock();
             if queue.life != Life::Closed {
                 let inner = Arc::clone(&self.inner);
-                let then = move |outcome| then(inner.answer(outcome, Lasting::Owed));
+                let then = move |outcome| then(inner.answer(outcome));
                 queue.push_record(record, Box::new(then));
                 drop(queue);
                 self.inner.work.notify_one();
@@ -204,12 +250,17 @@ impl Tier for DatabaseTier {
         then(Err(TierError::Closed));
     }
 
-    fn write(&self, key: &Key) -> BoxFuture<Result<(), TierError>> {
+    fn write(&self, key: &Key) -> BoxFuture<Result<Lasting, TierError>> {
         let (waiter, durable) = oneshot::channel();
         {
             let mut queue = self.inner.queue.lock();
             if queue.life == Life::Closed {
                 return Box::pin(std::future::ready(Err(TierError::Closed)));
+            }
+            if queue.is_refusing {
+                queue.push_key(key, None);
+                let refusal = TierError::Database(queue.problem().unwrap_or_default());
+                return Box::pin(std::future::ready(self.inner.answer(Err(refusal))));
             }
             queue.push_key(key, Some(waiter));
         }
@@ -218,7 +269,7 @@ impl Tier for DatabaseTier {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let outcome = durable.await.unwrap_or(Err(TierError::Closed));
-            inner.answer(outcome, ())
+            inner.answer(outcome.map(|()| Lasting::Durable))
         })
     }
 
@@ -232,7 +283,9 @@ impl Tier for DatabaseTier {
             if !inner.known.may_have(&key) {
                 return Ok(Vec::new());
             }
-            let found = in_time(inner.database.rows_of(&key)).await?;
+            let found = in_time(inner.database.rows_of(&key)).await;
+            inner.look_ups.note(&found, inner.clock.now_ms());
+            let found = found?;
             if !found.rows.is_empty() {
                 reach(Point::RowsFound);
             }
@@ -296,9 +349,22 @@ impl Tier for DatabaseTier {
         let spared = self.inner.known.spared();
         let knows_keys = self.inner.known.is_complete();
         let degraded = queue.problem().or_else(|| queue.pace.problem(now_ms));
+        let is_writing = degraded.is_none();
+        let degraded = degraded.or_else(|| self.inner.look_ups.problem(now_ms));
         let queued = queue.len();
         let hot_keys = self.inner.hot_keys.load(Ordering::Relaxed);
-        Status { degraded, queued, rows_skipped, evicted, spared, knows_keys, hot_keys }
+        let left_out = self.inner.values_left_out.load(Ordering::Relaxed);
+        Status {
+            degraded,
+            is_writing,
+            queued,
+            rows_skipped,
+            evicted,
+            left_out,
+            spared,
+            knows_keys,
+            hot_keys,
+        }
     }
 
     fn close(&self) -> BoxFuture<()> {
@@ -323,7 +389,11 @@ impl Drop for DatabaseTier {
 
 async fn in_time<T>(work: impl Future<Output = Result<T, DatabaseError>>) -> Result<T, TierError> {
     match tokio::time::timeout(Duration::from_millis(LOAD_MS_MAX), work).await {
-        Ok(outcome) => outcome.map_err(|error| TierError::Database(error.to_string())),
+        Ok(outcome) => outcome.map_err(told),
         Err(_) => Err(TierError::Database(format!("no answer in {LOAD_MS_MAX} ms"))),
     }
+}
+
+fn told(error: DatabaseError) -> TierError {
+    TierError::Database(error.to_string())
 }

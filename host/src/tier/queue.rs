@@ -5,14 +5,15 @@
 //!   until that batch has been committed and its callbacks have run, or in `dirty` again.
 //! - Bounded: past [`DIRTY_KEYS_MAX`] keys are no longer remembered one by one. The queue is then
 //!   *overrun*: nothing is loaded until a batch has emptied the table of entries.
-//! - Records leave in the order in which they came, which is that of their sequences.
-//! - A record that is refused is in force in memory. What it names beside keys is *owed*: it goes
-//!   into the next batch that succeeds, before newer records, so that it is in force after a
-//!   restart, too. Bounded: past [`OWED_TARGETS_MAX`] targets everything is owed.
+//! - Records leave in the order in which they came, which is that of their sequences; in pieces,
+//!   because a transaction of all might take too long at every attempt.
+//! - A record that is refused is in force in memory. What it names beside keys is *owed*: it is
+//!   written before newer records, when something can be (`owed`).
 //!
 //! # Not here
 //! No SQL, no waiting: one short lock around plain data.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -20,15 +21,14 @@ use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use super::hot::Order;
+use super::owed::{self, Owed, cost_of};
 use super::pace::Pace;
+use super::ran_plugins::Notes;
 use crate::cache::tier::{Committed, Lasting, Record, TierError};
-use crate::model::{Invalidation, Key, Mode, Passage, Target};
+use crate::model::{Invalidation, Key, Passage, Target};
 
 /// Keys remembered one by one; at 100 bytes each, 10 MB.
 pub(super) const DIRTY_KEYS_MAX: usize = 100_000;
-
-/// Targets of refused records that are remembered one by one.
-pub(super) const OWED_TARGETS_MAX: usize = 100_000;
 
 /// Somebody who waits until a key is durable.
 pub(super) type Waiter = oneshot::Sender<Result<(), TierError>>;
@@ -47,6 +47,15 @@ pub(super) enum Life {
 
 /// Records taken together, each with its callback.
 pub(super) type Records = Vec<(Record, Committed)>;
+
+/// Why a transaction, or a step of something else, failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// In words.
+    pub reason: String,
+    /// Whether it was given up because of the time that it took.
+    pub is_late: bool,
+}
 
 /// The work of one transaction apart from rows.
 #[derive(Default)]
@@ -73,14 +82,22 @@ pub(super) struct Queue {
     /// The keys of `dirty`, first come first.
     line: VecDeque<Key>,
     writing: HashSet<Key, RandomState>,
-    records: Records,
+    records: VecDeque<(Record, Committed)>,
     /// Refused, and to be written all the same; nobody waits for them.
-    owed: Vec<Record>,
+    owed: Owed,
+    /// Whether the first key of the line is to have a batch of its own.
+    is_large_next: bool,
     is_overrun: bool,
     is_wiping: bool,
     /// The order of the hottest keys as it is to be written, where there is a new one; nobody waits
     /// for it.
     pub(super) hottest: Option<Order>,
+    /// Whether some key of `dirty` has somebody who waits.
+    has_waiters: bool,
+    /// Whether no key can be written now: nobody waits for one.
+    pub(super) is_refusing: bool,
+    /// What is to be noted of plugins, in order.
+    pub(super) notes: VecDeque<Notes>,
     /// What is wrong, while something is.
     pub(super) degraded: Option<String>,
     pub(super) pace: Pace,
@@ -90,6 +107,7 @@ pub(super) struct Queue {
 impl Queue {
     /// Notes that the rows of a key are out of date, and who waits for the new ones.
     pub(super) fn push_key(&mut self, key: &Key, waiter: Option<Waiter>) {
+        self.has_waiters |= waiter.is_some();
         if let Some(waiters) = self.dirty.get_mut(key) {
             waiters.extend(waiter);
             return;
@@ -108,16 +126,39 @@ impl Queue {
 
     /// Queues a record.
     pub(super) fn push_record(&mut self, record: Record, then: Committed) {
-        self.records.push((record, then));
+        self.records.push_back((record, then));
     }
 
-    /// Begins a batch: what is owed, then all records; keys follow by [`Queue::take_key`].
-    pub(super) fn take(&mut self) -> Batch {
+    /// Begins a batch: what is owed, then records, up to this cost together, or one that costs
+    /// more; keys follow by [`Queue::take_key`].
+    pub(super) fn take(&mut self, cost_max: usize) -> Batch {
         self.is_wiping = std::mem::take(&mut self.is_overrun);
-        let owed = std::mem::take(&mut self.owed).into_iter();
-        let nobody = |record| (record, Box::new(|_: Result<Lasting, TierError>| ()) as Committed);
-        let records = owed.map(nobody).chain(std::mem::take(&mut self.records)).collect();
+        let is_keys_turn = std::mem::take(&mut self.is_large_next) && !self.line.is_empty();
+        let records = if is_keys_turn { Vec::new() } else { self.take_records(cost_max) };
         Batch { is_wiping: self.is_wiping, keys: Vec::new(), records }
+    }
+
+    /// The first of the records, up to this cost together, or one that costs more.
+    pub(super) fn take_records(&mut self, cost_max: usize) -> Records {
+        let mut records = Vec::new();
+        // The first may cost more.
+        let (mut next_max, mut left) = (usize::MAX, cost_max);
+        while let Some(next) = self.take_record(next_max) {
+            left = left.saturating_sub(cost_of(&next.0));
+            next_max = left;
+            records.push(next);
+        }
+        records
+    }
+
+    /// The next record, unless it costs more than this.
+    fn take_record(&mut self, cost_max: usize) -> Option<(Record, Committed)> {
+        if !self.owed.is_empty() {
+            let nobody = Box::new(|_: Result<Lasting, TierError>| ());
+            return self.owed.take(cost_max).map(|record| (record, nobody as Committed));
+        }
+        self.records.front().filter(|(record, _)| cost_of(record) <= cost_max)?;
+        self.records.pop_front()
     }
 
     /// Takes the key that has waited longest into the batch.
@@ -128,6 +169,20 @@ impl Queue {
         Some((key, waiters))
     }
 
+    /// Gives a key back that is too large for the batch: the next one is its own.
+    pub(super) fn return_key(&mut self, key: Key, waiters: Vec<Waiter>) {
+        self.writing.remove(&key);
+        self.is_large_next = true;
+        match self.dirty.entry(key.clone()) {
+            // Overwritten since; it is in the line.
+            Entry::Occupied(mut dirty) => dirty.get_mut().extend(waiters),
+            Entry::Vacant(dirty) => {
+                dirty.insert(waiters);
+                self.line.push_front(key);
+            }
+        }
+    }
+
     /// The batch is durable and its callbacks have run: its keys may be loaded again.
     pub(super) fn finish(&mut self) {
         self.writing.clear();
@@ -135,29 +190,52 @@ impl Queue {
     }
 
     /// The batch was not written: its keys, and those that its records remove, are dirty as before.
-    pub(super) fn put_back(&mut self, batch: &Batch, reason: String) {
+    /// Where it was one record that was too much for the time, that comes in two next time.
+    pub(super) fn put_back(&mut self, batch: &Batch, failure: &Failure) {
         for (key, _) in &batch.keys {
             self.push_key(key, None);
         }
-        self.owe(&batch.records);
+        let mut owed = self.owed_of(batch.records.iter().map(|(record, _)| record));
+        if failure.is_late && batch.records.len() == 1 {
+            owed = owed.into_iter().flat_map(owed::divide).collect();
+        }
+        // They were taken from the front of what is owed.
+        self.owed.push_first(owed);
         self.is_overrun |= std::mem::take(&mut self.is_wiping);
         self.writing.clear();
-        self.degraded = Some(reason);
+        self.degraded = Some(failure.reason.clone());
+        self.is_refusing = true;
     }
 
     /// Everybody who waits for something while nothing can be written; the keys stay dirty.
     pub(super) fn take_waiting(&mut self) -> Batch {
-        let records = std::mem::take(&mut self.records);
-        self.owe(&records);
+        let records: Records = std::mem::take(&mut self.records).into();
+        let owed = self.owed_of(records.iter().map(|(record, _)| record));
+        self.owed.push_last(owed);
+        Batch { records, ..self.take_waiting_keys() }
+    }
+
+    /// Everybody who waits for a key; the keys stay dirty. There may be very many of these, and
+    /// each refusal comes here: they are looked through only where somebody waits.
+    pub(super) fn take_waiting_keys(&mut self) -> Batch {
+        if !std::mem::take(&mut self.has_waiters) {
+            return Batch::default();
+        }
         let keys = self.dirty.iter_mut().filter(|(_, waiters)| !waiters.is_empty());
         let keys = keys.map(|(key, waiters)| (key.clone(), std::mem::take(waiters))).collect();
-        Batch { is_wiping: false, keys, records }
+        Batch { keys, ..Batch::default() }
+    }
+
+    /// Whether keys wait for a batch.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.line.is_empty()
     }
 
     /// Refused records take place in memory all the same: rows of the keys that they remove are out
     /// of date, and the rest of what they name is to be written when it can be.
-    fn owe(&mut self, records: &Records) {
-        for (record, _) in records {
+    fn owed_of<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> Vec<Record> {
+        let mut owed = Vec::new();
+        for record in records {
             let (keys, wide): (Vec<_>, Vec<_>) = record
                 .invalidation
                 .targets
@@ -174,21 +252,9 @@ impl Queue {
             }
             let cause = record.invalidation.cause.clone();
             let invalidation = Arc::new(Invalidation { targets: wide, cause });
-            self.owed.push(Record { invalidation, ..record.clone() });
+            owed.push(Record { invalidation, ..record.clone() });
         }
-        let targets = self.owed.iter().map(|record| record.invalidation.targets.len());
-        if targets.sum::<usize>() > OWED_TARGETS_MAX {
-            self.owe_everything();
-        }
-    }
-
-    /// In place of all that is owed, one record of everything.
-    fn owe_everything(&mut self) {
-        let Some(last) = self.owed.pop() else { return };
-        let targets = vec![(Target::Everything, Mode::Hard)];
-        let cause = last.invalidation.cause.clone();
-        let invalidation = Arc::new(Invalidation { targets, cause });
-        self.owed = vec![Record { invalidation, passage: Passage::Unchanged, ..last }];
+        owed
     }
 
     /// Lets the writer end once everything queued is done.
@@ -233,4 +299,83 @@ fn overrun_text() -> String {
 
 fn overrun() -> TierError {
     TierError::Database(overrun_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Cause, Mode, Sequence, Tag};
+
+    const LATE: fn() -> Failure = || Failure { reason: "late".into(), is_late: true };
+
+    fn push(queue: &mut Queue, n: u64, tags: usize) {
+        let tags = (0..tags).map(|tag| Tag::new(&format!("{n}:{tag}")).unwrap());
+        let targets = tags.map(|tag| (Target::Tag(tag), Mode::Hard)).collect();
+        let invalidation = Arc::new(Invalidation { targets, cause: Cause::default() });
+        let (sequence, passage) = (Sequence::from_u64(n), Passage::Unchanged);
+        queue.push_record(Record { sequence, invalidation, passage }, Box::new(|_| ()));
+    }
+
+    fn sequences(batch: &Batch) -> Vec<u64> {
+        batch.records.iter().map(|(record, _)| record.sequence.as_u64()).collect()
+    }
+
+    fn key(n: usize) -> Key {
+        Key::new(format!("k{n}").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn records_are_taken_in_pieces_in_their_order_and_refused_ones_again_before_newer_ones() {
+        let mut queue = Queue::default();
+        for n in 0..5 {
+            push(&mut queue, n, 3);
+        }
+        push(&mut queue, 5, 100);
+        let first = queue.take(8);
+        assert_eq!(sequences(&first), [0, 1]);
+        queue.put_back(&first, &LATE());
+        push(&mut queue, 6, 3);
+        assert_eq!(sequences(&queue.take(4)), [0]);
+        let batches: Vec<_> = (0..3).map(|_| sequences(&queue.take(8))).collect();
+        assert_eq!(batches, [vec![1, 2], vec![3, 4], vec![5]]);
+        assert_eq!(sequences(&queue.take(8)), [6]);
+        assert!(queue.take(8).is_empty() && queue.is_drained());
+    }
+
+    #[test]
+    fn one_record_that_took_too_long_comes_in_two_and_one_that_was_refused_otherwise_does_not() {
+        for (is_late, batches) in [(true, 2), (false, 1)] {
+            let mut queue = Queue::default();
+            push(&mut queue, 1, 1_000);
+            let batch = queue.take(10);
+            queue.put_back(&batch, &Failure { reason: "wrong".into(), is_late });
+            let pieces: Vec<_> = std::iter::from_fn(|| {
+                Some(queue.take(10)).filter(|batch| !batch.records.is_empty())
+            })
+            .collect();
+            assert_eq!(pieces.len(), batches);
+            let targets = pieces.iter().flat_map(|piece| &piece.records);
+            let targets: usize = targets.map(|(record, _)| record.invalidation.targets.len()).sum();
+            assert_eq!(targets, 1_000);
+        }
+    }
+
+    #[test]
+    fn large_key_has_the_next_batch_for_itself_whatever_else_waits() {
+        let mut queue = Queue::default();
+        for n in 0..3 {
+            queue.push_key(&key(n), None);
+            push(&mut queue, n as u64, 1);
+        }
+        assert_eq!(sequences(&queue.take(2)), [0]);
+        let (large, waiters) = queue.take_key().unwrap();
+        queue.return_key(large.clone(), waiters);
+        assert_eq!(queue.is_loadable(&large), Ok(false));
+        queue.finish();
+        assert!(queue.take(2).records.is_empty());
+        assert_eq!(queue.take_key().map(|(key, _)| key), Some(large));
+        queue.finish();
+        assert_eq!(sequences(&queue.take(9)), [1, 2]);
+        assert_eq!(queue.take_key().map(|(found, _)| found), Some(key(1)));
+    }
 }

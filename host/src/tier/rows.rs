@@ -137,8 +137,9 @@ pub(super) fn fence(found: &[impl Columns], start: Sequence) -> Vec<FenceRow> {
     rows
 }
 
-/// Intents that had not ended. What can't be read of one counts as everything.
-pub(super) fn intents(found: &[impl Columns]) -> Vec<IntentRow> {
+/// Intents that had not ended, and when a flush was to come. What can't be read of an intent counts
+/// as everything.
+pub(super) fn intents(found: &[impl Columns]) -> (Vec<IntentRow>, Option<u64>) {
     let intents = found.iter().map(|row| {
         let name = row.text("name").unwrap_or_default();
         let until_ms = row.number("until_ms").map_or(0, i64::cast_unsigned);
@@ -149,7 +150,9 @@ pub(super) fn intents(found: &[impl Columns]) -> Vec<IntentRow> {
         );
         IntentRow { intent: Intent { name, until_ms }, targets }
     });
-    intents.collect()
+    let (flushes, intents): (Vec<_>, Vec<_>) =
+        intents.partition(|row| row.intent.name == codec::FLUSH_NAME);
+    (intents, flushes.iter().map(|row| row.intent.until_ms).min())
 }
 
 /// The highest number of each source. One that the column can't hold was kept as its largest, and
@@ -163,8 +166,17 @@ pub(super) fn numbers(found: &[impl Columns]) -> Vec<(String, u64)> {
     numbers.collect()
 }
 
-/// Records of the journal; those that can't be read are left out.
-pub(super) fn journal(found: &[impl Columns]) -> Vec<Record> {
+/// Events of the journal, in order.
+pub(super) struct Events {
+    /// Without what they named; those that can't be read are left out.
+    pub records: Vec<Record>,
+    /// The last of them, whether it could be read or not.
+    pub last: Option<Sequence>,
+}
+
+/// Reads events of the journal.
+pub(super) fn events(found: &[impl Columns]) -> Events {
+    let last = found.last().and_then(|row| row.number("sequence")).map(codec::decode_sequence);
     let records = found.iter().filter_map(|row| {
         let cause = Cause {
             source: row.text("source")?,
@@ -174,10 +186,15 @@ pub(super) fn journal(found: &[impl Columns]) -> Vec<Record> {
             // Records from before the column say nothing: then the event is applied once more.
             is_again: row.optional_number("is_again")? == Some(1),
         };
-        let targets = codec::decode_targets(&row.bytes("targets")?)?;
         let sequence = codec::decode_sequence(row.number("sequence")?);
-        let invalidation = Arc::new(Invalidation { targets, cause });
+        let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
         Some(Record { sequence, invalidation, passage: Passage::Unchanged })
     });
-    records.collect()
+    Events { records: records.collect(), last }
+}
+
+/// What a record of the journal names. What can't be read counts as everything.
+pub(super) fn targets(found: Option<Vec<u8>>) -> Vec<(Target, Mode)> {
+    let targets = found.and_then(|bytes| codec::decode_targets(&bytes));
+    targets.unwrap_or_else(|| vec![(Target::Everything, Mode::Hard)])
 }

@@ -54,6 +54,21 @@ pub async fn inspect(address: &Address) -> Result<SchemaReport, OpenError> {
     SchemaReport::new(address.to_string(), known, &applied)
 }
 
+/// The same, and whether a start could write it, as far as that is known without writing.
+///
+/// # Errors
+/// The same, or it could not.
+pub async fn check(address: &Address) -> Result<SchemaReport, OpenError> {
+    if let Address::Sqlite(path) = address {
+        sqlite::check_rights(path)?;
+    }
+    let report = inspect(address).await?;
+    if let Address::Postgres(address) = address {
+        postgres::check_rights(address, &report).await?;
+    }
+    Ok(report)
+}
+
 /// Takes the steps that are missing.
 ///
 /// # Errors

@@ -11,6 +11,8 @@ pub struct Settings {
     pub when_degraded: WhenDegraded,
     /// How much is kept.
     pub limits: Limits,
+    /// For how long an event is held at most, milliseconds: it is found in the journal for as long.
+    pub held_ms_max: u64,
     /// Larger values, bytes, are kept in memory alone.
     pub value_bytes_max: Option<usize>,
     /// Values of so many bytes and more are compressed, by zstd.

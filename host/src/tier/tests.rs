@@ -1,5 +1,7 @@
 //! The tier under a real cache, on real files.
 
+mod bounded;
+mod crowded;
 mod faults;
 mod files;
 mod known;
@@ -17,14 +19,13 @@ use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::{Address, DatabaseTier, Limits, OpenError, Settings};
-use crate::cache::tier::Tier;
+use crate::cache::tier::{Record, Tier};
 use crate::cache::{
     Applied, Cache, CacheConfig, Change, Draft, InvalidateError, Recovered, UpdateError, WhenFull,
 };
 use crate::clock::Clock;
 use crate::model::{
-    Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Sequence, Staleness, Tag,
-    Target,
+    Cause, Content, Expiry, Invalidation, Key, Kind, Mode, PageHead, Sequence, Tag, Target,
 };
 use crate::tasks::Tasks;
 
@@ -59,9 +60,18 @@ async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
 }
 
 async fn start_with(dir: &Path, memory_bytes: u64, settings: Settings) -> Server {
+    start_as(dir, memory_bytes, WhenFull::Evict, settings).await
+}
+
+async fn start_as(
+    dir: &Path,
+    memory_bytes: u64,
+    when_full: WhenFull,
+    settings: Settings,
+) -> Server {
     let (tier, recovered, clock, tasks) = open(dir, settings).await.unwrap();
     let recovered_epoch = recovered.epoch;
-    let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full: WhenFull::Evict };
+    let config = CacheConfig { memory_bytes, item_bytes_max: 1 << 20, when_full };
     let below: Arc<dyn Tier> = Arc::clone(&tier) as Arc<dyn Tier>;
     let cache = Cache::new(config, clock, Some(below), recovered);
     Server { cache, tier, recovered_epoch, tasks }
@@ -110,14 +120,30 @@ impl Server {
         self.cache.invalidate(Invalidation { targets: vec![(target, mode)], cause }).await
     }
 
+    /// Returns when the tier works and all has been written.
+    pub(super) async fn recovers(&self) {
+        eventually("the tier to work", async || {
+            let status = self.cache.tier_status().unwrap();
+            status.degraded.is_none() && status.queued == 0
+        })
+        .await;
+    }
+
     pub(super) fn store_page(&self, key: &str, content: Content) {
-        self.cache.store_page(&named(key), self.cache.claim(), content).unwrap();
+        self.cache.store_page(&self.cache.begin_fill(&named(key)), content).unwrap();
     }
 
     /// Whether the page of a key is there, and how the rule judges it.
     pub(super) async fn page(&self, key: &str) -> Option<crate::cache::Verdict> {
         self.cache.find_page(&named(key), |_| true).await.map(|(_, verdict)| verdict)
     }
+}
+
+/// The events of the journal.
+async fn events_of(server: &Server) -> Vec<Record> {
+    let mut events = Vec::new();
+    server.tier.read_events(|record| events.push(record)).await.unwrap();
+    events
 }
 
 fn named(key: &str) -> Key {
@@ -130,19 +156,10 @@ pub(super) fn tag(name: &str) -> Target {
 
 pub(super) fn page_at(url: &str, body: &str) -> Content {
     let head = PageHead {
-        url: url.into(),
         site: "shop".into(),
-        status: http::StatusCode::OK,
-        headers: http::HeaderMap::new(),
-        vary: Vec::new(),
-        received_ms: 1_700_000_000_000,
-        initial_age_ms: 0,
-        lifetime_ms: 3_600_000,
         stale_while_revalidate_ms: 60_000,
         stale_if_error_ms: 60_000,
-        staleness: Staleness::Allowed,
-        plugin: None,
-        block: std::sync::OnceLock::new(),
+        ..PageHead::of_test(url, 1_700_000_000_000)
     };
     Content {
         body: Bytes::copy_from_slice(body.as_bytes()),

@@ -34,7 +34,7 @@ impl Image<'_> {
     /// lacks is the other's if the field did not change, or if there is no such side.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         if let Some(value) = self.value(self.side, path) {
-            return to_str(value);
+            return self.shown(self.side, path, value);
         }
         let has_two_sides =
             !matches!(self.event.operation(), Operation::Created | Operation::Deleted);
@@ -42,7 +42,15 @@ impl Image<'_> {
         if has_two_sides && self.event.changed(field) {
             return None;
         }
-        to_str(self.value(self.other, path)?)
+        self.shown(self.other, path, self.value(self.other, path)?)
+    }
+
+    /// A number as it was sent: Python sends those that it shows.
+    fn shown(&self, side: &str, path: &str, value: &Value) -> Option<String> {
+        match value {
+            Value::Number(_) => self.event.text(&format!("{side}.{path}")),
+            _ => to_str(value),
+        }
     }
 
     /// Unlike [`Event::field`], with `null` as a value: `None` varies fragments, too.

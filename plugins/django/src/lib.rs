@@ -99,13 +99,8 @@ impl Found {
     fn add_tags(&mut self, event: &Event) {
         let model = event.model();
         self.add(hard_tag(model));
-        match event.object_id() {
-            Some(pk) => self.add(hard_tag(format!("{model}:{pk}"))),
-            None => {
-                self.add(hard_tag(format!("{model}:*")));
-                self.add(hard_tag(format!("model:{model}")));
-            }
-        }
+        self.add(hard_tag(format!("{model}:{}", event.object_id().unwrap_or("*"))));
+        self.add(hard_tag(format!("model:{model}")));
     }
 }
 
@@ -206,9 +201,10 @@ impl Django {
 
     /// Writes what the event brings; what it does not bring is removed.
     fn write(&self, rule: &ValueRule, event: &Event, found: &mut Found) {
+        let path = format!("after.{}", rule.field);
         let new = match event.operation() {
             Operation::Deleted => None,
-            _ => event.field(&format!("after.{}", rule.field)),
+            _ => event.field(&path),
         };
         for image in images(event) {
             let key = rule.key.fill(&image);
@@ -216,7 +212,7 @@ impl Django {
                 self.add_key(&key, found);
                 continue;
             };
-            let text = new.as_str().map_or_else(|| new.to_string(), str::to_owned);
+            let text = event.text(&path).unwrap_or_else(|| new.to_string());
             for cache in &self.settings.caches {
                 let key = make_key(key, &cache.key_prefix, cache.version);
                 let value = NewValue::new(key, text.as_bytes());

@@ -58,7 +58,7 @@ impl Settings {
                 "prefix" => settings.prefix = prefix(value)?,
                 "host" => settings.host = host(value)?,
                 "ignore" => settings.ignore = ignore(value)?,
-                "content_type" => settings.content_type = value.to_ascii_lowercase(),
+                "content_type" => settings.content_type = media_type(value)?,
                 "events" => settings.events = events(value)?,
                 other => {
                     let known = "there are prefix, host, ignore, content_type, events";
@@ -99,6 +99,14 @@ fn host(text: &str) -> Result<String> {
     }
     let host = text.to_ascii_lowercase();
     Ok(host.strip_suffix(":80").unwrap_or(&host).to_owned())
+}
+
+fn media_type(text: &str) -> Result<String> {
+    if text.contains([';', ' ', '*']) || !text.contains('/') {
+        let wanted = "one media type without parameters, such as `text/html`, is wanted";
+        return Err(Error::new(format!("setting `content_type`: {text:?}; {wanted}")));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 fn ignore(json: &str) -> Result<Vec<String>> {

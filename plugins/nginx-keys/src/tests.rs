@@ -109,6 +109,8 @@ fn wrong_settings_are_named() {
         (vec![("events", r#"[{"model":"a","uris":[]}]"#)], "setting `events[0]`: `model` and"),
         (vec![("events", r#"[{"model":"a","uris":["{id}"]}]"#)], "setting `events[0]`: unknown"),
         (vec![("events", r#"[{"model":"a","uris":["a/"]}]"#)], "setting `events[0]`: \"a/\" does"),
+        (vec![("content_type", "text/*")], "setting `content_type`: \"text/*\"; one media type"),
+        (vec![("content_type", "html")], "setting `content_type`: \"html\"; one media type"),
         (vec![("ignored", "")], "unknown setting `ignored`; there are prefix, host, ignore, "),
     ] {
         let told = refusal(&settings);

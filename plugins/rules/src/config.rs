@@ -23,38 +23,76 @@ pub(crate) struct Rules {
     pub(crate) events: Vec<EventRule>,
 }
 
+/// Mistakes that are told at once.
+const MISTAKES_MAX: usize = 10;
+
 /// Reads and checks all rules.
 pub(crate) fn parse(json: &str) -> Result<Rules> {
     let value: Value = serde_json::from_str(json)
         .map_err(|error| Error::new(format!("rules are not JSON: {error}")))?;
     let mut fields = Fields::of("rules".to_owned(), value)?;
+    let mut mistakes = Mistakes::default();
     let keys = match fields.value("keys") {
         // The one rule of most.
         Some(rule @ Value::Object(_)) => {
-            vec![KeyRule::parse(Fields::of_rule("keys".to_owned(), rule)?)?]
+            let parsed = Fields::of_rule("keys".to_owned(), rule).and_then(KeyRule::parse);
+            mistakes.sort_out([parsed])
         }
-        rules => list("keys", rules, KeyRule::parse)?,
+        rules => mistakes.list("keys", rules, KeyRule::parse),
     };
-    let store = list("store", fields.value("store"), StoreRule::parse)?;
-    let items = list("items", fields.value("items"), ItemRule::parse)?;
-    let events = list("events", fields.value("events"), EventRule::parse)?;
-    fields.end()?;
+    let store = mistakes.list("store", fields.value("store"), StoreRule::parse);
+    let items = mistakes.list("items", fields.value("items"), ItemRule::parse);
+    let events = mistakes.list("events", fields.value("events"), EventRule::parse);
+    mistakes.sort_out([fields.end()]);
+    mistakes.told()?;
     Ok(Rules { keys, store, items, events })
 }
 
-fn list<T>(
-    field: &str,
-    values: Option<Value>,
-    parse: impl Fn(Fields) -> Result<T>,
-) -> Result<Vec<T>> {
-    match values {
-        None => Ok(Vec::new()),
-        Some(Value::Array(values)) => {
-            let rule = |(n, value)| parse(Fields::of_rule(format!("{field}[{n}]"), value)?);
-            values.into_iter().enumerate().map(rule).collect()
+/// What is wrong with rules: the first mistake of each.
+#[derive(Default)]
+struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    /// Those of a list that are right.
+    fn list<T>(
+        &mut self,
+        field: &str,
+        values: Option<Value>,
+        parse: impl Fn(Fields) -> Result<T>,
+    ) -> Vec<T> {
+        match values {
+            None => Vec::new(),
+            Some(Value::Array(values)) => {
+                let rules = values.into_iter().enumerate();
+                self.sort_out(rules.map(|(n, value)| {
+                    Fields::of_rule(format!("{field}[{n}]"), value).and_then(&parse)
+                }))
+            }
+            Some(other) => {
+                self.0.push(format!("rules.{field}: is {other}; a list of rules is wanted"));
+                Vec::new()
+            }
         }
-        Some(other) => {
-            Err(Error::new(format!("rules.{field}: is {other}; a list of rules is wanted")))
+    }
+
+    /// What is right, and remembers the rest.
+    fn sort_out<T>(&mut self, parsed: impl IntoIterator<Item = Result<T>>) -> Vec<T> {
+        let right = parsed
+            .into_iter()
+            .filter_map(|parsed| parsed.map_err(|mistake| self.0.push(mistake.to_string())).ok());
+        right.collect()
+    }
+
+    /// An error with all of them, or none.
+    fn told(mut self) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
         }
+        let more = self.0.len().saturating_sub(MISTAKES_MAX);
+        self.0.truncate(MISTAKES_MAX);
+        if more > 0 {
+            self.0.push(format!("{more} more"));
+        }
+        Err(Error::new(self.0.join("; ")))
     }
 }

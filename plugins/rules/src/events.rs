@@ -14,7 +14,7 @@ use wasmcached_plugin::percent::encode_path;
 use wasmcached_plugin::prelude::*;
 use wasmcached_plugin::template::EventTemplate;
 
-use super::fields::{Fields, condition_text};
+use super::fields::{Fields, Place, condition_text};
 use super::store::{TAG_BYTES_MAX, check_tag};
 
 /// Longest key and URL that the server takes, bytes.
@@ -23,6 +23,7 @@ const KEY_BYTES_MAX: usize = 8 * 1024;
 /// What some events make wrong.
 #[derive(Debug)]
 pub(crate) struct EventRule {
+    place: Place,
     models: Vec<String>,
     operations: Vec<Operation>,
     fields: Vec<String>,
@@ -83,7 +84,7 @@ impl EventRule {
             let problem = "names nothing; give it `tags`, `keys`, `urls` or `prefixes`";
             return Err(place.error(problem));
         }
-        Ok(Self { models, operations, fields: changed, names, mode })
+        Ok(Self { place, models, operations, fields: changed, names, mode })
     }
 
     fn fits(&self, event: &Event) -> bool {
@@ -107,7 +108,7 @@ pub(crate) fn actions(rules: &[EventRule], event: &Event) -> (Vec<Action>, Optio
             actions.push(action);
         }
     };
-    for (n, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.fits(event)) {
+    for rule in rules.iter().filter(|rule| rule.fits(event)) {
         for (kind, template) in &rule.names {
             let names = template.names_with(event, |value| kind.written(value));
             let (whole, odd): (Vec<_>, Vec<_>) =
@@ -116,7 +117,7 @@ pub(crate) fn actions(rules: &[EventRule], event: &Event) -> (Vec<Action>, Optio
             let missing = names.missing.map(|variable| format!("{variable} is not said"));
             let odd = odd.first().map(|name| format!("{name:?} is not what can be named"));
             if let Some(why) = missing.or(odd) {
-                unknown.get_or_insert(format!("events[{n}]: {why}"));
+                unknown.get_or_insert_with(|| rule.place.error(why).to_string());
             }
         }
     }

@@ -10,6 +10,9 @@
 use serde_json::{Map, Value};
 use wasmcached_plugin::prelude::*;
 
+/// A server refuses what is to live longer: ten years.
+const SECONDS_MAX: u32 = 316_224_000;
+
 /// Where something stands: `events[2]`, and the rule's own name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -122,8 +125,11 @@ impl Fields {
     /// A number of seconds.
     pub(crate) fn seconds(&mut self, field: &'static str) -> Result<Option<u32>> {
         let Some(value) = self.value(field) else { return Ok(None) };
-        match value.as_u64().and_then(|seconds| u32::try_from(seconds).ok()) {
-            Some(seconds) => Ok(Some(seconds)),
+        match value.as_u64() {
+            Some(seconds) => match u32::try_from(seconds).ok().filter(|s| *s <= SECONDS_MAX) {
+                Some(seconds) => Ok(Some(seconds)),
+                None => Err(self.wrong(field, &value, &format!("limit is {SECONDS_MAX}"))),
+            },
             None => Err(self.wrong(field, &value, "a whole number of seconds is wanted")),
         }
     }

@@ -19,6 +19,12 @@ const SLACK_MS: u64 = 5_000;
 const HITS: u32 = 50;
 const HITS_MS_MAX: u64 = 5_000;
 
+/// A value that has a transaction of its own when there is nothing else to write.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// How often it is tried to have nothing answer just when that is written.
+const ATTEMPTS_MAX: u32 = 10;
+
 /// Sets of one connection that nobody waits for; each leaves a key to be written.
 const UNWRITTEN_KEYS: u64 = 2_000;
 
@@ -121,6 +127,13 @@ impl<'a> Failing<'a> {
         let answer = http::post_json(&self.server.api("/v1/invalidate"), &body);
         assert_eq!(accepted(answer), (200, json!(false)));
         let mut connection = self.server.memcached();
+        let url = self.server.cached("put");
+        assert_eq!(accepted(http::send("PUT", &url, &[], b"value")), (200, json!(false)));
+        let api = self.server.api("");
+        let output = wasmcached_tests::server::run(&["set", "put", "value", "--server", &api]);
+        let told: Value = serde_json::from_slice(&output.stdout).expect("it says so");
+        assert_eq!((output.status.code(), &told["durable"]), (Some(0), &json!(false)));
+        assert_eq!(accepted(http::send("DELETE", &url, &[], b"")), (200, json!(false)));
         assert_eq!(connection.ask("delete deleted"), "DELETED");
         assert_eq!(connection.set("overwritten", "after"), "STORED");
         self.shows_nothing_old();
@@ -186,6 +199,37 @@ impl<'a> Failing<'a> {
         assert_eq!(connection.get("kept").as_deref(), Some(&b"before"[..]));
         assert_ne!(http::get(&self.server.page("/treks/annapurna/")).text(), invalid);
     }
+}
+
+/// A large value that is being written while nothing answers: nothing waits for it again.
+fn large_value_is_left_out(server: &mut Server, fail: &dyn Fn(), heal: &dyn Fn()) {
+    assert_eq!(server.memcached().set("small", "value"), "STORED");
+    let tier = |server: &Server| http::get(&server.api("/v1/stats")).json()["tier"].clone();
+    // Something that the writer does between batches may be what gets no answer; the value is then
+    // written, and it is tried again.
+    let is_left_out = (0..ATTEMPTS_MAX).any(|_| {
+        fail();
+        let refused = server.memcached().set("large", &"x".repeat(LARGE_BYTES));
+        let reasons = ["no answer in", "no connection in"];
+        let is_told = reasons.iter().any(|reason| refused.contains(reason));
+        assert!(refused.starts_with("SERVER_ERROR database tier: ") && is_told, "{refused}");
+        heal();
+        eventually("the tier works again", || {
+            let tier = tier(server);
+            tier["degraded"] == Value::Null && tier["queued"] == 0
+        });
+        tier(server)["left_out"] != 0
+    });
+    assert!(is_left_out, "{}", server.log());
+    assert!(server.memcached().get("large").is_some(), "memory keeps it");
+    let body = json!({"tags": ["users"]});
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+    server.kill();
+    server.start_again();
+    assert_eq!(server.memcached().get("large"), None);
+    assert_eq!(server.memcached().get("small").as_deref(), Some(&b"value"[..]));
+    assert_eq!(server.memcached().set("large", &"x".repeat(LARGE_BYTES)), "STORED");
+    assert_eq!(tier(server)["left_out"], 0);
 }
 
 /// What is shown of a database that can't be written for one of these reasons, and then can.

@@ -10,7 +10,7 @@ use wasmcached_tests::disk::{Disk, Fault};
 use wasmcached_tests::wait::{eventually, monotonic_ns};
 use wasmcached_tests::{Server, http, settings};
 
-use super::{Course, Failing, acceptance, outage};
+use super::{Course, Failing, acceptance, large_value_is_left_out, outage};
 
 fn disk(course: Course, fault: Fault, reasons: &[&str]) {
     let disk = Disk::new();
@@ -36,6 +36,14 @@ fn broken_disk_degrades_the_tier_and_nothing_else() {
 #[test]
 fn silent_disk_degrades_the_tier_and_nothing_else() {
     disk(outage, Fault::Silent, &["no answer in", "locked"]);
+}
+
+#[test]
+fn large_value_that_the_disk_takes_no_more_is_not_tried_again() {
+    let disk = Disk::new();
+    let mut server = disk.start(&settings::with_tier(&settings::plain()));
+    let (fail, heal) = (|| disk.fails(Fault::Silent), || disk.works());
+    large_value_is_left_out(&mut server, &fail, &heal);
 }
 
 #[test]
@@ -101,18 +109,33 @@ fn file_system_without_room_degrades_the_tier_and_nothing_else() {
     assert_eq!(server.post_invalidation(&json!({"tags": ["users"]})), 200);
 }
 
-/// Another process that holds the write lock on the file, as a maintenance job might.
+/// Another process that is within a transaction on the file, as a maintenance job might be.
 struct LockHolder(Child);
 
 impl LockHolder {
+    /// That keeps others from writing.
     fn of(file: &Path) -> Self {
+        Self::after(file, &["BEGIN IMMEDIATE"])
+    }
+
+    /// That reads what there is now.
+    fn reading(file: &Path) -> Self {
+        Self::after(file, &["BEGIN", "SELECT count(*) FROM journal"])
+    }
+
+    fn after(file: &Path, statements: &[&str]) -> Self {
         let script = "import sqlite3, sys\n\
                       held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)\n\
-                      held.execute('BEGIN IMMEDIATE')\n\
+                      for statement in sys.argv[2:]: held.execute(statement).fetchall()\n\
                       print('locked', flush=True)\n\
                       sys.stdin.read()\n";
         let mut command = Command::new("python3");
-        command.args(["-c", script]).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["-c", script])
+            .arg(file)
+            .args(statements)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().expect("run python3");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -192,5 +215,146 @@ fn server_killed_while_its_disk_was_silent_starts_with_nothing_old() {
     disk.works();
     server.start_again();
     assert_eq!(server.memcached().get("item"), None);
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
+}
+
+#[test]
+fn interval_durability_syncs_also_while_somebody_reads_the_file() {
+    let disk = Disk::new();
+    let interval = "\n[tier]\ndurability = \"interval\"\n";
+    let settings = format!("{}{interval}", settings::with_tier(&settings::plain()));
+    let server = disk.start(&settings);
+    let tier = || http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
+    let body = json!({"tags": ["users"]});
+    let invalidate = || http::post_json(&server.api("/v1/invalidate"), &body).status;
+    assert_eq!(invalidate(), 200);
+    let reader = LockHolder::reading(&server.dir().join("cache.db"));
+    assert_eq!(invalidate(), 200);
+    // Writes go on; only who flushes the log notices.
+    disk.fails(Fault::Unsynced);
+    eventually("the log is flushed", || {
+        invalidate();
+        tier()["status"] == "degraded"
+    });
+    // Until flushing works.
+    assert_eq!(invalidate(), 503);
+    assert!(tier()["why"].to_string().contains("error"), "{}", tier());
+    disk.works();
+    eventually("it is no longer degraded", || tier()["status"] == "ok");
+    assert_eq!(invalidate(), 200);
+    drop(reader);
+}
+
+/// What is acknowledged after `change` has been done to the file under the server is none of it
+/// lost, and nothing is read of what is there instead.
+fn file_is_lost(change: impl Fn(&Server)) {
+    let server = Server::start(&settings::with_tier(&settings::plain()));
+    let mut connection = server.memcached();
+    assert_eq!(connection.set("kept", "value"), "STORED");
+    for item in 0..20 {
+        assert_eq!(connection.set(&format!("deleted-{item}"), "old"), "STORED");
+    }
+    let copy = server.dir().join("copy.db");
+    let address = format!("sqlite://{}", server.dir().join("cache.db").display());
+    let arguments = ["tier", "backup", copy.to_str().unwrap(), "--database", &address];
+    assert!(wasmcached_tests::server::run(&arguments).status.success());
+    for item in 0..20 {
+        assert_eq!(connection.ask(&format!("delete deleted-{item}")), "DELETED");
+    }
+    change(&server);
+    let body = json!({"tags": ["users"]});
+    let refused = http::post_json(&server.api("/v1/invalidate"), &body);
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let tier = || http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
+    assert_eq!(tier()["status"], "degraded");
+    assert!(tier()["why"].to_string().contains("has been replaced or removed"), "{}", tier());
+    // Several at once, so that the connections that look up are opened now.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut connection = server.memcached();
+                for item in 0..20 {
+                    assert_eq!(connection.get(&format!("deleted-{item}")), None);
+                }
+            });
+        }
+    });
+    assert_eq!(connection.get("kept").as_deref(), Some(&b"value"[..]));
+    let refused = connection.set("late", "value");
+    assert!(refused.starts_with("SERVER_ERROR database tier"), "{refused}");
+}
+
+#[test]
+fn file_that_was_removed_under_the_server_takes_nothing_that_is_acknowledged() {
+    file_is_lost(|server| std::fs::remove_file(server.dir().join("cache.db")).unwrap());
+}
+
+#[test]
+fn file_that_was_replaced_under_the_server_is_neither_written_nor_read() {
+    file_is_lost(|server| {
+        let (copy, file) = (server.dir().join("copy.db"), server.dir().join("cache.db"));
+        std::fs::rename(copy, file).unwrap();
+    });
+}
+
+#[test]
+fn log_that_was_removed_under_the_server_takes_nothing_that_is_acknowledged() {
+    file_is_lost(|server| std::fs::remove_file(server.dir().join("cache.db-wal")).unwrap());
+}
+
+#[test]
+fn file_that_was_removed_under_an_idle_server_is_noticed() {
+    let server = Server::start(&settings::with_tier(&settings::plain()));
+    std::fs::remove_file(server.dir().join("cache.db")).unwrap();
+    let tier = || http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
+    eventually("it says that it is degraded", || tier()["status"] == "degraded");
+    assert!(tier()["why"].to_string().contains("has been replaced or removed"), "{}", tier());
+}
+
+/// Copies a database as it is now.
+fn back_up(file: &Path, copy: &Path) {
+    let script = "import sqlite3, sys\n\
+                  sqlite3.connect(sys.argv[1]).execute('VACUUM INTO ?', (sys.argv[2],))\n";
+    let copied = Command::new("python3").args(["-c", script]).arg(file).arg(copy).status();
+    assert!(copied.expect("run python3").success());
+}
+
+#[test]
+fn file_that_takes_the_place_of_the_servers_is_neither_read_nor_written() {
+    const KEYS: usize = 160;
+    const CLIENTS: usize = 8;
+    let mut server = Server::start(&settings::with_tier(&settings::plain()));
+    let (file, copy) = (server.dir().join("cache.db"), server.dir().join("copy.db"));
+    let mut memcached = server.memcached();
+    for key in 0..KEYS {
+        assert_eq!(memcached.set(&format!("k{key}"), "before"), "STORED");
+    }
+    back_up(&file, &copy);
+    for key in 0..KEYS {
+        assert_eq!(memcached.ask(&format!("delete k{key}")), "DELETED");
+    }
+    std::fs::rename(&copy, &file).unwrap();
+    // More at once than there are connections: some open the file anew.
+    std::thread::scope(|scope| {
+        for first in 0..CLIENTS {
+            let mut memcached = server.memcached();
+            scope.spawn(move || {
+                for key in (first..KEYS).step_by(CLIENTS) {
+                    assert_eq!(memcached.get(&format!("k{key}")), None, "k{key}");
+                }
+            });
+        }
+    });
+    let tier = |server: &Server| http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
+    eventually("it says so", || tier(&server)["why"].to_string().contains("has been replaced"));
+    let body = json!({"tags": ["users"]});
+    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 503);
+    server.stop();
+    // They belong to the file that was there before.
+    for beside in ["cache.db-wal", "cache.db-shm"] {
+        let _ = std::fs::remove_file(server.dir().join(beside));
+    }
+    server.start_again();
+    assert_eq!(tier(&server)["status"], "ok");
     assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
 }

@@ -6,13 +6,24 @@ pub(super) const PYTHON: [(&str, &str); 4] = [
     (
         "import Key, Storage, hard_tag, header, plugin\n",
         "import Key, Storage, cache, hard_prefix, hard_tag, header, log, plugin, put, refresh\n\
-         from wasmcached_plugin.django import Release, make_template_fragment_key\n",
+         from wasmcached_plugin.django import Release, make_template_fragment_key\n\
+         import logging\n\
+         import time\n",
     ),
     ("@plugin(name=\"shop\", ", "@plugin(name=\"shop\", item_prefixes=[\"frag:\"], "),
     (
         "        # One page per language, whatever the campaign.\n",
         r#"        if request.path == "/fails/":
             raise RuntimeError("no key")
+        if request.path == "/clock/":
+            return Key.exactly(str(time.time()))
+        if request.path == "/prints/":
+            print("printed", "/prints/")
+            logging.warning("logged")
+        if request.path == "/refused/":
+            return Key.exactly(5)
+        if request.path == "/nothing/":
+            return None
         if request.path == "/looks/":
             return Key.exactly(str(cache.get("any")))
         if request.path == "/undeclared/":
@@ -33,7 +44,8 @@ pub(super) const PYTHON: [(&str, &str); 4] = [
 
     def on_event(self, event):
         if event.model == "shop.banner":
-            log.info(f"banner {event.operation} {event.text('after.text')}")
+            size = event.text("after.size")
+            log.info(f"banner {event.operation} {event.text('after.text')} {size}")
             text = event.text("after.text")
             banner = put("banner", text, ttl_s=self.ttl_s, tags=["banners"])
             return [banner, hard_prefix("frag:"), refresh(event.text("after.url"))]
@@ -58,6 +70,13 @@ pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
     (
         "    // One page per language, whatever the campaign.\n",
         r"    if (request.path === '/fails/') throw new RangeError('no key');
+    if (request.path === '/clock/') return Key.exactly(String(Date.now()));
+    if (request.path === '/prints/') {
+      console.log('printed', '/prints/', { a: [1] });
+      console.assert(false, 'asserted');
+    }
+    if (request.path === '/refused/') return Key.exactly(5);
+    if (request.path === '/nothing/') return undefined;
     if (request.path === '/looks/') return Key.exactly(String(cache.get('any')));
     if (request.path === '/undeclared/') return Key.exactly(`saw:${request.cookie('session')}`);
     if (request.path === '/bypass/') return Key.bypass();
@@ -78,7 +97,8 @@ pub(super) const JAVASCRIPT: [(&str, &str); 4] = [
 
   onEvent(event) {
     if (event.model === 'shop.banner') {
-      log.info(`banner ${event.operation} ${event.text('after.text')}`);
+      const size = event.text('after.size');
+      log.info(`banner ${event.operation} ${event.text('after.text')} ${size}`);
       const text = event.text('after.text');
       const banner = put('banner', text, { ttlS: this.ttlS, tags: ['banners'] });
       return [banner, hardPrefix('frag:'), refresh(event.text('after.url'))];

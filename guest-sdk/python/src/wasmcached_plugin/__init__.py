@@ -10,7 +10,8 @@ A plugin is a class under `@plugin`, with any of these methods:
 - `on_item(self, key, flags, body_size) -> Storage`: the same for a memcached item whose key begins
   with one of `item_prefixes`.
 - `on_event(self, event) -> Iterable[Action]`: what is wrong now; it may be a generator. On an
-  exception the server tries again and then purges the tag `model:<model>`.
+  exception the server tries again, and then purges the tag `model:<model>` and whatever the
+  plugin has stored.
 - `configure(self, config)`: takes the operator's settings, a dict of texts. Without it there are
   none, and the first one is refused.
 

@@ -1,7 +1,7 @@
 """What values have to be before they cross to the server.
 
 The crossing itself can't refuse a value: one of the wrong type ends the instance. So everything is
-looked at where the plugin names it, and the exception shows that line.
+looked at where the plugin names it, and `_place` finds that line in the exception.
 """
 
 from typing import Any

@@ -10,7 +10,8 @@ from typing import Any, Callable, List, Optional, Tuple, TypeVar
 from componentize_py_types import Err
 from wit_world.imports import types as wit
 
-from . import hooks, log
+from . import _sandbox, hooks, log
+from ._place import place_of
 from .action import Action, Invalidate, Put
 from .event import Event
 from .key import Key
@@ -34,15 +35,18 @@ _TARGETS = {
 
 _MODES = {"hard": wit.PurgeMode.HARD, "soft": wit.PurgeMode.SOFT}
 
+_sandbox.catch_output()
+
 _cls: Any = None
 _plugin: Any = None
 
 
 def serve() -> None:
-    """Takes the one plugin that was imported, and leaves what is loaded by now to no collector: a
-    walk through all of it would take longer than a key may."""
+    """Takes the one plugin that was imported, shuts what the server does not have, and leaves what
+    is loaded by now to no collector: a walk through all of it would take longer than a key may."""
     global _cls
     (_cls,) = hooks.plugins
+    _sandbox.shut(log.info, log.warn)
     gc.collect()
     gc.freeze()
 
@@ -52,19 +56,11 @@ def _asked(ask: Callable[..., T], *arguments: Any) -> T:
         return ask(*arguments)
     except BaseException as error:
         text = f"{type(error).__name__}: {error}"
-        log.error(f"{_place(error)}: {text}")
+        log.error(f"{place_of(error, getattr(_cls, ask.__name__, None))}: {text}")
         raise Err(text.encode(errors="backslashreplace").decode()) from None
-
-
-def _place(error: BaseException) -> str:
-    """Where it was raised. The module `traceback` would look for the source, and there are no
-    files."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "?"
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    finally:
+        _sandbox.stdout.flush()
+        _sandbox.stderr.flush()
 
 
 def _answered(ask: Callable[..., T], *arguments: Any) -> T:

@@ -73,12 +73,18 @@ def soft_url(url: str) -> Action:
 
 def hard_prefix(prefix: str) -> Action:
     """Every entry whose key begins so is gone."""
-    return Invalidate("key_prefix", text("prefix", prefix), "hard")
+    return Invalidate("key_prefix", _not_empty(prefix, "hard_everything()"), "hard")
 
 
 def soft_prefix(prefix: str) -> Action:
     """Every entry whose key begins so is stale."""
-    return Invalidate("key_prefix", text("prefix", prefix), "soft")
+    return Invalidate("key_prefix", _not_empty(prefix, "soft_everything()"), "soft")
+
+
+def _not_empty(prefix: str, everything: str) -> str:
+    if text("prefix", prefix) == "":
+        raise ValueError(f"prefix is empty, which every key begins with; {everything} says that")
+    return prefix
 
 
 def hard_everything() -> Action:
@@ -99,7 +105,8 @@ def put(
     tags: Iterable[str] = (),
 ) -> Action:
     """The value is written under this key, for so many seconds or for ever. A text is written as
-    UTF-8."""
+    UTF-8. Only where the application numbers its events (`data.seq`, rising) and this one has a
+    higher number than all that came before it; otherwise the key is gone."""
     if isinstance(value, str):
         value = value.encode()
     elif not isinstance(value, (bytes, bytearray)):

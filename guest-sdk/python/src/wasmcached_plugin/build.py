@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Iterator, List, Optional
 
@@ -73,8 +74,8 @@ def app(module: str, interfaces: List[str]) -> str:
     """The module that componentize-py takes the exports from."""
     exports = ", ".join(part.capitalize() for part in ["lifecycle", *interfaces])
     return (
-        f"import {module}\n"
         f"from wasmcached_plugin import _guest\n"
+        f"import {module}\n"
         f"from wasmcached_plugin._guest import {exports}\n"
         f"_guest.serve()\n"
     )
@@ -88,10 +89,13 @@ def _find(folder: Path, module: str) -> type:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:
-            raise BuildError(f"{module} can't be imported: {error}") from error
+            text = f"{module} can't be imported: {error}{_place(error, folder)}"
+            raise BuildError(text) from error
         raise BuildError(f"no module `{module}` in {folder}; --module names another one") from None
     except Exception as error:
-        text = f"{module} can't be imported: {type(error).__name__}: {error}"
+        said = error.msg if isinstance(error, SyntaxError) else error
+        text = f"{module} can't be imported: {type(error).__name__}: {said}"
+        text += _place(error, folder)
         raise BuildError(text) from error
     found = hooks.plugins
     if not found:
@@ -100,6 +104,18 @@ def _find(folder: Path, module: str) -> type:
         names = ", ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in found)
         raise BuildError(f"{len(found)} plugins, of which one can be built: {names}")
     return found[0]
+
+
+def _place(error: BaseException, folder: Path) -> str:
+    """The last of the plugin's own lines that led to it: ` (plugin.py:3)`."""
+    lines = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        lines.append((error.filename, error.lineno or 0))
+    own = [(Path(name).resolve(), line) for name, line in lines if not name.startswith("<")]
+    own = [(path, line) for path, line in own if _is_own(path, folder)]
+    return f" ({own[-1][0].relative_to(folder)}:{own[-1][1]})" if own else ""
 
 
 def _check_imports(folder: Path) -> None:
@@ -122,15 +138,18 @@ def _check_imports(folder: Path) -> None:
 
 def _own_sources(folder: Path) -> Iterator[Path]:
     """The imported modules that belong to the plugin itself."""
-    installed = [Path(path).resolve() for path in _installed()]
     for loaded in list(sys.modules.values()):
         name = getattr(loaded, "__file__", None)
         if not name or not name.endswith(".py"):
             continue
         path = Path(name).resolve()
-        elsewhere = [_PACKAGE, *installed, Path(sys.prefix).resolve()]
-        if folder in path.parents and not any(other in path.parents for other in elsewhere):
+        if _is_own(path, folder):
             yield path
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    elsewhere = [_PACKAGE, *(Path(other).resolve() for other in [*_installed(), sys.prefix])]
+    return folder in path.parents and not any(other in path.parents for other in elsewhere)
 
 
 def _installed() -> List[str]:

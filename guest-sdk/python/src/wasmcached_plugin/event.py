@@ -5,9 +5,32 @@ server has translated them.
 """
 
 import json
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple, Union
 
 _NOT_PARSED = object()
+
+# Python refuses to read longer integers, and the payload with them.
+_INT_DIGITS_MAX = 4_000
+
+
+class Number(float):
+    """A number that is none of Python's integers. Its text is the one that was sent: `1.10`, `1e2`,
+    for another one would name another object."""
+
+    __slots__ = ("_text",)
+
+    def __new__(cls, text: str) -> "Number":
+        """Of a number as JSON has it."""
+        made = super().__new__(cls, text)
+        made._text = text
+        return made
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def _integer(text: str) -> Union[int, Number]:
+    return Number(text) if len(text) > _INT_DIGITS_MAX or text == "-0" else int(text)
 
 
 class Event:
@@ -53,10 +76,10 @@ class Event:
 
     @property
     def payload(self) -> Any:
-        """The change as JSON; `None` if it is none."""
+        """The change as JSON; `None` if it is none. The text of a number is as it was sent."""
         if self._payload is _NOT_PARSED:
             try:
-                self._payload = json.loads(self._text)
+                self._payload = json.loads(self._text, parse_float=Number, parse_int=_integer)
             except ValueError:
                 self._payload = None
         return self._payload
@@ -80,10 +103,9 @@ class Event:
         return value
 
     def text(self, path: str) -> Optional[str]:
-        """The same as text, where it is a text, a number or a truth value."""
+        """The same as text, where it is a text, a number (with the digits that were sent) or a
+        truth value."""
         value = self.field(path)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, (bool, int, float)):
-            return json.dumps(value)
-        return None
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value) if isinstance(value, (str, int, float)) else None

@@ -6,7 +6,7 @@ gets. How they are exported is not here: that is `_guest`.
 
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Type, TypeVar
 
 from ._checks import number, text, texts
 from .action import Action, Invalidate, Put, Refresh
@@ -18,6 +18,8 @@ from .storage import Storage
 C = TypeVar("C", bound=type)
 
 HOOKS = ("cache_key", "on_store", "on_item", "on_event")
+
+_NEAR = ("cachekey", "cachekeys", "configure", "configured")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -86,7 +88,7 @@ def _check_hooks(cls: type, info: Info) -> None:
     if not isinstance(cls, type):
         raise TypeError(f"@plugin is for classes; {cls!r} is none")
     for attribute in dir(cls):
-        if attribute.startswith("on_") and attribute not in HOOKS:
+        if _is_meant_as_hook(attribute, getattr(cls, attribute)):
             raise TypeError(f"{cls.__name__}.{attribute} is no hook; there are {', '.join(HOOKS)}")
     if not any(hasattr(cls, hook) for hook in HOOKS):
         raise TypeError(f"{cls.__name__} has no hook; there are {', '.join(HOOKS)}")
@@ -94,6 +96,15 @@ def _check_hooks(cls: type, info: Info) -> None:
         raise TypeError(f"{cls.__name__} has item_prefixes and no on_item")
     if hasattr(cls, "on_item") and not info.item_prefixes:
         raise TypeError(f"{cls.__name__} has on_item and no item_prefixes, so it is never asked")
+
+
+def _is_meant_as_hook(attribute: str, value: Any) -> bool:
+    """`cachekey`, `onEvent`, `on_stored`, `configured`: nobody would ever ask for these."""
+    if attribute in (*HOOKS, "configure") or attribute.startswith("_"):
+        return False
+    plain = attribute.replace("_", "").lower()
+    is_near = plain in _NEAR or plain.startswith(("onstore", "onitem", "onevent"))
+    return attribute.startswith("on_") or (is_near and callable(value))
 
 
 def info_of(plugin: Any) -> Info:
@@ -143,11 +154,29 @@ def on_event(plugin: Any, event: Event) -> List[Action]:
     answer = plugin.on_event(event)
     if answer is None or isinstance(answer, (str, bytes)) or not hasattr(answer, "__iter__"):
         raise TypeError(f"on_event returned {answer!r}; actions are wanted, [] for none")
-    actions = list(answer)
+    actions = _drained(answer)
     for action in actions:
         if not isinstance(action, (Invalidate, Put, Refresh)):
             raise TypeError(f"on_event returned {action!r} among its actions")
     return actions
+
+
+def _drained(answer: Iterable[Any]) -> List[Any]:
+    """What there is in it. A loop would not see what a generator returns in the end."""
+    found: List[Any] = []
+    iterator = iter(answer)
+    while True:
+        try:
+            found.append(next(iterator))
+        except StopIteration as end:
+            if end.value is None:
+                return found
+            returned = end.value
+            break
+    raise TypeError(
+        f"on_event returned {returned!r}, but it has a `yield`, so only what it yields counts; "
+        "yield these too"
+    )
 
 
 def _answer(hook: str, answer: Any, wanted: type) -> Any:

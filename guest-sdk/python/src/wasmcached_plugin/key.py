@@ -43,7 +43,8 @@ class Key:
 
     @staticmethod
     def exactly(text: str) -> "Key":
-        """Exactly this text, which may be the key of a memcached item."""
+        """Exactly this text, which may be the key of a memcached item. `with_` and `prefix` add to
+        it as to a URL: bars of its own are then percent-encoded. It has no query to change."""
         return Key(exact=checked("key", text))
 
     @staticmethod
@@ -94,6 +95,9 @@ class Key:
         return key
 
     def _change_query(self, change: Callable[[List[str]], List[str]]) -> "Key":
+        if self._exact is not None:
+            # Left alone, it would keep what the plugin meant to be without.
+            raise TypeError(f"{str(self)!r} is an exact key, which has no query; use Key.of")
         if self._query is None:
             return self
         before = [param for param in self._query.split("&") if param]
@@ -118,15 +122,15 @@ class Key:
 
     def __str__(self) -> str:
         """The key's text; `(bypass)` where there is none."""
-        if self._exact is not None:
-            return self._exact
-        if self._url is None:
+        if self.is_bypass:
             return "(bypass)"
-        url = self._url if self._query is None else f"{self._url}?{self._query}"
+        start = self._exact if self._exact is not None else self._url
+        if self._query is not None:
+            start = f"{start}?{self._query}"
         if not self._prefix and not self._suffix:
-            return url
-        # A bar in the URL itself would look like one of ours.
-        return f"{self._prefix}{url.replace('|', '%7C')}{self._suffix}"
+            return start
+        # A bar in the start itself would look like one of ours.
+        return f"{self._prefix}{start.replace('|', '%7C')}{self._suffix}"
 
     def __repr__(self) -> str:
         return f"<Key {self}>"

@@ -20,6 +20,16 @@ class Storage:
     stale_if_error_s: Optional[int] = None
     all_tags: Tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuses what could not cross to the server."""
+        if not isinstance(self.store, bool):
+            raise TypeError(f"store is {self.store!r}; True or False is wanted")
+        for name in ("ttl_s", "stale_while_revalidate_s", "stale_if_error_s"):
+            value = getattr(self, name)
+            if value is not None:
+                number(name, value)
+        object.__setattr__(self, "all_tags", texts("all_tags", self.all_tags))
+
     @staticmethod
     def keep() -> "Storage":
         """Stored for as long as the response, or the client, says."""
@@ -43,7 +53,8 @@ class Storage:
         return replace(self, stale_if_error_s=number("stale_if_error", seconds))
 
     def tag(self, tag: str) -> "Storage":
-        """Adds a tag: 1 to 256 bytes without spaces and commas."""
+        """Adds a tag: 1 to 256 bytes without control characters. One with a space or a comma is for
+        events and the API: most response fields take these for the end of a tag."""
         return replace(self, all_tags=(*self.all_tags, text("tag", tag)))
 
     def tags(self, tags: Iterable[str]) -> "Storage":

@@ -14,7 +14,7 @@ import copy
 import json
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from . import _table, hooks
 from ._checks import texts
@@ -24,6 +24,11 @@ from .event import Event
 from .key import Key
 from .request import Input, Request, Response
 from .storage import Storage
+
+
+class UnclearInput(AssertionError):
+    """A declared cookie or query parameter that can be read in two ways: the server asks the origin
+    and stores nothing, so the plugin would not be asked."""
 
 
 class TestRequest:
@@ -62,14 +67,42 @@ class TestRequest:
         return changed
 
     def to_request(self, inputs: Tuple[Input, ...]) -> Request:
-        """What a plugin with these inputs sees of it."""
-        params = [param.partition("=")[::2] for param in (self._query or "").split("&")]
-        sent = {"header": self._headers, "cookie": self._cookies, "query_param": params}
-        values = [
-            next((value for name, value in sent[wanted.kind] if name == wanted.name), None)
-            for wanted in inputs
-        ]
+        """What a plugin with these inputs sees of it; raises `UnclearInput`."""
+        values = [self._value_of(wanted) for wanted in inputs]
         return Request(self._method, self._host, self._path, self._query, inputs, values)
+
+    def _value_of(self, wanted: Input) -> Optional[str]:
+        found: List[Optional[str]] = []
+        if wanted.kind == "header":
+            return ", ".join(self._lines(wanted.name)) if self._lines(wanted.name) else None
+        if wanted.kind == "cookie":
+            for pair in ";".join(self._lines("cookie")).split(";"):
+                name, sign, value = pair.partition("=")
+                if name.strip() == wanted.name:
+                    found.append(value.strip() if sign else None)
+        else:
+            for param in (self._query or "").split("&"):
+                name, _, value = param.partition("=")
+                if _decoded(name) == _decoded(wanted.name):
+                    found.append(value if name == wanted.name else None)
+        if not found:
+            return None
+        if len(found) > 1 or found[0] is None:
+            raise UnclearInput(
+                f'{wanted.kind} "{wanted.name}" occurs more than once or is spelt oddly; the '
+                "server does not ask the plugin about such a request (policy-input-unclear)"
+            )
+        return found[0]
+
+    def _lines(self, name: str) -> List[str]:
+        lines = [value for known, value in self._headers if known == name]
+        if name == "cookie" and self._cookies:
+            lines.append("; ".join(f"{name}={value}" for name, value in self._cookies))
+        return lines
+
+
+def _decoded(name: str) -> bytes:
+    return unquote_to_bytes(name.replace("+", " "))
 
 
 def get(url: str) -> TestRequest:

@@ -77,6 +77,15 @@ fn what_is_not_said_is_missing_and_what_can_not_be_is_not() {
 }
 
 #[test]
+fn numbers_are_named_as_they_were_sent() {
+    let mut event = event("a.b").to_event();
+    event.payload = r#"{"after":{"c":18446744073709551616,"d":[1.10,2]}}"#.to_owned();
+    let known = |text: &str| EventTemplate::parse(text).unwrap().names(&event).known;
+    assert_eq!(known("c:{after.c}"), ["c:18446744073709551616"]);
+    assert_eq!(known("d:{after.d}"), ["d:1.10", "d:2"]);
+}
+
+#[test]
 fn values_are_changed_and_the_text_around_them_is_not() {
     let template = EventTemplate::parse("/a b/{after.c}/").unwrap();
     let event = event("a.b").field("after.c", "x y").to_event();

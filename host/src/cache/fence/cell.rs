@@ -10,11 +10,14 @@ use std::hash::BuildHasher;
 
 use super::level::Level;
 use super::set::CellSet;
-use crate::limits::FENCE_CELLS_MAX;
+use crate::limits::FENCE_CELLS_MIN;
 use crate::model::{Birth, Mode, Sequence, Target};
 
 /// Locks over the table; a store of different tags seldom meets another.
 const SHARDS: usize = 64;
+
+/// What a cell takes with its place in the table, as measured with a million of them.
+pub(crate) const CELL_BYTES: usize = 91;
 
 /// One tag, URL or site: its level, and how many live entries carry it.
 #[derive(Debug, Default)]
@@ -72,8 +75,11 @@ impl Drop for Marks {
 
 /// There is no room for another tag, URL or site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("fence holds {FENCE_CELLS_MAX} tags, URLs and sites, its limit")]
-pub struct FenceFull;
+#[error("fence holds {limit} tags, URLs and sites, the limit for this memory")]
+pub struct FenceFull {
+    /// How many there may be.
+    pub limit: usize,
+}
 
 /// What became of a raise.
 pub(super) enum Raised {
@@ -92,6 +98,7 @@ pub(super) struct Cells {
     shards: Box<[Shard]>,
     hasher: RandomState,
     len: AtomicUsize,
+    max: AtomicUsize,
 }
 
 impl Default for Cells {
@@ -100,14 +107,15 @@ impl Default for Cells {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::default(),
             len: AtomicUsize::new(0),
+            max: AtomicUsize::new(FENCE_CELLS_MIN),
         }
     }
 }
 
 impl Cells {
     /// The cell of a target that an entry is stored with.
-    pub(super) fn intern(&self, target: Target) -> Result<Arc<Cell>, FenceFull> {
-        self.cell(&target).ok_or(FenceFull)
+    pub(super) fn intern(&self, target: &Target) -> Result<Arc<Cell>, FenceFull> {
+        self.cell(target).ok_or_else(|| FenceFull { limit: self.max() })
     }
 
     /// Raises a target, with a new row where a fill in flight may yet learn of it.
@@ -132,8 +140,29 @@ impl Cells {
         }
     }
 
+    /// A sequence up to which `wanted` of the cells that nobody holds were invalidated last, or all
+    /// of them where they are fewer; `None` where there are none.
+    pub(super) fn oldest_idle(&self, wanted: usize) -> Option<Sequence> {
+        let mut idle = Vec::new();
+        for shard in &self.shards {
+            let cells = shard.lock();
+            let unheld = cells.values().filter(|cell| Arc::strong_count(cell) == 1);
+            idle.extend(unheld.map(|cell| cell.level.last()));
+        }
+        let place = wanted.min(idle.len()).checked_sub(1)?;
+        Some(*idle.select_nth_unstable(place).1)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     fn cell(&self, target: &Target) -> Option<Arc<Cell>> {
@@ -142,7 +171,7 @@ impl Cells {
         if let Some(cell) = cells.get(&hash) {
             return Some(Arc::clone(cell));
         }
-        if self.len.fetch_add(1, Ordering::Relaxed) >= FENCE_CELLS_MAX {
+        if self.len.fetch_add(1, Ordering::Relaxed) >= self.max() {
             self.len.fetch_sub(1, Ordering::Relaxed);
             return None;
         }

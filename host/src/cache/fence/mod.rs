@@ -11,7 +11,9 @@
 //!   latter a reader could note "valid" between the two writes and be stale for ever.
 //! - Levels only rise; raising is idempotent and commutative, so replays and reordering are
 //!   harmless.
-//! - Whatever is dropped for want of room leaves a floor behind: more is invalid, never less.
+//! - Whatever is dropped for want of room leaves a floor behind: more is invalid, never less. Rows
+//!   of tags, URLs and sites leave `forgotten`, which ends fills and the tier's rows, and no entry
+//!   in memory (`room`).
 //! - Entries in memory hold their cells; a cell that an entry holds is never dropped.
 //! - A hit after another invalidation is one look-up for each set of tags, not for each tag of each
 //!   entry: sets are shared (`set`), and prefixes are asked only if one was invalidated meanwhile.
@@ -21,26 +23,28 @@
 //! `cache::sweep`. Clocks play no part.
 
 mod cell;
-mod doors;
 mod keys;
 mod level;
 mod prefixes;
+mod room;
 mod set;
+mod shut;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 
 use crate::model::{Birth, Intent, Key, Mode, Sequence, Target};
 
 pub use cell::FenceFull;
-pub(crate) use cell::{Cell, Marks};
+pub(crate) use cell::{CELL_BYTES, Cell, Marks};
 use cell::{Cells, Raised};
-use doors::Doors;
 use keys::KeyRows;
 use level::{Level, Levels};
 use prefixes::Prefixes;
+pub(crate) use room::cells_max;
 pub(crate) use set::CellSet;
 use set::Sets;
+use shut::ShutTargets;
 
 /// What the rule says about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +62,9 @@ pub enum Verdict {
 pub struct Claim {
     /// The data is at least this new.
     pub birth: Birth,
-    /// When the fill began. Equal to `birth` but for rows read back from the tier: they are old,
-    /// and yet reflect every removal by key that was acknowledged before they were read.
+    /// From when on removals of the key count. Equal to `birth`, except for older data that is
+    /// known to reflect every removal by key up to here: rows of the tier, a value that replaces a
+    /// fresh entry, and one computed from entries that were looked up.
     pub since: Sequence,
 }
 
@@ -80,9 +85,11 @@ pub(crate) struct Fence {
     sets: Sets,
     prefixes: Prefixes,
     keys: KeyRows,
-    doors: Doors,
+    shut_targets: ShutTargets,
     /// Rows up to it may have been dropped; a fill begun before it can't be judged.
     forgotten: AtomicU64,
+    /// Newcomers to turn away before room is looked for again.
+    turned_away: Mutex<usize>,
 }
 
 impl Fence {
@@ -95,8 +102,9 @@ impl Fence {
             sets: Sets::default(),
             prefixes: Prefixes::default(),
             keys: KeyRows::default(),
-            doors: Doors::default(),
+            shut_targets: ShutTargets::default(),
             forgotten: AtomicU64::new(0),
+            turned_away: Mutex::default(),
         }
     }
 
@@ -115,7 +123,14 @@ impl Fence {
     }
 
     fn cells_of(&self, targets: Vec<Target>) -> Result<Vec<Arc<Cell>>, FenceFull> {
-        targets.into_iter().map(|target| self.cells.intern(target)).collect()
+        targets.iter().map(|target| self.cell_of(target)).collect()
+    }
+
+    fn cell_of(&self, target: &Target) -> Result<Arc<Cell>, FenceFull> {
+        match self.cells.intern(target) {
+            Err(_) if self.make_room() => self.cells.intern(target),
+            outcome => outcome,
+        }
     }
 
     /// Raises one target to `sequence`; takes effect for readers with [`Fence::publish`].
@@ -124,7 +139,11 @@ impl Fence {
     pub(crate) fn raise(&self, target: &Target, mode: Mode, sequence: Sequence) -> Option<u64> {
         match target {
             Target::Tag(_) | Target::Url(_) | Target::Site(_) => {
-                match self.cells.raise(target, mode, sequence) {
+                let raised = match self.cells.raise(target, mode, sequence) {
+                    Raised::NoRoom if self.make_room() => self.cells.raise(target, mode, sequence),
+                    raised => raised,
+                };
+                match raised {
                     Raised::Row { live } => Some(live),
                     Raised::NoRoom => {
                         self.floor.raise(mode, sequence);
@@ -149,41 +168,49 @@ impl Fence {
         }
     }
 
+    /// Raises a target as it was before the start: newer ones are to come first, and what does not
+    /// fit behind them is forgotten.
+    pub(crate) fn restore(&self, target: &Target, mode: Mode, sequence: Sequence) {
+        if sequence > self.forgotten() {
+            self.raise(target, mode, sequence);
+        }
+    }
+
     /// Keeps nothing that depends on these targets until the intent ends. To be called before they
     /// are raised.
     pub(crate) fn shut<'t>(&self, intent: &Intent, targets: impl Iterator<Item = &'t Target>) {
         let with_cell = |target: &Target| match target {
             Target::Tag(_) | Target::Url(_) | Target::Site(_) => {
-                (target.clone(), self.cells.intern(target.clone()).ok())
+                (target.clone(), self.cell_of(target).ok())
             }
             Target::Key(_) | Target::Prefix(_) | Target::Everything => (target.clone(), None),
         };
-        self.doors.shut(intent, targets.map(with_cell));
+        self.shut_targets.shut(intent, targets.map(with_cell));
     }
 
     /// Ends an intent. To be called after its targets were raised.
     pub(crate) fn open(&self, intent: &str) {
-        self.doors.open(intent);
+        self.shut_targets.open(intent);
     }
 
     /// Whether something that an entry would depend on is shut.
     pub(crate) fn is_shut(&self, key: &[u8], cells: &CellSet) -> bool {
-        self.doors.is_shut(key, cells)
+        self.shut_targets.is_shut(key, cells)
     }
 
     /// What an intent has shut.
     pub(crate) fn shut_by(&self, intent: &str) -> Option<Vec<Target>> {
-        self.doors.targets(intent)
+        self.shut_targets.targets(intent)
     }
 
     /// The intent whose time is over first.
     pub(crate) fn first_intent(&self) -> Option<Intent> {
-        self.doors.first_due()
+        self.shut_targets.first_due()
     }
 
     /// How many intents there are, and how many targets they have shut.
     pub(crate) fn intents(&self) -> (usize, usize) {
-        self.doors.counts()
+        self.shut_targets.counts()
     }
 
     /// Makes everything raised up to `sequence` count. Sequences must come in rising order.
@@ -218,7 +245,7 @@ impl Fence {
     /// What data of this claim is at the hand-over of a fill that is under way.
     pub(crate) fn judge_claim(&self, key: &Key, claim: Claim, cells: &CellSet) -> Verdict {
         // Asked first: who finds a target open finds what it was raised to before that.
-        if self.doors.is_shut(key.as_bytes(), cells) {
+        if self.shut_targets.is_shut(key.as_bytes(), cells) {
             return Verdict::Dead;
         }
         let born = claim.birth.sequence();
@@ -230,7 +257,7 @@ impl Fence {
             false => Verdict::Dead,
         };
         // `forgotten` is raised before rows are dropped, and so must be asked after them.
-        match claim.birth.includes(Sequence::from_u64(self.forgotten.load(Ordering::Acquire))) {
+        match claim.birth.includes(self.forgotten()) {
             true => judged,
             false => Verdict::Dead,
         }
@@ -250,13 +277,18 @@ impl Fence {
         levels.max(self.prefixes.levels_above(since, key))
     }
 
+    /// Judges nothing any more that is older than `horizon`; its rows are still there.
+    pub(crate) fn forget(&self, horizon: Sequence) {
+        self.forgotten.fetch_max(horizon.as_u64(), Ordering::AcqRel);
+    }
+
     /// Drops rows that nothing can depend on any more.
     ///
     /// `horizon` is a watermark from at least one longest fill ago at which every entry now in
     /// memory has been judged; with a tier it is also at or below the smallest birth among its
     /// rows.
     pub(crate) fn collect(&self, horizon: Sequence) {
-        self.forgotten.fetch_max(horizon.as_u64(), Ordering::AcqRel);
+        self.forget(horizon);
         self.sets.collect();
         self.cells.collect(horizon);
         self.prefixes.collect(horizon);
@@ -266,6 +298,11 @@ impl Fence {
     /// Rows of tags, URLs and prefixes, for metrics.
     pub(crate) fn rows(&self) -> usize {
         self.cells.len() + self.prefixes.len()
+    }
+
+    /// Rows of removed keys, for metrics.
+    pub(crate) fn key_rows(&self) -> usize {
+        self.keys.len()
     }
 }
 

@@ -128,6 +128,93 @@ fn too_many_prefixes_become_one_floor_for_everything_older() {
 }
 
 #[test]
+fn tags_that_nobody_holds_give_way_oldest_first_and_end_only_older_fills() {
+    let fence = Fence::new(Sequence::ZERO);
+    fence.set_cells_max(64);
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![tag("mine")]);
+    let claims: Vec<Claim> = (0..1_000)
+        .map(|n| {
+            let claim = Claim::at(fence.applied());
+            raise(&fence, &tag(&format!("row {n}")), Mode::Hard);
+            claim
+        })
+        .collect();
+    assert!(fence.rows() <= 64);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Fresh, "it holds its tags");
+    // A fill that began before the row of its tag was dropped can't be told from a good one.
+    let cells = |n: usize| fence.intern(vec![tag(&format!("row {n}"))]).unwrap();
+    assert!(claims.iter().enumerate().all(|(n, claim)| !fence.admits(
+        &key("k"),
+        *claim,
+        &cells(n)
+    )));
+    let other = fence.intern(vec![tag("other")]).unwrap();
+    let good = claims.iter().filter(|claim| fence.admits(&key("k"), **claim, &other)).count();
+    assert!((16..=64).contains(&good), "{good} of the last fills are admitted");
+    assert!(claims.last().is_some_and(|claim| fence.admits(&key("k"), *claim, &other)));
+    raise(&fence, &tag("mine"), Mode::Hard);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Dead);
+}
+
+#[test]
+fn a_row_does_not_give_way_before_it_is_published() {
+    let fence = Fence::new(Sequence::ZERO);
+    fence.set_cells_max(8);
+    let claim = Claim::at(fence.applied());
+    let _held: Vec<Marks> =
+        (0..7).map(|n| marks(&fence, claim, vec![tag(&format!("{n}"))])).collect();
+    let next = fence.applied().next();
+    fence.raise(&tag("first"), Mode::Hard, next);
+    fence.raise(&tag("second"), Mode::Hard, next);
+    let stored_meanwhile = marks(&fence, Claim::at(fence.applied()), vec![tag("first")]);
+    fence.publish(next);
+    assert_eq!(fence.judge(b"k", &stored_meanwhile), Verdict::Dead);
+}
+
+#[test]
+fn tags_that_entries_hold_do_not_give_way_and_the_limit_is_named() {
+    let fence = Fence::new(Sequence::ZERO);
+    fence.set_cells_max(64);
+    let claim = Claim::at(fence.applied());
+    let mut held: Vec<Marks> =
+        (0..64).map(|n| marks(&fence, claim, vec![tag(&format!("{n}"))])).collect();
+    let refused = fence.intern(vec![tag("another")]).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "fence holds 64 tags, URLs and sites, the limit for this memory"
+    );
+    // There is no row for it, and so everything is wrong.
+    raise(&fence, &tag("another"), Mode::Hard);
+    assert!(held.iter().all(|entry| fence.judge(b"k", entry) == Verdict::Dead));
+    held.clear();
+    fence.note_swept();
+    let entry = marks(&fence, Claim::at(fence.applied()), vec![tag("another")]);
+    raise(&fence, &tag("and one more"), Mode::Hard);
+    assert_eq!(fence.judge(b"k", &entry), Verdict::Fresh);
+    fence.set_cells_max(cells_max(1 << 30));
+    assert_eq!(fence.cells.max(), 4 << 20);
+}
+
+#[test]
+fn of_rows_from_before_the_start_those_that_do_not_fit_end_only_what_is_older() {
+    let fence = Fence::new(Sequence::start_of(2));
+    fence.set_cells_max(64);
+    let at = |n: u64| Sequence::from_u64(Sequence::start_of(1).as_u64() + n);
+    for n in (1..=1_000).rev() {
+        fence.restore(&tag(&format!("row {n}")), Mode::Hard, at(n));
+    }
+    let is_admitted = |n: u64, birth: u64| {
+        let cells = fence.intern(vec![tag(&format!("row {n}"))]).unwrap();
+        let claim = Claim { birth: Birth::at(at(birth)), since: fence.applied() };
+        fence.admits(&key("k"), claim, &cells)
+    };
+    assert!((1..=1_000).all(|n| !is_admitted(n, n - 1)), "each was invalidated after that");
+    assert!(is_admitted(1_000, 1_000));
+    assert!(is_admitted(1, 970), "of the last rows most are known");
+    assert!(!is_admitted(999, 998) && is_admitted(998, 998));
+}
+
+#[test]
 fn live_entries_of_a_tag_are_counted_once() {
     let fence = Fence::new(Sequence::ZERO);
     let claim = Claim::at(fence.applied());
@@ -173,7 +260,7 @@ fn sets_of_other_tags_or_another_order_are_sets_of_their_own() {
     let fence = Fence::new(Sequence::ZERO);
     let lists = [vec![tag("a")], vec![tag("a"), tag("b")], vec![tag("b"), tag("a")], vec![]];
     for list in lists {
-        let wanted: Vec<_> = list.iter().map(|t| fence.cells.intern(t.clone()).unwrap()).collect();
+        let wanted: Vec<_> = list.iter().map(|t| fence.cells.intern(t).unwrap()).collect();
         let wanted: Vec<_> = wanted.iter().map(Arc::as_ptr).collect();
         // Twice: made, and found.
         assert_eq!(cells(&fence.intern(list.clone()).unwrap()), wanted);

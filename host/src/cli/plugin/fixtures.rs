@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::cached::CachedFixtures;
 use crate::events::event_of_change;
@@ -102,24 +103,40 @@ struct StorageFixture {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EventFixture {
-    event: serde_json::Value,
+    /// As it is written: a number would lose digits.
+    event: Box<RawValue>,
     actions: BTreeSet<String>,
 }
 
 /// A URL, or a URL with what else a client sends.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum RequestFixture {
-    Url(String),
-    Whole {
-        #[serde(default = "get")]
-        method: String,
-        url: String,
-        #[serde(default)]
-        headers: BTreeMap<String, String>,
-        #[serde(default)]
-        cookies: BTreeMap<String, String>,
-    },
+#[serde(try_from = "serde_json::Value")]
+struct RequestFixture(WholeRequest);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeRequest {
+    #[serde(default = "get")]
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    cookies: BTreeMap<String, String>,
+}
+
+impl TryFrom<serde_json::Value> for RequestFixture {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, String> {
+        let whole = match value {
+            serde_json::Value::String(url) => serde_json::json!({ "url": url }),
+            whole @ serde_json::Value::Object(_) => whole,
+            other => return Err(format!("request is {other}; a URL or an object is wanted")),
+        };
+        let whole = serde_json::from_value(whole).map_err(|error| format!("request: {error}"))?;
+        Ok(Self(whole))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,6 +201,10 @@ impl KeyFixture {
             key_text(subject, &request)
         };
         let key = key_of(&self.request)?;
+        let is_compared = !self.same_as.is_empty() || !self.differs_from.is_empty();
+        if self.key.is_none() && !self.bypass && !is_compared {
+            return Err("expects nothing: key, bypass, same_as or differs_from is wanted".into());
+        }
         let shown = |key: &Option<String>| key.clone().unwrap_or_else(|| "(bypass)".to_owned());
         if self.bypass != key.is_none() {
             let expected = if self.bypass { "(bypass)" } else { "(a key)" };
@@ -264,6 +285,9 @@ impl StorageFixture {
             let tags: BTreeSet<&str> = decision.tags.iter().map(Tag::as_str).collect();
             found.extend(tags.into_iter().map(|tag| format!("tag {tag}")));
         }
+        if expected.is_empty() && self.tags.is_none() {
+            return Err("expects nothing: store, ttl_s or tags is wanted".into());
+        }
         equal(expected, found)
     }
 }
@@ -294,15 +318,11 @@ fn action_text(action: &Action) -> String {
 
 impl RequestFixture {
     fn url(&self) -> &str {
-        match self {
-            Self::Url(url) | Self::Whole { url, .. } => url,
-        }
+        &self.0.url
     }
 
     fn view(&self, inputs: &[Input]) -> Result<RequestView, String> {
-        let Self::Whole { method, url, headers, cookies } = self else {
-            return view_of_url("GET", self.url(), &HeaderMap::new(), inputs);
-        };
+        let WholeRequest { method, url, headers, cookies } = &self.0;
         let mut fields = HeaderMap::new();
         for (name, value) in headers {
             let field = HeaderName::try_from(name).map_err(|_| format!("{name:?} is no field"))?;
@@ -397,6 +417,16 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_shown_to_the_plugin_with_its_numbers_as_they_are_written() {
+        let text = r#"{"events":[{"event":{"model":"m","pk":18446744073709551616,"op":"update",
+            "after":{"n":1.10}},"actions":[]}]}"#;
+        let fixtures: Fixtures = serde_json::from_str(text).unwrap();
+        let event = event_of_change(&fixtures.events[0].event).unwrap();
+        assert_eq!(event.object_id.as_deref(), Some("18446744073709551616"));
+        assert!(event.payload.contains(r#""after":{"n":1.10}"#), "{}", event.payload);
+    }
+
+    #[test]
     fn a_difference_shows_what_is_missing_and_what_is_too_much() {
         let text = difference(["tag a", "tag b"], ["tag b", "tag c"]);
         assert_eq!(text, "expected -, found +\n    - tag a\n    + tag c");
@@ -420,5 +450,26 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<Fixtures>(text).is_err(), "{text}");
         }
+        for (request, reason) in [
+            (r#"{"url":"http://a/","cookie":{}}"#, "unknown field `cookie`, expected one of"),
+            (r#"{"url":"http://a/","headers":[]}"#, "invalid type: sequence, expected a map"),
+            (r#"{"headers":{}}"#, "missing field `url`"),
+            ("7", "request is 7; a URL or an object is wanted"),
+        ] {
+            let text = format!(r#"{{"keys":[{{"request":{request},"bypass":true}}]}}"#);
+            let error = serde_json::from_str::<Fixtures>(&text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_case_that_expects_nothing_is_no_case() {
+        let empty = report(serde_json::json!({
+            "keys": [{"request": "https://s/a"}],
+            "pages": [{"request": "https://s/a"}],
+            "items": [{"key": "frag:1"}],
+        }));
+        assert_eq!((empty.passed, empty.failed.len()), (0, 3), "{:?}", empty.failed);
+        assert!(empty.failed.iter().all(|failed| failed.contains("expects nothing")));
     }
 }

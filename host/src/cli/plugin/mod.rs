@@ -30,9 +30,9 @@ use http::{Method, header};
 
 use super::client::{ClientArgs, show};
 use crate::client::percent_encode;
+use crate::plugins;
 use component::ComponentArgs;
 pub use error::PluginFailure;
-use error::at;
 use project::{Language, Project};
 
 /// What to do with plugins.
@@ -114,7 +114,7 @@ impl PluginCommand {
 }
 
 async fn load(name: &str, file: PathBuf, server: &ClientArgs) -> Result<(), PluginFailure> {
-    let component = Bytes::from(std::fs::read(&file).map_err(at(&file))?);
+    let component = Bytes::from(plugins::read_file(name, &file)?);
     let path = format!("/v1/plugins/{}", percent_encode(name));
     let fields = [(header::CONTENT_TYPE.as_str(), "application/wasm".to_owned())];
     let answer = server.send(Method::PUT, &path, &fields, component).await?;

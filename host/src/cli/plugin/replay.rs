@@ -3,6 +3,7 @@
 //! # Invariants
 //! - It is an estimate, and says of what: a cache without end, of whatever is not bypassed, in
 //!   which nothing is invalidated. Inputs that a log does not have count as absent.
+//! - A log of which no line can be read is a mistake, not an estimate of nothing.
 //!
 //! # Not here
 //! HTTP's own rules: a log does not have the fields that they look at.
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::error::{PluginFailure, at};
+use super::error::{PluginFailure, at, wrong};
 use super::fixtures::key_text;
 use super::say;
 use crate::model::{RequestView, ResponseView};
@@ -23,6 +24,9 @@ use crate::plugins::{Subject, Workbench};
 
 /// Addresses with the most variants that are told.
 const FAN_OUTS: usize = 3;
+
+/// Characters of a line that are shown where no line can be read.
+const SHOWN_CHARS: usize = 200;
 
 /// One line of a log (Apache's and nginx's common format; the combined one adds the last two).
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +44,9 @@ struct Counts {
     requests: usize,
     /// Neither a request line nor a time, or another method than GET and HEAD.
     skipped: usize,
+    /// The first that is no line of a log, and whether there are others that are.
+    odd: Option<String>,
+    is_log: bool,
     bypassed: usize,
     errors: usize,
     hits: usize,
@@ -59,7 +66,12 @@ pub(super) fn run(bench: &Workbench, log: &Path, host: &str) -> Result<(), Plugi
         if line.trim().is_empty() {
             continue;
         }
-        let request = parse(&line).and_then(|line| {
+        let parsed = parse(&line);
+        match &parsed {
+            Some(_) => counts.is_log = true,
+            None => _ = counts.odd.get_or_insert_with(|| line.to_string()),
+        }
+        let request = parsed.and_then(|line| {
             let asked = matches!(line.method, "GET" | "HEAD");
             let request = asked.then(|| view(bench, &line, host))??;
             Some((line, request))
@@ -69,7 +81,15 @@ pub(super) fn run(bench: &Workbench, log: &Path, host: &str) -> Result<(), Plugi
             None => counts.skipped += 1,
         }
     }
-    counts.tell(bench)
+    match counts.odd.take().filter(|_| !counts.is_log) {
+        Some(odd) => Err(wrong(log, unreadable(&odd))),
+        None => counts.tell(bench),
+    }
+}
+
+fn unreadable(line: &str) -> String {
+    let shown: String = line.trim().chars().take(SHOWN_CHARS).collect();
+    format!("no line is of the common or combined format; the first is `{shown}`")
 }
 
 fn view(bench: &Workbench, line: &Line<'_>, host: &str) -> Option<RequestView> {

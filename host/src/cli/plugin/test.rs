@@ -51,6 +51,9 @@ impl TestArgs {
         let (mut passed, mut failed) = (0, 0);
         for path in files(folder)? {
             let text = fs::read_to_string(&path).map_err(at(&path))?;
+            if !text.trim_start().starts_with('{') {
+                return Err(wrong(&path, "no JSON object"));
+            }
             let fixtures: Fixtures = serde_json::from_str(&text).map_err(|e| wrong(&path, e))?;
             let mut settings = self.settings.clone();
             settings.config.extend(fixtures.config.clone());

@@ -71,12 +71,18 @@ impl Exchange {
                 pending.store(session, Bytes::copy_from_slice(value)).await;
                 (value_bytes, Next::Request)
             }
-            None => (0, Pending::Store(pending).next()),
+            None => (0, Pending::Store(pending.begun(session)).next()),
         }
     }
 }
 
 impl PendingStore {
+    /// The same, of a value that is to be waited for: it is no newer than its request.
+    fn begun(mut self, session: &Session) -> Self {
+        self.storing.begun = Some(session.door.cache().claim());
+        self
+    }
+
     /// Stores the whole value.
     pub(super) async fn store(&self, session: &mut Session, value: Bytes) {
         let told = ops::store(session, &self.storing, value).await;

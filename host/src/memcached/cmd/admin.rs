@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use crate::config::Permission;
 use crate::memcached::ops::{self, FlushOutcome};
 use crate::memcached::parse::{Answer, UNKNOWN};
-use crate::memcached::server::{RefreshError, Shutdown};
+use crate::memcached::server::RefreshError;
 use crate::memcached::session::Session;
 
 const NOT_ALLOWED: &[u8] = b"CLIENT_ERROR flush_all not allowed\r\n";
@@ -65,11 +66,11 @@ pub(super) async fn refresh_certificates(session: &mut Session) {
 /// Asks the application to stop, where that is enabled.
 pub(super) fn shutdown(session: &mut Session) -> ControlFlow<()> {
     match session.door.settings().shutdown {
-        Shutdown::Allowed => {
+        Permission::Allowed => {
             session.door.request_shutdown();
             ControlFlow::Break(())
         }
-        Shutdown::Forbidden => {
+        Permission::Forbidden => {
             session.out.push(NOT_ENABLED);
             ControlFlow::Continue(())
         }

@@ -19,12 +19,12 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::io::AsyncWrite;
 
 use crate::cache::{Bits, Cache, Entry};
+use crate::config::Permission;
 use crate::limits::MEMCACHED_KEY_BYTES_MAX;
 use crate::memcached::connections::State;
 use crate::memcached::encode::push_uri_encoded;
 use crate::memcached::parse::{Classes, Dump};
 use crate::memcached::reply::Output;
-use crate::memcached::server::Dumps;
 use crate::memcached::session::Session;
 
 const NO_METADUMP: &[u8] = b"ERROR metadump not allowed\r\n";
@@ -55,7 +55,7 @@ where
         Dump::Meta => (NO_METADUMP, push_meta, b"END\r\n"),
         Dump::MetaGet => (NO_MGDUMP, push_meta_get, b"EN\r\n"),
     };
-    if session.door.settings().dumps == Dumps::Forbidden {
+    if session.door.settings().dumps == Permission::Forbidden {
         session.out.push(refusal);
         return Ok(ControlFlow::Continue(()));
     }
@@ -78,7 +78,7 @@ pub(super) async fn cache_dump<S>(
 where
     S: AsyncWrite + Unpin,
 {
-    if session.door.settings().dumps == Dumps::Forbidden {
+    if session.door.settings().dumps == Permission::Forbidden {
         session.out.push(NO_CACHEDUMP);
         return Ok(ControlFlow::Continue(()));
     }

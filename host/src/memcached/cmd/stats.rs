@@ -1,8 +1,8 @@
 //! `stats` and its topics.
 
+use crate::config::Permission;
 use crate::memcached::ops::{self, StatsTopic};
 use crate::memcached::parse::Detail;
-use crate::memcached::server::Dumps;
 use crate::memcached::session::Session;
 
 const NO_DETAIL: &[u8] = b"CLIENT_ERROR stats detail not allowed\r\n";
@@ -23,7 +23,7 @@ pub(super) async fn carry_out(session: &mut Session, topic: StatsTopic) {
 /// Answers `stats detail`: counts by key prefix.
 pub(super) fn detail(session: &mut Session, detail: Detail) {
     let prefixes = session.door.prefixes();
-    if session.door.settings().dumps == Dumps::Forbidden {
+    if session.door.settings().dumps == Permission::Forbidden {
         session.out.push(NO_DETAIL);
         return;
     }

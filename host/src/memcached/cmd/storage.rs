@@ -22,6 +22,14 @@ pub(in crate::memcached) struct Pending {
     reply: Reply,
 }
 
+impl Pending {
+    /// The same, of a value that is to be waited for: it is no newer than its request.
+    pub(in crate::memcached) fn begun(mut self, session: &Session) -> Self {
+        self.storing.begun = Some(session.door.cache().claim());
+        self
+    }
+}
+
 /// In which words the client is to be told what became of its value.
 #[derive(Debug)]
 pub(super) enum Reply {

@@ -11,8 +11,8 @@ use std::pin::pin;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use crate::config::Permission;
 use crate::memcached::connections::State;
-use crate::memcached::server::WatchCommand;
 use crate::memcached::session::Session;
 use crate::memcached::watchers::Topics;
 
@@ -31,7 +31,7 @@ pub(super) async fn carry_out<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if session.door.settings().watch == WatchCommand::Forbidden {
+    if session.door.settings().watch == Permission::Forbidden {
         session.out.push(NOT_ALLOWED);
         return Ok(ControlFlow::Continue(()));
     }

@@ -113,24 +113,25 @@ pub(in crate::memcached) async fn count(
     arithmetic: &Arithmetic,
 ) -> CountOutcome {
     let Arithmetic { key, initial, .. } = arithmetic;
-    let missed = session.misses.claim(key.as_bytes()).filter(|_| initial.is_some());
+    let missed = session.missed(key.as_bytes()).filter(|_| initial.is_some());
     let arrival = session.door.cache().claim();
     let is_decided = initial.is_none() || !wants_decision(session, key);
     let mut terms = Terms { claim: missed, decision: None, is_decided };
     let mut outcome = attempt(session, arithmetic, &terms).await;
     if let (Ok((Decided::Undecided, _)), Some(initial)) = (&outcome, initial) {
         let digits = itoa::Buffer::new().format(initial.value).len();
-        match item_decision(session, key, 0, digits).await {
+        // While a plugin is asked, the number grows no newer.
+        let claim = missed.unwrap_or(arrival);
+        match item_decision(session, key, 0, digits, claim).await {
             Ok(decision) => {
-                // While a plugin was asked, the number has grown no newer.
-                let claim = missed.or(Some(arrival));
-                terms = Terms { claim, decision, is_decided: true };
+                terms = Terms { claim: Some(claim), decision, is_decided: true };
                 outcome = attempt(session, arithmetic, &terms).await;
             }
-            Err(NotKept) => {
+            Err(NotKept::Unwanted) => {
                 session.misses.settle(key.as_bytes(), Outcome::Accepted);
                 return CountOutcome::NotStored;
             }
+            Err(NotKept::Outdated) => outcome = Err(UpdateError::Fenced),
         }
     }
     let is_created = matches!(outcome, Ok((Decided::To(_, Presence::Created), _)));

@@ -178,7 +178,7 @@ fn note(session: &mut Session, look_up: &LookUp<'_>, claim: Claim, seen: Option<
     let Some(seen) = seen else {
         session.tally.inc(Count::CmdGet);
         session.tally.inc(Count::GetMisses);
-        session.misses.note(key, claim);
+        session.note_miss(key, claim);
         return;
     };
     let (command, hit) = match look_up.is_touching() {
@@ -196,7 +196,8 @@ fn note(session: &mut Session, look_up: &LookUp<'_>, claim: Claim, seen: Option<
         Recaching::Nobody => seen.is_stale,
     };
     if is_told {
-        session.misses.note_lease(key, claim, unique);
+        let now_ms = session.door.cache().clock().now_ms();
+        session.misses.note_lease(key, claim, unique, now_ms);
     }
 }
 

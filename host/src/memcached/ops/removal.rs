@@ -1,10 +1,10 @@
 //! Deleting a key, and flushing everything.
 
 use crate::cache::{Change, InvalidateError, Sight, UpdateError};
+use crate::config::Permission;
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::flush::{flush_at, flush_now, invalidate};
 use crate::memcached::metrics::Count;
-use crate::memcached::server::FlushAll;
 use crate::memcached::session::Session;
 use crate::model::{Key, Target};
 
@@ -44,12 +44,12 @@ pub(in crate::memcached) async fn delete(
 
 async fn delete_any(session: &Session, key: &Key) -> DeleteOutcome {
     let cache = session.door.cache();
-    if session.door.has_tier() && cache.peek(key.as_bytes()).is_none() {
-        // So that what only the tier has counts as there.
-        let _ = cache.get(key.as_bytes()).await;
-    }
+    // What only the tier has counts as there, also where memory has no room for it.
+    let is_below = session.door.has_tier()
+        && cache.peek(key.as_bytes()).is_none()
+        && cache.get(key.as_bytes()).await.is_some();
     match invalidate(&session.door, Target::Key(key.clone())).await {
-        Ok(applied) if applied.affected > 0 => DeleteOutcome::Deleted,
+        Ok(applied) if applied.affected > 0 || is_below => DeleteOutcome::Deleted,
         Ok(_) => DeleteOutcome::NotFound,
         Err(error) => DeleteOutcome::NotDurable(error),
     }
@@ -89,7 +89,7 @@ pub(in crate::memcached) enum FlushOutcome {
 
 /// Makes everything invalid, now or at a moment to come; the delay as sent.
 pub(in crate::memcached) async fn flush(session: &mut Session, delay: Option<i64>) -> FlushOutcome {
-    if session.door.settings().flush_all == FlushAll::Forbidden {
+    if session.door.settings().flush_all == Permission::Forbidden {
         return FlushOutcome::Forbidden;
     }
     session.tally.inc(Count::CmdFlush);
@@ -100,8 +100,10 @@ pub(in crate::memcached) async fn flush(session: &mut Session, delay: Option<i64
         Some(Exptime::Until(moment)) => moment.as_ms(),
     };
     if let Some(due_ms) = due_ms {
-        flush_at(&session.door, due_ms);
-        return FlushOutcome::Flushed;
+        return match flush_at(&session.door, due_ms).await {
+            Ok(()) => FlushOutcome::Flushed,
+            Err(error) => FlushOutcome::NotDurable(error),
+        };
     }
     match flush_now(&session.door).await {
         Ok(_) => FlushOutcome::Flushed,

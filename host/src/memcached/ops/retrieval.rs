@@ -35,7 +35,7 @@ pub(in crate::memcached) async fn find(
         session.tally.inc(Count::GetHits);
     } else {
         session.tally.inc(Count::GetMisses);
-        session.misses.note(key, claim);
+        session.note_miss(key, claim);
     }
     observed::fetched(session, key, found.as_ref());
     found
@@ -59,7 +59,7 @@ pub(in crate::memcached) async fn look_up_and_touch(
     let found = touch(session, key, seconds).await?;
     if found.is_none() {
         session.tally.inc(Count::GetMisses);
-        session.misses.note(key.as_bytes(), claim);
+        session.note_miss(key.as_bytes(), claim);
     }
     observed::fetched(session, key.as_bytes(), found.as_ref());
     Ok(found)

@@ -1,8 +1,10 @@
 //! Storing: the one way by which clients' values come into the cache.
 //!
 //! # Invariants
-//! - A value that may have been read before an invalidation is refused, and what it was to replace
-//!   is gone, or stale: the client may mean it to be outdated, and does not try again.
+//! - A value that may have been read before an invalidation is refused, and the entry that it was
+//!   to replace is removed or marked stale: the client holds that entry to be out of date, and will
+//!   not send the value again. So is one that had to be waited for, if the invalidation came after
+//!   its request.
 //! - Where a plugin decides about a key, nothing is stored under it without its decision.
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use bytes::Bytes;
 use crate::cache::{
     Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError,
 };
+use crate::memcached::ItemError;
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
@@ -64,6 +67,9 @@ pub(in crate::memcached) struct Storing {
     /// The expiry time, as sent, of what [`Verb::Append`] or [`Verb::Prepend`] is to create where
     /// nothing is; else they don't.
     pub(in crate::memcached) create_exptime: Option<i64>,
+    /// How old the value may be: its claim, taken when it had to be waited for, because its first
+    /// bytes may have come before an invalidation. `None` of one that came with its request.
+    pub(in crate::memcached) begun: Option<Claim>,
 }
 
 /// What is done with a value whose CAS unique is lower than that of what is there.
@@ -91,6 +97,7 @@ impl Storing {
             tags: Vec::new(),
             bits: Bits::NONE,
             create_exptime: None,
+            begun: None,
         }
     }
 
@@ -172,20 +179,25 @@ pub(in crate::memcached) async fn store(
     if let Some(unique) = storing.unique {
         session.misses.settle_lease(key.as_bytes(), unique);
     }
-    let arrival = session.door.cache().claim();
+    let arrival = storing.begun.unwrap_or_else(|| session.door.cache().claim());
     // Else what is there says how old the result is; and a unique was read with the value, so that
     // an invalidation since then has taken away what it names.
     let needs_claim = storing.is_creating() && !storing.is_cas();
-    let missed = session.misses.claim(key.as_bytes()).filter(|_| needs_claim);
-    let decision = match decision_on(session, storing, value_bytes).await {
+    let missed = session.missed(key.as_bytes()).filter(|_| needs_claim);
+    let decision = match decision_on(session, storing, value_bytes, missed.unwrap_or(arrival)).await
+    {
         Ok(decision) => decision,
-        Err(NotKept) => {
+        Err(NotKept::Unwanted) => {
             session.misses.settle(key.as_bytes(), Outcome::Accepted);
             return remove(session, key, StoreOutcome::Refused).await;
         }
+        Err(NotKept::Outdated) => {
+            session.misses.settle(key.as_bytes(), Outcome::Refused);
+            return refuse_fenced(session, storing).await;
+        }
     };
     // While a plugin was asked, the data has grown no newer than it was when it came.
-    let claim = missed.or(decision.as_ref().map(|_| arrival));
+    let claim = missed.or(storing.begun).or(decision.as_ref().map(|_| arrival));
     let cache = session.door.cache();
     let terms = Terms { claim, decision };
     let outcome = cache.update_as_seen(key, storing.sight, |current| {
@@ -261,19 +273,25 @@ async fn remove(session: &Session, key: &Key, told: StoreOutcome) -> StoreOutcom
     }
 }
 
-/// A plugin said, or could not say, that the item is not to be kept.
-pub(super) struct NotKept;
+/// Why an item about which a plugin decides is not kept.
+pub(super) enum NotKept {
+    /// The plugin said so, or could say nothing.
+    Unwanted,
+    /// Its data may be older than an event about which the plugin was not asked.
+    Outdated,
+}
 
 async fn decision_on(
     session: &Session,
     storing: &Storing,
     value_bytes: usize,
+    claim: Claim,
 ) -> Result<Option<StoreDecision>, NotKept> {
     // What is added to an item leaves its tags and times as they are.
     if !storing.is_creating() {
         return Ok(None);
     }
-    item_decision(session, &storing.key, storing.flags, value_bytes).await
+    item_decision(session, &storing.key, storing.flags, value_bytes, claim).await
 }
 
 /// Whether a plugin wants to be asked about the items of a key.
@@ -282,24 +300,29 @@ pub(super) fn wants_decision(session: &Session, key: &Key) -> bool {
     policy.is_some_and(|policy| policy.concerns(key.as_bytes()))
 }
 
-/// What a plugin says about an item, where one wants to be asked.
+/// What a plugin says about an item whose data is as old as the claim says, where one wants to be
+/// asked.
 pub(super) async fn item_decision(
     session: &Session,
     key: &Key,
     flags: u32,
     value_bytes: usize,
+    claim: Claim,
 ) -> Result<Option<StoreDecision>, NotKept> {
     let Some(policy) = &session.door.settings().items else { return Ok(None) };
     if !wants_decision(session, key) {
         return Ok(None);
     }
     let body_bytes = u32::try_from(value_bytes).unwrap_or(u32::MAX);
-    match policy.on_item(key, flags, body_bytes).await {
+    match policy.on_item(key, flags, body_bytes, claim).await {
         Ok(decision) if decision.store => Ok(Some(decision)),
-        Ok(_) => Err(NotKept),
+        Ok(_) => Err(NotKept::Unwanted),
         Err(error) => {
-            tracing::warn!(%error, "item not stored");
-            Err(NotKept)
+            tracing::debug!(%error, "item not stored");
+            Err(match error {
+                ItemError::Outdated => NotKept::Outdated,
+                ItemError::NoAnswer(_) => NotKept::Unwanted,
+            })
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::frames::*;
 use super::{Server, settings};
-use crate::memcached::FlushAll;
+use crate::config::Permission;
 
 fn text(status: u16, text: &str) -> (u16, String) {
     (status, text.to_owned())
@@ -179,7 +179,7 @@ async fn flush_may_be_delayed_or_forbidden() {
     client.quietly(Frame::new(GETQ, "a")).await;
     server.stop().await;
     let mut forbidding = settings();
-    forbidding.flush_all = FlushAll::Forbidden;
+    forbidding.flush_all = Permission::Forbidden;
     let server = Server::start(forbidding).await;
     let mut client = server.connect().await;
     assert_eq!(client.status(Frame::new(FLUSH, "")).await, text(AUTH_FAILURE, "Auth failure."));

@@ -7,9 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::frames::*;
+use super::freshness::begin;
 use super::{Server, settings};
-use crate::cache::Cache;
-use crate::memcached::ItemPolicy;
+use crate::cache::{Cache, Claim};
+use crate::memcached::{ItemError, ItemPolicy};
 use crate::model::{Cause, Invalidation, Key, Mode, StoreDecision, Tag, Target};
 
 async fn invalidate(cache: &Cache, target: Target) {
@@ -46,6 +47,22 @@ async fn store_after_a_miss_is_refused_when_its_key_was_invalidated_in_between()
             _ => assert_eq!(client.exchange(store).await.status, OK),
         }
         assert_eq!(client.exchange(Frame::new(GET, &name)).await.status, OK);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn value_whose_first_bytes_came_before_an_invalidation_is_refused() {
+    let server = Server::start(settings()).await;
+    for (opcode, name) in [(SET, "a"), (SETQ, "b"), (ADD, "c")] {
+        let mut client = server.connect().await;
+        let frame = Frame::store(opcode, name, "old data").bytes();
+        let (first, rest) = frame.split_at(frame.len() - 4);
+        begin(&server, &mut client, first).await;
+        invalidate(&server.cache, Target::Key(key(name))).await;
+        client.send(rest).await;
+        assert_eq!(client.reply().await.status, NOT_STORED, "{name}");
+        client.quietly(Frame::new(GETQ, name)).await;
     }
     server.stop().await;
 }
@@ -97,7 +114,8 @@ impl ItemPolicy for Policy {
         key: &'a Key,
         _flags: u32,
         _body_bytes: u32,
-    ) -> BoxFuture<'a, Result<StoreDecision, String>> {
+        _claim: Claim,
+    ) -> BoxFuture<'a, Result<StoreDecision, ItemError>> {
         let store = key.as_bytes().starts_with(b"t:");
         let tags = vec![Tag::new("tagged").unwrap()];
         async move { Ok(StoreDecision { store, tags, ..StoreDecision::default() }) }.boxed()

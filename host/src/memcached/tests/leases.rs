@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::{Client, Server, settings};
-use crate::cache::{Cache, Change, Draft};
-use crate::memcached::ItemPolicy;
+use crate::cache::{Cache, Change, Claim, Draft};
+use crate::memcached::{ItemError, ItemPolicy};
 use crate::model::{Cause, Invalidation, Key, Mode, StoreDecision, Tag, Target};
 
 fn key(name: &str) -> Key {
@@ -248,7 +248,8 @@ impl ItemPolicy for Tagging {
         _: &'a Key,
         _: u32,
         _: u32,
-    ) -> BoxFuture<'a, Result<StoreDecision, String>> {
+        _: Claim,
+    ) -> BoxFuture<'a, Result<StoreDecision, ItemError>> {
         let decision = StoreDecision {
             store: true,
             ttl_s: Some(50),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{Door, FlushAll, PATIENCE, Server, Shutdown, cache, settings};
+use super::{Door, PATIENCE, Server, cache, settings};
 use crate::cache::{Cache, CacheConfig, Recovered, WhenFull};
 use crate::clock::Clock;
+use crate::config::Permission;
 use crate::limits::{MEMCACHED_LINE_BYTES_MAX, MEMCACHED_OUTPUT_BYTES_MAX};
 use crate::memcached::connection;
 use crate::memcached::connections::Ends;
@@ -145,7 +146,7 @@ async fn stop_ends_idle_connections_at_once() {
 #[tokio::test]
 async fn shutdown_is_handed_to_the_application_where_it_is_enabled() {
     let mut enabled = settings();
-    enabled.shutdown = Shutdown::Allowed;
+    enabled.shutdown = Permission::Allowed;
     let server = Server::start(enabled).await;
     let mut client = server.connect().await;
     client.send(b"shutdown graceful\r\n").await;
@@ -240,7 +241,7 @@ async fn delayed_flush_happens_without_any_client() {
 #[tokio::test]
 async fn flush_all_is_refused_where_it_is_forbidden() {
     let mut forbidding = settings();
-    forbidding.flush_all = FlushAll::Forbidden;
+    forbidding.flush_all = Permission::Forbidden;
     let server = Server::start(forbidding).await;
     let mut client = server.connect().await;
     client.ask("set a 0 0 1\r\nx", "STORED").await;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Client, Dumps, PATIENCE, Server, WatchCommand, cache, settings, text};
+use super::{Client, PATIENCE, Server, cache, settings, text};
 use crate::cache::WhenFull;
+use crate::config::Permission;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -117,8 +118,8 @@ async fn watcher_that_goes_is_forgotten_and_what_it_sends_is_ignored() {
 #[tokio::test]
 async fn watching_and_listing_are_refused_where_they_are_forbidden() {
     let mut forbidding = settings();
-    forbidding.watch = WatchCommand::Forbidden;
-    forbidding.dumps = Dumps::Forbidden;
+    forbidding.watch = Permission::Forbidden;
+    forbidding.dumps = Permission::Forbidden;
     let server = Server::start(forbidding).await;
     let mut client = server.connect().await;
     for (line, refusal) in [

@@ -17,8 +17,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 use super::{OriginError, Question};
+use crate::pages::origins::upload::{Upload, UploadError};
 use crate::pages::settings::Settings;
-use crate::pages::upload::{Upload, UploadError};
 
 /// Idle connections kept for one origin.
 const IDLE_CONNECTIONS_MAX: usize = 64;

@@ -1,15 +1,23 @@
 //! The way to the origins: several for one site, pooled connections, time limits, and repetition
-//! where that is safe.
+//! where that is safe. What an origin is told about the client is said by `announce`; `upload` is a
+//! request's body on its way there, `interim` what comes before the answer.
 //!
 //! # Invariants
 //! - A request is repeated only if it has no body, and only if repeating it changes nothing
 //!   (RFC 9110 §9.2.2) or no origin has seen it; never after its answer began.
 //! - What an origin's address is, and why it does not answer, is for the log, not for clients.
+//!
+//! # Not here
+//! Which fields pass in either direction: `semantics::forward`. What becomes of an answer: `fills`
+//! and `course::pass`.
 
+pub(super) mod announce;
 mod check;
 mod client;
 mod group;
 mod health;
+pub(super) mod interim;
+pub(super) mod upload;
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -24,12 +32,12 @@ use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::interim::Interim;
-use super::settings::{Settings, Site};
-use super::upload::Upload;
 use crate::clock::Clock;
+use crate::pages::settings::{Settings, Site};
 use client::Client;
 use group::{Group, Upstream};
+use interim::Interim;
+use upload::Upload;
 
 pub(super) use check::check_forever;
 

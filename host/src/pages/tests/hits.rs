@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http::HeaderValue;
 
 use super::stage::{Reply, Stage, get, ok, request};
-use crate::config::Rules;
+use crate::config::SiteCache;
 use crate::model::{Input, Key, KeyDecision, RequestView, ResponseView, StoreDecision};
 use crate::pages::PagePolicy;
 
@@ -113,13 +113,13 @@ async fn who_has_the_page_is_told_so_on_both_ways() {
 #[tokio::test]
 async fn rules_of_a_site_hold_on_both_ways() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let rules = Rules {
+    let rules = SiteCache {
         cookies: Some(names(&["lang"])),
         private_cookies: names(&["session"]),
         languages: ["en", "de"].map(HeaderValue::from_static).to_vec(),
         shows_keys: true,
         honours_clients: true,
-        ..Rules::default()
+        ..SiteCache::default()
     };
     let mut stage = Stage::ruled(&rules, None).await;
     let varying = "Cache-Control: max-age=60\r\nVary: Cookie, Accept-Language, Accept-Encoding\r\n";
@@ -206,7 +206,7 @@ async fn a_remembered_key_is_used_without_asking_for_it() {
     let known = parking_lot::Mutex::default();
     let (asked, remembered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let policy = Arc::new(Remembering { inputs, known, asked, remembered });
-    let mut stage = Stage::ruled(&Rules::default(), Some(Arc::clone(&policy) as _)).await;
+    let mut stage = Stage::ruled(&SiteCache::default(), Some(Arc::clone(&policy) as _)).await;
     let asked = || policy.asked.load(Ordering::SeqCst);
     let remembered = || policy.remembered.load(Ordering::SeqCst);
     let fresh = "Cache-Control: max-age=60\r\n";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::stage::{NOW, Stage, get, ok, request};
-use crate::config::{KeyPart, Rules, SiteItems};
+use crate::config::{KeyPart, SiteCache, SiteItems};
 use crate::model::{Expiry, Key, Mode, Target};
 
 const PAGE: &str = "Cache-Control: max-age=60\r\n";
@@ -20,7 +20,7 @@ fn items() -> SiteItems {
 }
 
 async fn stage() -> Stage {
-    let rules = Rules { private_cookies: vec!["session".into()], ..Rules::default() };
+    let rules = SiteCache { private_cookies: vec!["session".into()], ..SiteCache::default() };
     Stage::of_items(rules, items()).await
 }
 

@@ -14,3 +14,14 @@ mod refreshing;
 mod serving;
 mod stage;
 mod standing_in;
+
+use http::HeaderMap;
+
+/// These fields, in this order. A name may come several times.
+pub(super) fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields {
+        headers.append(*name, value.parse().unwrap());
+    }
+    headers
+}

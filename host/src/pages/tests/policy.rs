@@ -120,6 +120,17 @@ async fn what_policy_and_origin_may_read_differently_is_not_looked_up() {
 }
 
 #[tokio::test]
+async fn a_page_with_a_field_that_the_policy_can_not_be_shown_is_not_stored() {
+    let mut stage = stage().await;
+    for body in ["one", "two"] {
+        let answer = ok("X-Models: Z?rich\r\nCache-Control: max-age=60\r\n", body);
+        // As ISO-8859-1 has it.
+        let bytes: Vec<u8> = answer.bytes().map(|b| if b == b'?' { 0xfc } else { b }).collect();
+        stage.fetch(&get("/", ""), bytes).await.is(200, body);
+    }
+}
+
+#[tokio::test]
 async fn a_304_makes_no_variants_of_what_the_policy_looks_at() {
     let mut stage = stage().await;
     let fields = "Cache-Control: max-age=10\r\nETag: \"v1\"\r\nVary: X-Own\r\n";

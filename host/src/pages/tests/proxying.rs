@@ -120,7 +120,7 @@ async fn an_origin_that_is_down_is_answered_for_and_told_nothing_of() {
         CacheConfig { memory_bytes: 1 << 20, item_bytes_max: 1024, when_full: WhenFull::Evict };
     let cache = Cache::new(config, Clock::manual(0), None, Recovered::default());
     let origin = format!("http://{dead}").parse().unwrap();
-    let rules = crate::config::Rules::default();
+    let rules = crate::config::SiteCache::default();
     let origins = vec![origin];
     let site = Site {
         name: "dead".into(),
@@ -233,7 +233,7 @@ async fn urls_are_explained_as_they_are_looked_up() {
 async fn sites_that_can_not_be_served_are_refused() {
     let stage = Stage::new().await;
     let site = |name: &str, host: Option<&str>, origin: &str| Site {
-        rules: crate::config::Rules::default(),
+        rules: crate::config::SiteCache::default(),
         items: None,
         name: name.into(),
         host: host.map(Into::into),

@@ -1,9 +1,10 @@
 //! Pages that are fetched anew because an event asks for it.
 
-use super::stage::{Stage, get, ok};
-use crate::model::{Mode, Target};
+use super::stage::{PATIENCE, Stage, get, ok};
+use crate::cache::Role;
+use crate::model::{Key, Mode, Target};
 use crate::pages::Settings;
-use crate::pages::refresh::REFRESHES_PER_SITE_MAX;
+use crate::pages::background::refresh::REFRESHES_PER_SITE_MAX;
 
 const FRESH: &str = "Cache-Control: max-age=60\r\n";
 
@@ -108,4 +109,30 @@ async fn a_page_that_several_events_name_while_it_waits_is_fetched_once_and_afte
     stage.until_stored(REFRESHES_PER_SITE_MAX as u64 + 1).await;
     stage.cached(&get("/p", "")).await.is(200, "new");
     assert_eq!(stage.pages.metrics().refreshes.get(), REFRESHES_PER_SITE_MAX as u64 + 1);
+}
+
+/// Without visitors: nobody else would have it fetched.
+#[tokio::test]
+async fn a_page_that_is_being_filled_when_an_event_names_it_is_fetched_again_after_that() {
+    let mut stage = Stage::new().await;
+    let (client, request, pages) = (stage.client(), get("/p", ""), stage.pages.clone());
+    let key = Key::new(b"http://a.example/p").unwrap();
+    let event = async {
+        let fill = stage.asked().await;
+        stage.purge(Target::Url("http://a.example/p".into()), Mode::Soft).await;
+        stage.pages.refresh("http://a.example/p");
+        let Role::Waiter(fellow) = pages.shared.fills.join(&key) else { panic!("it is filled") };
+        let joining = async {
+            while fellow.count() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, joining).await.expect("the refresh waits for the fill");
+        fill.reply(&ok(FRESH, "old")).await;
+        stage.asked().await.reply(&ok(FRESH, "new")).await;
+    };
+    tokio::join!(client.send(&request), event).0.is(200, "old");
+    stage.until_stored(2).await;
+    stage.cached(&get("/p", "")).await.is(200, "new");
+    assert_eq!(pages.metrics().refreshes.get(), 1);
 }

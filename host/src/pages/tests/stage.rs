@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::{Cache, CacheConfig, Change, Draft, Recovered, WhenFull};
 use crate::clock::Clock;
-use crate::config::{Rules, SiteItems};
+use crate::config::{SiteCache, SiteItems};
 use crate::model::{Cause, Expiry, Invalidation, Key, Mode, Tag, Target};
 use crate::net::{Bound, Listener};
 use crate::pages::{CurrentPolicy, PagePolicy, Pages, Scheme, Settings, Site, serve};
 use crate::tasks::Tasks;
 
 /// Nothing takes so long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) const NOW: u64 = 784_111_777_000; // Sun, 06 Nov 1994 08:49:37 GMT
 pub(super) const ITEM_BYTES_MAX: usize = 64 * 1024;
@@ -56,13 +56,13 @@ impl Stage {
     }
 
     /// The site of all hosts, with these rules.
-    pub(super) async fn ruled(rules: &Rules, policy: Option<Arc<dyn PagePolicy>>) -> Self {
+    pub(super) async fn ruled(rules: &SiteCache, policy: Option<Arc<dyn PagePolicy>>) -> Self {
         let site = Site { rules: rules.clone(), policy: policy.map(always), ..plain_site() };
         Self::build(Settings::default(), vec![site]).await
     }
 
     /// One site that serves items, too.
-    pub(super) async fn of_items(rules: Rules, items: SiteItems) -> Self {
+    pub(super) async fn of_items(rules: SiteCache, items: SiteItems) -> Self {
         let site = Site { rules, items: Some(items), ..plain_site() };
         Self::build(Settings::default(), vec![site]).await
     }
@@ -107,7 +107,7 @@ impl Stage {
     }
 
     /// One request that the origin is asked for and answers so.
-    pub(super) async fn fetch(&mut self, request: &str, response: &str) -> Reply {
+    pub(super) async fn fetch(&mut self, request: &str, response: impl AsRef<[u8]>) -> Reply {
         let client = self.client();
         let answer = async { self.asked().await.reply(response).await };
         tokio::join!(client.send(request), answer).0
@@ -169,7 +169,7 @@ fn plain_site() -> Site {
         origins: Vec::new(),
         check: None,
         policy: None,
-        rules: Rules::default(),
+        rules: SiteCache::default(),
         items: None,
     }
 }
@@ -216,8 +216,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) async fn write(&mut self, raw: &str) {
-        self.stream.write_all(raw.as_bytes()).await.unwrap();
+    pub(super) async fn write(&mut self, raw: impl AsRef<[u8]>) {
+        self.stream.write_all(raw.as_ref()).await.unwrap();
     }
 
     /// Ends the response; the connection is kept.
@@ -225,7 +225,7 @@ impl Exchange {
         let _ = self.back.send(self.stream);
     }
 
-    pub(super) async fn reply(mut self, raw: &str) {
+    pub(super) async fn reply(mut self, raw: impl AsRef<[u8]>) {
         self.write(raw).await;
         self.finish();
     }
@@ -286,7 +286,8 @@ impl Client {
         let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
         let is_reset = read.is_err();
         let is_head = request.as_ref().starts_with("HEAD");
-        Reply::parse(&String::from_utf8(bytes).unwrap(), is_head, is_reset)
+        // Fields need not be UTF-8.
+        Reply::parse(&String::from_utf8_lossy(&bytes), is_head, is_reset)
     }
 }
 

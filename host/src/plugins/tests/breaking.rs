@@ -1,5 +1,7 @@
 //! Plugins that fail again and again, and those that are not what they say.
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::model::KeyDecision;
 use crate::plugins::CallError;
@@ -100,4 +102,86 @@ fn keys_of_a_plugin_that_is_not_as_pure_as_it_says_are_not_remembered_any_more()
     }
     assert_eq!(plugin.remembered_key(&counted), None);
     assert_eq!(incidents(&plugin, Incident::Impure), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_fails_three_times_is_one_failure() {
+    let plugins = load(hostile(&[]));
+    let plugin = only(&plugins);
+    for _ in 0..4 {
+        assert!(matches!(plugin.on_event(&order("trap")).await, Err(CallError::Trap(_))));
+        for _ in 0..2 {
+            let again = plugin.on_event_again(&order("trap")).await;
+            assert!(matches!(again, Err(CallError::Trap(_))));
+        }
+    }
+    assert!(!plugin.is_degraded());
+    assert_eq!(ask(&plugin, "behave"), fine());
+    assert!(matches!(plugin.on_event(&order("trap")).await, Err(CallError::Trap(_))));
+    assert!(plugin.is_degraded());
+    assert_eq!(count(&plugin, Hook::Event, Outcome::Trap), 13);
+}
+
+#[tokio::test]
+async fn a_call_whose_asker_has_gone_is_counted_and_one_that_did_not_begin_is_not_made() {
+    let limits = PluginLimits { event_ms_max: 300, ..patient() };
+    let plugins = load(limited(hostile(&[]), limits));
+    let plugin = only(&plugins);
+    let (entered, is_entered) = std::sync::mpsc::channel();
+    plugins.look_in(std::sync::Arc::new(move |_| {
+        let _ = entered.send(());
+        None
+    }));
+    // Two threads have two of them in their hands, and more wait.
+    let spin = order("spin-looking");
+    let calls = (0..10).map(|_| Box::pin(plugin.on_event(&spin)));
+    let mut calls: Vec<_> = calls.collect();
+    assert!(calls.iter_mut().all(|call| call.now_or_never().is_none()));
+    is_entered.recv().unwrap();
+    drop(calls);
+    assert_eq!(plugin.on_event(&order("put")).await.map(|actions| actions.len()), Ok(1));
+    // The next one is answered when one of the two threads has time.
+    while count(&plugin, Hook::Event, Outcome::Timeout) == 0 {
+        std::thread::yield_now();
+    }
+    assert!(count(&plugin, Hook::Event, Outcome::Timeout) <= 4, "of ten");
+    assert_eq!(count(&plugin, Hook::Event, Outcome::Ok), 1);
+}
+
+/// The same component with a section that means nothing, so that it is another one.
+fn numbered(number: u8) -> PluginSource {
+    let mut component = std::fs::read(env!("WASMCACHED_GUEST_HOSTILE")).unwrap();
+    component.extend([0, 3, 1, b'n', number]);
+    source("hostile", PluginOrigin::Bytes(component.into()), &[])
+}
+
+#[test]
+fn a_replaced_version_is_one_too_many_or_fails_and_is_asked_until_it_is_let_go() {
+    let plugins = load(numbered(0));
+    let first = only(&plugins);
+    for number in 1..=3 {
+        plugins.replace(numbered(number)).unwrap();
+    }
+    let versions = plugins.versions("hostile").unwrap();
+    let hashes = |list: &[std::sync::Arc<Plugin>]| -> Vec<String> {
+        list.iter().map(|plugin| plugin.sha256().to_owned()).collect()
+    };
+    let retired = || hashes(&plugins.snapshot("hostile").unwrap().retired);
+    assert!(versions.surplus().is_empty() && !first.is_given_up());
+    plugins.replace(numbered(4)).unwrap();
+    assert_eq!(retired().len(), 4);
+    let surplus = versions.surplus();
+    assert_eq!(hashes(&surplus), [first.sha256()]);
+    assert!(first.is_given_up() && retired().contains(&first.sha256().to_owned()));
+    versions.let_go(&first);
+    assert!(!retired().contains(&first.sha256().to_owned()) && versions.surplus().is_empty());
+    // One that fails gives way to the one before, and is worth nothing then.
+    let fourth = only(&plugins);
+    break_it(&fourth);
+    assert_eq!(hashes(&versions.surplus()), [fourth.sha256()]);
+    versions.let_go(&fourth);
+    assert_eq!(retired().len(), 2);
+    // The operator may bring it back.
+    plugins.rollback("hostile").unwrap();
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &fourth) && !fourth.is_given_up());
 }

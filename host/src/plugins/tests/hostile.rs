@@ -36,7 +36,7 @@ fn in_any_hook(misdeed: Misdeed) -> End {
     match misdeed {
         Misdeed::Spin | Misdeed::SpinLogging | Misdeed::SpinLooking => End::Deadline,
         Misdeed::Grow => End::Trap("memory"),
-        Misdeed::Trap => End::Trap("unreachable"),
+        Misdeed::Trap => End::Trap("unreachable` instruction executed; plugins have no clock,"),
         Misdeed::Exit => End::Trap("exit"),
         Misdeed::Sleep => End::Trap("a plugin may not wait"),
         Misdeed::Recurse => End::Trap("stack"),

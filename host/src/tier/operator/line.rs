@@ -4,10 +4,14 @@
 //! | field | of | meaning |
 //! |---|---|---|
 //! | `line` | all | `header`, `item`, `page` or `end` |
-//! | `version` | header | 1 |
+//! | `version` | header | 2; 1 is read, too |
 //! | `sealed` | header | whether no server had the database open meanwhile |
 //! | `epoch` | header | how often a server had opened it before |
 //! | `exported_ms` | header | milliseconds since 1970 |
+//! | `beside` | header | what follows, which version 1 lacks |
+//! | `flush_due_ms` | beside | when a `flush_all` with a delay is due; null for never |
+//! | `intents` | beside | announced changes; `targets` are base64 of the journal's column |
+//! | `plugins` | beside | those that may have tagged entries, with identity and mark |
 //! | `entries` | end | number of items and pages |
 //! | `key` | item, page | text; `{"base64": …}` where it is not UTF-8 |
 //! | `birth` | item, page | the sequence that its data is at least as new as; text |
@@ -38,12 +42,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use super::header::{Header, VERSION, VERSION_MIN};
 use crate::cache::tier::Row;
 use crate::limits::{KEY_BYTES_MAX, TAGS_PER_ENTRY_MAX};
 use crate::model::{Birth, Content, Expiry, Key, Kind, PageHead, Sequence, Staleness, Tag};
-
-/// The version that is written, and the only one that is read.
-pub(super) const VERSION: u32 = 1;
 
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +62,7 @@ pub enum LineError {
         reason: String,
     },
     /// Another version.
-    #[error("version is {found}; this binary reads {VERSION}")]
+    #[error("version is {found}; this binary reads {VERSION_MIN} to {VERSION}")]
     Version {
         /// As written.
         found: u32,
@@ -95,15 +97,6 @@ pub(super) enum Line {
     Item(ItemLine),
     Page(Box<PageLine>),
     End(End),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Header {
-    pub(super) version: u32,
-    pub(super) sealed: bool,
-    pub(super) epoch: u32,
-    pub(super) exported_ms: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -155,16 +148,22 @@ enum StalenessName {
     Allowed,
 }
 
-/// Bytes that are text most of the time.
+/// Bytes that are text most of the time, as JSON has them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Text {
+pub enum Text {
+    /// They are UTF-8.
     Plain(String),
-    Encoded { base64: String },
+    /// They are not.
+    Encoded {
+        /// In base64, with padding.
+        base64: String,
+    },
 }
 
 impl Text {
-    fn of(bytes: &[u8]) -> Self {
+    /// Any bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Plain(text.to_owned()),
             Err(_) => Self::Encoded { base64: STANDARD.encode(bytes) },

@@ -9,6 +9,7 @@
 //! How it is shown (`cli`), and SQL: `reading` in the folder of each database.
 
 mod error;
+mod header;
 mod line;
 mod listing;
 mod piece;
@@ -28,8 +29,10 @@ use crate::cache::{Cache, CacheConfig, Verdict, WhenFull};
 use crate::clock::Clock;
 use crate::model::{Key, Sequence};
 
+use header::Beside;
+
 pub use error::OperatorError;
-pub use line::LineError;
+pub use line::{LineError, Text};
 pub use listing::{Listed, Selection, Totals};
 pub use transfer::{Exported, Imported, import};
 pub use verify::Verification;
@@ -78,6 +81,8 @@ pub struct Inspector {
     clock: Clock,
     /// Without entries: it has the fence.
     rule: Cache,
+    /// What a start would find beside entries and the fence.
+    beside: Beside,
 }
 
 impl Inspector {
@@ -118,9 +123,15 @@ impl Inspector {
             Reading::Postgres(reading) => reading.recover(epoch + 1).await,
         };
         let recovered = recovered.map_err(|error| reading.told(error))?;
+        let plugins = match &mut reading {
+            Reading::Sqlite(reading) => reading.ran_plugins().await,
+            Reading::Postgres(reading) => reading.ran_plugins().await,
+        };
+        let plugins = plugins.map_err(|error| reading.told(error))?;
+        let beside = Beside::of(recovered.flush_due_ms, &recovered.intents, plugins);
         let config = CacheConfig { memory_bytes: 0, item_bytes_max: 0, when_full: WhenFull::Evict };
         let rule = Cache::new(config, clock.clone(), None, recovered);
-        Ok(Self { address: address.clone(), reading, epoch, clock, rule })
+        Ok(Self { address: address.clone(), reading, epoch, clock, rule, beside })
     }
 
     /// A copy of the whole database as one file, which must not be there yet, while a server goes

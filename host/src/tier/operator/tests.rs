@@ -144,7 +144,7 @@ async fn what_was_exported_is_served_by_a_server_on_the_database_it_was_imported
     let (exported, lines) = export(old.path()).await;
     assert_eq!(exported, Exported { sealed: true, entries: 4, left_out: 2 });
     let imported = import_lines(new.path(), &lines).await;
-    assert_eq!(imported, Ok(Imported { entries: 4, expired: 0 }));
+    assert_eq!(imported, Ok(Imported { entries: 4, ..Imported::default() }));
 
     let server = start(new.path()).await;
     for (key, value) in [("a", None), ("b:1", Some("value")), ("b:3", None), ("c", Some("value"))] {
@@ -188,7 +188,7 @@ async fn bad_line_is_named_by_its_number_and_nothing_is_imported() {
     filled(old.path()).await.stop().await;
     let (_, lines) = export(old.path()).await;
     let spoiled: [(&str, &str, &str); 11] = [
-        ("\"version\":1", "\"version\":2", "line 1: version is 2; this binary reads 1"),
+        ("\"version\":2", "\"version\":3", "line 1: version is 3; this binary reads 1 to 2"),
         ("\"flags\":7", "\"flags\":-7", "line 2: "),
         ("\"flags\":7", "\"flegs\":7", "line 2: unknown field `flegs`"),
         ("\"body\":\"", "\"body\":\"*", "line 2: body: is not base64"),
@@ -252,4 +252,53 @@ async fn database_that_is_not_a_tier_of_this_binary_is_refused() {
     assert!(refusal(dir.path()).await.contains("is not one of wasmcached"));
     std::fs::write(dir.path().join("tier.db"), "a letter\n".repeat(1_000)).unwrap();
     assert!(refusal(dir.path()).await.contains("is not one of wasmcached"));
+}
+
+#[tokio::test]
+async fn what_is_to_come_and_plugins_that_tagged_something_move_along_and_no_words_without_them() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = start(old.path()).await;
+    server.set("known", "value", &["plugin:shop/1"]).await.unwrap();
+    server.set("strange", "value", &["plugin:shop/2"]).await.unwrap();
+    server.stop().await;
+    let mut other = intruder(old.path()).await;
+    for sql in [
+        "INSERT INTO intents VALUES ('flush_all', 1700000009000, x'')",
+        // Kind, mode, and a name of one byte: the tag `t`.
+        "INSERT INTO intents VALUES ('shop/1', 1700000008000, x'00000100000074')",
+        "INSERT INTO plugins VALUES ('shop', 'component and settings', 'shop/1')",
+    ] {
+        beside::execute(&mut other, sql).await;
+    }
+    let header = |lines: &str| -> serde_json::Value {
+        serde_json::from_str(lines.lines().next().unwrap()).unwrap()
+    };
+    let (_, lines) = export(old.path()).await;
+    let told = &header(&lines)["beside"];
+    assert_eq!(told["flush_due_ms"], 1_700_000_009_000_u64);
+    assert_eq!(
+        (&told["intents"][0]["name"], &told["plugins"][0]["mark"]),
+        (&"shop/1".into(), &"shop/1".into())
+    );
+
+    let refused = import_lines(new.path(), lines.rsplit_once("{\"line\":\"end\"").unwrap().0).await;
+    assert!(refused.is_err());
+    let nothing = &header(&export(new.path()).await.1)["beside"];
+    assert_eq!(
+        (&nothing["flush_due_ms"], &nothing["plugins"]),
+        (&().into(), &serde_json::json!([]))
+    );
+
+    let imported = import_lines(new.path(), &lines).await;
+    assert_eq!(imported, Ok(Imported { entries: 1, strange: 1, ..Imported::default() }));
+    let (exported, again) = export(new.path()).await;
+    assert_eq!((exported.entries, &header(&again)["beside"]), (1, told));
+
+    // An export from before these were in it says nothing of any plugin.
+    let (third, mut first) = (tempfile::tempdir().unwrap(), header(&lines));
+    first["version"] = 1.into();
+    first.as_object_mut().unwrap().remove("beside");
+    let earlier = format!("{first}\n{}", lines.split_once('\n').unwrap().1);
+    let imported = import_lines(third.path(), &earlier).await;
+    assert_eq!(imported, Ok(Imported { strange: 2, ..Imported::default() }));
 }

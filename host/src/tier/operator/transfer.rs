@@ -6,19 +6,22 @@
 //!   of it. So one that a server could go on changing is not imported, and one is imported only
 //!   into a database that no server has used: what such a server invalidates is later than all of
 //!   it, because everything imported is older than its first sequence.
+//! - What a plugin has tagged is imported only with what tells that plugin from others.
 //! - An import that meets a bad line takes out again what it has written.
 
 use std::io::{BufRead, Read as _, Write};
 
-use super::line::{End, Header, Line, LineError, VERSION, line_of};
+use super::header::{Beside, Header, VERSION, VERSION_MIN};
+use super::line::{End, Line, LineError, line_of};
 use super::{Inspector, OperatorError, Part, State};
-use crate::cache::tier::Row;
+use crate::cache::tier::{Record, Row};
 use crate::clock::Clock;
 use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{Birth, Key, Kind, Sequence};
 use crate::tier::address::Address;
 use crate::tier::database::{DatabaseError, KeyRows, Session, Writes};
 use crate::tier::error::OpenError;
+use crate::tier::ran_plugins::{self as notes, Notes, RanPlugin};
 use crate::tier::{postgres, sqlite};
 
 /// Keys, and bytes of their values, that are written together.
@@ -46,6 +49,8 @@ pub struct Imported {
     pub entries: u64,
     /// Left out, as their time is over.
     pub expired: u64,
+    /// Left out, as they are tagged by a plugin of which the export says nothing.
+    pub strange: u64,
 }
 
 impl Inspector {
@@ -58,7 +63,8 @@ impl Inspector {
         let lock = Lock::take(&self.address).await?;
         let sealed = lock.is_some();
         let exported_ms = self.clock.now_ms();
-        let header = Header { version: VERSION, sealed, epoch: self.epoch, exported_ms };
+        let (epoch, beside) = (self.epoch, Some(self.beside.clone()));
+        let header = Header { version: VERSION, sealed, epoch, exported_ms, beside };
         write(out, &Line::Header(header))?;
         let mut exported = Exported { sealed, ..Exported::default() };
         self.begin(b"", Part::Whole).await?;
@@ -125,8 +131,8 @@ pub async fn import(
     };
     let (_lock, session, epoch) = match address {
         Address::Sqlite(path) => {
-            let (lock, connection, epoch) = sqlite::fill(path).await?;
-            (Some(lock), Session::Sqlite(connection), epoch)
+            let (lock, session, epoch) = sqlite::fill(path).await?;
+            (Some(lock), Session::Sqlite(session), epoch)
         }
         Address::Postgres(address) => {
             let (session, epoch) = postgres::fill(address).await?;
@@ -140,6 +146,7 @@ pub async fn import(
         session,
         batch: Vec::new(),
         batch_bytes: 0,
+        beside: Beside::default(),
         imported: Imported::default(),
         now_ms: clock.now_ms(),
         lines: 0,
@@ -179,6 +186,7 @@ struct Importing {
     /// Read, and not written yet.
     batch: Vec<KeyRows>,
     batch_bytes: usize,
+    beside: Beside,
     imported: Imported,
     now_ms: u64,
     /// Read so far, with the one that is being read.
@@ -194,12 +202,19 @@ impl Importing {
         let Some(Line::Header(header)) = self.next(lines)? else {
             return Err(LineError::Order { expected: "a header" }.into());
         };
-        if header.version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&header.version) {
             return Err(LineError::Version { found: header.version }.into());
         }
         if !header.sealed {
             return Err(Stop::Other(OperatorError::Unsealed));
         }
+        self.beside = match header.beside {
+            Some(beside) => beside,
+            None if header.version == VERSION_MIN => Beside::default(),
+            None => return Err(LineError::Order { expected: "`beside` in the header" }.into()),
+        };
+        let records = self.beside.records()?;
+        self.note(self.beside.plugins(), notes::Beside::Kept).await.map_err(Stop::Database)?;
         let mut counted = 0;
         loop {
             let (key, row) = match self.next(lines)? {
@@ -218,7 +233,7 @@ impl Importing {
             self.take(key, row, counted).await?;
         }
         match self.next(lines)? {
-            None => self.write().await,
+            None => self.write(&records).await,
             Some(_) => Err(LineError::Order { expected: "nothing behind the end" }.into()),
         }
     }
@@ -244,6 +259,10 @@ impl Importing {
             self.imported.expired += 1;
             return Ok(());
         }
+        if row.content.tags.iter().any(|tag| self.beside.is_strange(tag.as_str())) {
+            self.imported.strange += 1;
+            return Ok(());
+        }
         self.batch_bytes += row.content.body.len();
         // Older than whatever a server will invalidate here, and with a unique of its own.
         let row = Row { birth: Birth::at(Sequence::ZERO), cas: number, ..row };
@@ -252,7 +271,7 @@ impl Importing {
             _ => {
                 // Between keys: a batch has all rows of each of its keys.
                 if self.batch.len() >= BATCH_KEYS || self.batch_bytes > BATCH_BYTES {
-                    self.write().await?;
+                    self.write(&[]).await?;
                 }
                 self.batch.push(KeyRows { key, rows: vec![row], is_new: false });
             }
@@ -261,16 +280,27 @@ impl Importing {
         Ok(())
     }
 
-    /// Writes what was taken.
-    async fn write(&mut self) -> Result<(), Stop> {
+    /// Writes what was taken, and these records.
+    async fn write(&mut self, records: &[Record]) -> Result<(), Stop> {
         let keys = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        self.session.write(&writes(&keys)).await.map_err(Stop::Database)
+        let writes = Writes { records, ..writes(&keys) };
+        self.session.write(&writes).await.map_err(Stop::Database)
     }
 
-    /// Takes out again what was written: nobody but us has had the table.
+    /// Notes plugins before anything of theirs is there.
+    async fn note(
+        &mut self,
+        plugins: Vec<RanPlugin>,
+        beside: notes::Beside,
+    ) -> Result<(), DatabaseError> {
+        self.session.note_plugins(&Notes::unawaited(plugins, beside)).await
+    }
+
+    /// Takes out again what was written: nobody but us has had the tables.
     async fn wipe(&mut self) -> Result<(), DatabaseError> {
-        self.session.write(&Writes { is_wiping: true, ..writes(&[]) }).await
+        self.session.write(&Writes { is_wiping: true, ..writes(&[]) }).await?;
+        self.note(Vec::new(), notes::Beside::Forgotten).await
     }
 
     /// A key has one item, or the variants of one page one after another; keys come in order.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Error, Postgres, Transaction};
 
 use super::Session;
-use super::copy::{self, Rows};
+use super::entry::{self, EntryRow};
 use super::journal;
 use crate::fail_points::{Point, reach};
 use crate::model::Key;
@@ -32,13 +32,13 @@ pub(in crate::tier) async fn write(
         let old = keys.values().filter(|rows| !rows.is_new).map(|rows| &rows.key);
         delete_keys(&mut transaction, old).await?;
         reach(Point::RowsDeleted);
-        let mut rows = Rows::new();
+        let mut rows = Vec::new();
         for of_key in keys.into_values() {
             for (variant, row) in writes.kept(of_key) {
-                rows.push(&of_key.key, variant, row, &writes.packed(row));
+                rows.push(EntryRow::of(&of_key.key, variant, row, writes.packed(row)));
             }
         }
-        copy_rows(&mut transaction, rows).await?;
+        insert_rows(&mut transaction, rows).await?;
     }
     reach(Point::RowsWritten);
     if !writes.records.is_empty() {
@@ -46,7 +46,7 @@ pub(in crate::tier) async fn write(
     }
     reach(Point::RecordsWritten);
     transaction.commit().await?;
-    session.note_commit();
+    session.note_commit_of(writes.records);
     Ok(())
 }
 
@@ -73,12 +73,13 @@ fn hash_of(key: &Key) -> [u8; 32] {
 }
 
 /// Writes rows of keys that have none.
-async fn copy_rows(transaction: &mut Transaction<'_, Postgres>, rows: Rows) -> Result<(), Error> {
+async fn insert_rows(
+    transaction: &mut Transaction<'_, Postgres>,
+    rows: Vec<EntryRow<'_>>,
+) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut copy = transaction.copy_in_raw(copy::STATEMENT).await?;
-    copy.send(rows.finish()).await?;
-    copy.finish().await?;
+    sqlx::query(entry::INSERT).bind(rows).execute(&mut **transaction).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The order of the hottest keys: one row.
 
 use sqlx::Error;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::PgConnection;
 
 use super::Session;
 
@@ -21,6 +21,6 @@ pub(in crate::tier) async fn write_hottest(
 }
 
 /// The order written last.
-pub(in crate::tier) async fn hottest(readers: &PgPool) -> Result<Option<Vec<u8>>, Error> {
-    sqlx::query_scalar("SELECT keys FROM hot").fetch_optional(readers).await
+pub(super) async fn hottest(reader: &mut PgConnection) -> Result<Option<Vec<u8>>, Error> {
+    sqlx::query_scalar("SELECT keys FROM hot").fetch_optional(reader).await
 }

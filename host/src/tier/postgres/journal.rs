@@ -1,12 +1,13 @@
 //! The journal with what follows from it: the fence, intents and the numbers of sources.
 
-use sqlx::postgres::PgPool;
+use sqlx::postgres::PgConnection;
 use sqlx::{Error, Postgres, Transaction};
 
 use super::batch::delete_keys;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
-use crate::model::{Mode, Passage, Target};
+use crate::model::{Mode, Passage, Sequence, Target};
+use crate::tier::rows::Events;
 use crate::tier::{codec, rows};
 
 /// Writes records, their rows of the fence, and takes out the keys that they remove.
@@ -117,8 +118,8 @@ async fn note_numbers(
     Ok(())
 }
 
-/// Notes an intent with its targets, or that it has ended. In order, one by one: one may be shut
-/// and opened in the same batch.
+/// Notes an intent with its targets, or a flush to come, or that it has ended. In order, one by
+/// one: one may be shut and opened in the same batch.
 async fn write_passage(
     transaction: &mut Transaction<'_, Postgres>,
     record: &Record,
@@ -135,16 +136,51 @@ async fn write_passage(
         Passage::Open(name) => {
             sqlx::query("DELETE FROM intents WHERE name = $1").bind(name.as_bytes())
         }
+        Passage::FlushAt(due_ms) => {
+            sqlx::query("DELETE FROM intents WHERE name = $1")
+                .bind(codec::FLUSH_NAME.as_bytes())
+                .execute(&mut **transaction)
+                .await?;
+            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES ($1, $2, '')")
+                .bind(codec::FLUSH_NAME.as_bytes())
+                .bind(due_ms.cast_signed())
+        }
+        // A later one may have been announced meanwhile.
+        Passage::Flushed(due_ms) => {
+            sqlx::query("DELETE FROM intents WHERE name = $1 AND until_ms <= $2")
+                .bind(codec::FLUSH_NAME.as_bytes())
+                .bind(due_ms.cast_signed())
+        }
     };
     query.execute(&mut **transaction).await?;
     Ok(())
 }
 
-/// The newest records of the journal, newest first. Records that can't be read are left out.
-pub(super) async fn newest(pool: &PgPool, limit: usize) -> Result<Vec<Record>, Error> {
-    let found = sqlx::query("SELECT * FROM journal ORDER BY sequence DESC LIMIT $1")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(pool)
+/// The next events after a sequence, in order, without what they named: that may be long.
+pub(in crate::tier) async fn events_after(
+    connection: &mut PgConnection,
+    after: Sequence,
+    limit: i64,
+) -> Result<Events, Error> {
+    let found = sqlx::query(
+        "SELECT sequence, source, event_id, at_ms, is_again FROM journal \
+         WHERE event_id IS NOT NULL AND sequence > $1 ORDER BY sequence LIMIT $2",
+    )
+    .bind(codec::encode_sequence(after))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows::events(&found))
+}
+
+/// What a record named.
+pub(in crate::tier) async fn targets_of(
+    connection: &mut PgConnection,
+    sequence: Sequence,
+) -> Result<Vec<(Target, Mode)>, Error> {
+    let found = sqlx::query_scalar("SELECT targets FROM journal WHERE sequence = $1")
+        .bind(codec::encode_sequence(sequence))
+        .fetch_optional(connection)
         .await?;
-    Ok(rows::journal(&found))
+    Ok(rows::targets(found))
 }

@@ -7,14 +7,17 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
 
 use super::Session;
-use super::open::{LOCK_CLASS, Taken, explain, place, take};
+use super::open::{LOCK_CLASS, Taken, explain, in_time, place, take};
+use super::ran_plugins::ran_plugins;
 use super::recover::recover;
-use super::session::{Claim, Hold, connect, lock};
+use super::session::{ANSWER_MS_MAX, Claim, FENCE_MS_MAX, Hold, answered, connect_to_look, lock};
+use super::standing::Standing;
 use crate::cache::Recovered;
 use crate::model::Durability;
 use crate::tier::address::PostgresAddress;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
+use crate::tier::ran_plugins::RanPlugin;
 
 /// How long the lock is waited for before it counts as a server's.
 const LOCK_MS: u64 = 100;
@@ -23,14 +26,17 @@ const LOCK_MS: u64 = 100;
 pub(in crate::tier) struct Reading {
     address: PostgresAddress,
     connection: PgConnection,
+    /// Whether a transaction has been begun.
+    has_begun: bool,
 }
 
 impl Reading {
     /// Opens a schema that is there and ours.
     pub(in crate::tier) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
         let options = address.options.clone().options([("default_transaction_read_only", "on")]);
-        let connection = connect(&options).await.map_err(|error| explain(address, error))?;
-        Ok(Self { address: address.clone(), connection })
+        let connection =
+            connect_to_look(&options).await.map_err(|error| explain(address, error))?;
+        Ok(Self { address: address.clone(), connection, has_begun: false })
     }
 
     /// What an error of this schema means.
@@ -40,12 +46,18 @@ impl Reading {
 
     /// How often a server has opened it.
     pub(in crate::tier) async fn epoch(&mut self) -> Result<i64, Error> {
-        sqlx::query_scalar("SELECT epoch FROM state").fetch_one(&mut self.connection).await
+        let asking = sqlx::query_scalar("SELECT epoch FROM state").fetch_one(&mut self.connection);
+        answered(ANSWER_MS_MAX, asking).await
     }
 
     /// What a server of this epoch would start from.
     pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
-        recover(&mut self.connection, epoch).await
+        answered(FENCE_MS_MAX, recover(&mut self.connection, epoch)).await
+    }
+
+    /// The plugins that may have tagged something.
+    pub(in crate::tier) async fn ran_plugins(&mut self) -> Result<Vec<RanPlugin>, Error> {
+        ran_plugins(&mut self.connection).await
     }
 
     /// What the tables hold.
@@ -62,8 +74,9 @@ impl Reading {
 
     /// Begins at the first row of a key that is not below this one.
     pub(in crate::tier) async fn begin(&mut self, key: &[u8], part: Part) -> Result<(), Error> {
-        // Ends what was begun before.
-        sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
+        if std::mem::replace(&mut self.has_begun, true) {
+            sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
+        }
         sqlx::raw_sql("BEGIN READ ONLY").execute(&mut self.connection).await?;
         let sql = match part {
             Part::Head => {
@@ -104,8 +117,8 @@ pub(in crate::tier) async fn hold(
     address: &PostgresAddress,
 ) -> Result<Option<PgConnection>, OpenError> {
     let told = |error| explain(address, error);
-    let mut connection = connect(&address.options).await.map_err(told)?;
-    let number = LOCK_CLASS << 32 | place(address, &mut connection).await?.oid;
+    let mut connection = connect_to_look(&address.options).await.map_err(told)?;
+    let number = LOCK_CLASS << 32 | in_time(address, place(address, &mut connection)).await?.oid;
     match lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
         true => Ok(Some(connection)),
         false => {
@@ -123,6 +136,7 @@ pub(in crate::tier) async fn fill(address: &PostgresAddress) -> Result<(Session,
     let state = sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection);
     let (epoch, commits): (i64, i64) = state.await.map_err(told)?;
     let claim = Claim { options, lock, epoch, durability: Durability::Each };
-    let (_, session) = Hold::new(claim, connection, commits).await.map_err(told)?;
+    let (_, session) =
+        Hold::new(claim, connection, commits, Standing::default()).await.map_err(told)?;
     Ok((session, epoch))
 }

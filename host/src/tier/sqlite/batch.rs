@@ -7,20 +7,24 @@ use sqlx::sqlite::{Sqlite, SqliteConnection};
 use sqlx::{Connection as _, Error, Transaction};
 
 use super::journal::insert_record;
+use super::session::check_epoch;
 use crate::cache::tier::Row;
 use crate::fail_points::{Point, reach};
 use crate::model::{Key, Kind};
 use crate::tier::codec::{self, Packed};
-use crate::tier::database::Writes;
+use crate::tier::database::{DatabaseError, Writes};
 
-/// Writes a batch; when it returns `Ok`, it is durable.
-pub(in crate::tier) async fn write(
+/// Writes a batch in the name of a server of this epoch; when it returns `Ok`, it is durable.
+pub(super) async fn write(
     connection: &mut SqliteConnection,
     writes: &Writes<'_>,
-) -> Result<(), Error> {
+    epoch: i64,
+) -> Result<(), DatabaseError> {
     // Immediate: a lock that can't be had is known before anything is done.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     reach(Point::BatchBegun);
+    // Within it: no server can begin between this and the commit.
+    check_epoch(&mut transaction, epoch).await?;
     if writes.is_wiping {
         sqlx::query("DELETE FROM entries").execute(&mut *transaction).await?;
     }
@@ -39,7 +43,7 @@ pub(in crate::tier) async fn write(
         insert_record(&mut transaction, record).await?;
     }
     reach(Point::RecordsWritten);
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 /// Takes the rows of a key out.

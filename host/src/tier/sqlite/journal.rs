@@ -6,7 +6,8 @@ use sqlx::{Connection as _, Error, Transaction};
 use super::batch::delete_key;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
-use crate::model::{Mode, Passage, Target};
+use crate::model::{Mode, Passage, Sequence, Target};
+use crate::tier::rows::Events;
 use crate::tier::{codec, rows};
 
 /// Writes a record, its rows of the fence, and takes out the keys that it removes.
@@ -75,7 +76,7 @@ async fn note_number(
     Ok(())
 }
 
-/// Notes an intent with its targets, or that it has ended.
+/// Notes an intent with its targets, or a flush to come, or that it has ended.
 async fn write_passage(
     transaction: &mut Transaction<'_, Sqlite>,
     passage: &Passage,
@@ -91,6 +92,21 @@ async fn write_passage(
                 .bind(codec::encode_targets(targets))
         }
         Passage::Open(name) => sqlx::query("DELETE FROM intents WHERE name = ?").bind(&**name),
+        Passage::FlushAt(due_ms) => {
+            sqlx::query("DELETE FROM intents WHERE name = ?")
+                .bind(codec::FLUSH_NAME)
+                .execute(&mut **transaction)
+                .await?;
+            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES (?, ?, x'')")
+                .bind(codec::FLUSH_NAME)
+                .bind(due_ms.cast_signed())
+        }
+        // A later one may have been announced meanwhile.
+        Passage::Flushed(due_ms) => {
+            sqlx::query("DELETE FROM intents WHERE name = ? AND until_ms <= ?")
+                .bind(codec::FLUSH_NAME)
+                .bind(due_ms.cast_signed())
+        }
     };
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -108,11 +124,31 @@ pub(in crate::tier) async fn probe(connection: &mut SqliteConnection) -> Result<
     transaction.commit().await
 }
 
-/// The newest records of the journal, newest first. Records that can't be read are left out.
-pub(in crate::tier) async fn newest(pool: &SqlitePool, limit: usize) -> Result<Vec<Record>, Error> {
-    let found = sqlx::query("SELECT * FROM journal ORDER BY sequence DESC LIMIT ?")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(pool)
+/// The next events after a sequence, in order, without what they named: that may be long.
+pub(in crate::tier) async fn events_after(
+    pool: &SqlitePool,
+    after: Sequence,
+    limit: i64,
+) -> Result<Events, Error> {
+    let found = sqlx::query(
+        "SELECT sequence, source, event_id, at_ms, is_again FROM journal \
+         WHERE event_id IS NOT NULL AND sequence > ? ORDER BY sequence LIMIT ?",
+    )
+    .bind(codec::encode_sequence(after))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows::events(&found))
+}
+
+/// What a record named.
+pub(in crate::tier) async fn targets_of(
+    pool: &SqlitePool,
+    sequence: Sequence,
+) -> Result<Vec<(Target, Mode)>, Error> {
+    let found = sqlx::query_scalar("SELECT targets FROM journal WHERE sequence = ?")
+        .bind(codec::encode_sequence(sequence))
+        .fetch_optional(pool)
         .await?;
-    Ok(rows::journal(&found))
+    Ok(rows::targets(found))
 }

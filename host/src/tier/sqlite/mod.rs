@@ -3,6 +3,8 @@
 //! # Invariants
 //! - There is one write lock on the file, so that a transaction that was given up for time is
 //!   rolled back or committed before any later one.
+//! - A file that another has taken the place of is neither read nor written any more, until the
+//!   server starts anew: a backup that is put there has what was invalidated since.
 //!
 //! # Not here
 //! What is written when, and what follows from an error: the tier's, whatever the database.
@@ -11,31 +13,39 @@ mod batch;
 mod hot;
 mod journal;
 mod open;
+mod place;
+mod ran_plugins;
 mod reading;
 mod recover;
 mod room;
 mod schema;
+mod session;
 mod upkeep;
 
 use std::fs::File;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{ConnectOptions as _, Error, Row as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
+use sqlx::{ConnectOptions as _, Row as _};
 
 use super::codec;
+use super::database::DatabaseError;
 use super::rows::{Columns, Found};
 use crate::limits::VARIANTS_PER_KEY_MAX;
 use crate::model::{Key, Tag};
+use place::Place;
+use session::check_epoch;
 
-pub(super) use batch::write;
 pub(super) use hot::{hottest, write_hottest};
-pub(super) use journal::{newest, probe};
+pub(super) use journal::{events_after, probe, targets_of};
 pub(super) use open::open;
+pub(super) use ran_plugins::note_plugins;
 pub(super) use reading::{Reading, fill, hold};
 pub(super) use room::{remove, rows_after, rows_before, usage};
-pub(super) use schema::{applied, migrate, migrations};
-pub(super) use upkeep::{compact, cull, oldest_birth, sync};
+pub(super) use schema::{applied, check_rights, migrate, migrations};
+pub(super) use session::Session;
+pub(super) use upkeep::{compact_fence, cull, journal_end, oldest_birth, trim_journal};
 
 /// An open file.
 pub(super) struct Database {
@@ -45,14 +55,28 @@ pub(super) struct Database {
     readers: SqlitePool,
     /// Keeps other servers out; given back when the tier is closed.
     lock: Mutex<Option<File>>,
+    /// The file that was opened.
+    place: Arc<Place>,
+    epoch: i64,
 }
 
 impl Database {
     /// A connection that writes, in place of one that was lost.
-    pub(super) async fn connect(&self) -> Result<SqliteConnection, Error> {
+    pub(super) async fn connect(&self) -> Result<Session, DatabaseError> {
+        self.place.check()?;
         let mut connection = self.options.connect().await?;
+        // Before anything is written: it may be another file by now.
+        self.place.check()?;
+        check_epoch(&mut connection, self.epoch).await?;
         probe(&mut connection).await?;
-        Ok(connection)
+        let session = Session::new(connection, Arc::clone(&self.place), self.epoch);
+        self.place.check()?;
+        Ok(session)
+    }
+
+    /// The file that was opened.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// For looking up.
@@ -61,7 +85,8 @@ impl Database {
     }
 
     /// What the table has of a key.
-    pub(super) async fn rows_of(&self, key: &Key) -> Result<Found, Error> {
+    pub(super) async fn rows_of(&self, key: &Key) -> Result<Found, DatabaseError> {
+        self.place.check()?;
         let found = sqlx::query("SELECT * FROM entries WHERE key = ? ORDER BY variant LIMIT ?")
             .bind(key.as_bytes())
             .bind(VARIANTS_PER_KEY_MAX as i64)

@@ -4,25 +4,31 @@
 //! - A file that is not ours is not changed; one that we make is its owner's alone.
 //! - The epoch is raised durably before anything is served.
 //! - One server per file: the lock is held on a file beside it, because closing any descriptor of
-//!   the database itself would take SQLite's own locks away.
+//!   the database itself would take SQLite's own locks away. A lock that somebody has removed keeps
+//!   nobody out; then the epoch, which every transaction names, ends the server that came first.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Error;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::fs::{Access, access};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::place::Place;
+use super::ran_plugins::ran_plugins;
 use super::recover::{raise_epoch, recover};
 use super::schema;
 use crate::fail_points::{Point, reach};
 use crate::model::Durability;
 use crate::tier::database::{ACQUIRE_MS, Database, Opened, Session, epoch_of};
-use crate::tier::error::OpenError;
+use crate::tier::error::{OpenError, words};
 use crate::tier::schema::foreign;
 
 /// `PRAGMA application_id` of our files: "wmcd".
@@ -40,33 +46,52 @@ pub(in crate::tier) async fn open(
     durability: Durability,
 ) -> Result<Opened, OpenError> {
     let told = |error: sqlx::Error| explain(path, error);
-    let (lock, options, mut connection) = take(path, durability).await?;
+    let Taken { lock, place, options, mut connection } = take(path, durability).await?;
     reach(Point::Migrated);
     let raised = raise_epoch(&mut connection).await.map_err(told)?;
     reach(Point::EpochRaised);
     let epoch = epoch_of(raised);
     let epoch = epoch.map_err(|reason| OpenError::Database { database: shown(path), reason })?;
     let recovered = recover(&mut connection, epoch).await.map_err(told)?;
+    let ran_plugins = ran_plugins(&mut connection).await.map_err(told)?;
+    let session = super::Session::new(connection, Arc::clone(&place), raised);
+    let opened = Arc::clone(&place);
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(Duration::from_millis(ACQUIRE_MS))
+        .after_connect(move |_, _| {
+            // What is at the path by now may be another file, with what was invalidated in ours.
+            let found = opened.check();
+            Box::pin(async move { found.map_err(|lost| sqlx::Error::Io(Error::other(lost))) })
+        })
         .connect_lazy_with(options.clone().pragma("query_only", "ON"));
-    let database = super::Database { options, readers, lock: Mutex::new(Some(lock)) };
-    let (database, session) = (Database::Sqlite(database), Session::Sqlite(connection));
-    Ok(Opened { database, session, recovered })
+    let lock = Mutex::new(Some(lock));
+    let database = super::Database { options, readers, lock, place, epoch: raised };
+    let (database, session) = (Database::Sqlite(Box::new(database)), Session::Sqlite(session));
+    Ok(Opened { database, session, recovered, ran_plugins })
 }
 
-/// The lock on a file, how it is connected to, and a connection above the newest schema. Makes the
-/// file where there is none.
-pub(super) async fn take(
-    path: &Path,
-    durability: Durability,
-) -> Result<(File, SqliteConnectOptions, SqliteConnection), OpenError> {
+/// A file that is this process's alone.
+pub(super) struct Taken {
+    /// Keeps other servers out.
+    pub lock: File,
+    /// Which file it is.
+    pub place: Arc<Place>,
+    /// How it is connected to.
+    pub options: SqliteConnectOptions,
+    /// A connection above the newest schema.
+    pub connection: SqliteConnection,
+}
+
+/// Takes a file, and makes it where there is none.
+pub(super) async fn take(path: &Path, durability: Durability) -> Result<Taken, OpenError> {
     check_folder(path)?;
-    let lock = lock(path)?;
     create(path)?;
+    let (path, lock) = lock(path)?;
+    let path = path.as_path();
     reach(Point::FileCreated);
     let told = |error: sqlx::Error| explain(path, error);
+    let place = Place::of(path).map_err(|error| unwritable(path, &error))?;
     let plain = plain(path);
     check_owner(path, &plain).await?;
     reach(Point::FileMarked);
@@ -78,7 +103,7 @@ pub(super) async fn take(
     let options = plain.journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
     let mut connection = options.connect().await.map_err(told)?;
     schema::bring_up(path, &mut connection).await?;
-    Ok((lock, options, connection))
+    Ok(Taken { lock, place: Arc::new(place), options, connection })
 }
 
 pub(super) fn shown(path: &Path) -> String {
@@ -93,8 +118,29 @@ pub(super) fn plain(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// How a file is looked at. Where what SQLite needs beside it can't be made, and a log is not
+/// there, the file alone is read, as it lies there.
+pub(super) fn looking(path: &Path) -> SqliteConnectOptions {
+    let options = plain(path);
+    let Ok(real) = path.canonicalize() else { return options };
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let may_write = |place: &Path| access(place, Access::WRITE_OK).is_ok();
+    let has_log = beside(&real, "-wal").exists();
+    match has_log || (may_write(&real) && may_write(folder)) {
+        true => options,
+        false => options.read_only(true).immutable(true),
+    }
+}
+
+/// A file beside a database.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut beside = database.as_os_str().to_owned();
+    beside.push(suffix);
+    beside.into()
+}
+
 /// A relative path without a folder lies in the current one.
-fn check_folder(path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_folder(path: &Path) -> Result<(), OpenError> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) if !folder.exists() => Err(OpenError::NoFolder { folder: folder.to_owned() }),
         _ => Ok(()),
@@ -121,14 +167,27 @@ pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Unwritable { database: shown(path), reason: error.to_string() }
 }
 
-pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("-lock");
-    let opened = owner_only().open(PathBuf::from(beside));
+/// Where a file that is there lies, without symbolic links, so that each of its names has the same
+/// lock; and that lock.
+pub(super) fn lock(path: &Path) -> Result<(PathBuf, File), OpenError> {
+    let real = path.canonicalize().map_err(|error| unwritable(path, &error))?;
+    let opened = owner_only().open(beside(&real, "-lock"));
     let file = opened.map_err(|error| unwritable(path, &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok((real, file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { database: shown(path) }),
+        Err(TryLockError::Error(error)) => Err(unwritable(path, &error)),
+    }
+}
+
+/// The same lock for who may only read; `None` where somebody has it, or where there is none that
+/// could keep a server out.
+pub(super) fn lock_to_read(path: &Path) -> Result<Option<File>, OpenError> {
+    let real = path.canonicalize().map_err(|error| unwritable(path, &error))?;
+    let Ok(file) = File::open(beside(&real, "-lock")) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(unwritable(path, &error)),
     }
 }
@@ -177,14 +236,25 @@ pub(super) enum Owner {
 
 pub(super) fn explain(path: &Path, error: sqlx::Error) -> OpenError {
     let database = shown(path);
-    let reason = error.to_string();
+    let reason = words(&error);
+    if matches!(error, sqlx::Error::RowNotFound) {
+        return OpenError::Damaged { database, reason };
+    }
     let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<i64>().ok());
+    // SQLITE_IOERR_SHMSIZE: what it keeps beside the file can't be made as large as it has to be.
+    if code == Some(4874) {
+        let reason = format!("{reason}; its disk may be full");
+        return OpenError::Unwritable { database, reason };
+    }
     // The low byte is the primary result code (sqlite.org/rescode.html).
-    match code.and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff) {
+    match code.map(|code| code & 0xff) {
         // SQLITE_PERM, SQLITE_READONLY, SQLITE_FULL, SQLITE_CANTOPEN
         Some(3 | 8 | 13 | 14) => OpenError::Unwritable { database, reason },
-        // SQLITE_CORRUPT, SQLITE_NOTADB
-        Some(11 | 26) => OpenError::Foreign { database, reason },
+        // SQLITE_CORRUPT
+        Some(11) => OpenError::Damaged { database, reason },
+        // SQLITE_NOTADB
+        Some(26) => OpenError::Foreign { database, reason },
         _ => OpenError::Database { database, reason },
     }
 }

@@ -11,12 +11,15 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Error};
 
-use super::open::{explain, lock, owner_only, plain, take, unwritable};
+use super::open::{Taken, explain, lock, lock_to_read, looking, owner_only, take, unwritable};
+use super::ran_plugins::ran_plugins;
 use super::recover::recover;
+use super::session::Session;
 use crate::cache::Recovered;
 use crate::model::Durability;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
+use crate::tier::ran_plugins::RanPlugin;
 
 /// How long a statement waits for another process to let go.
 const BUSY_MS: u64 = 5_000;
@@ -34,7 +37,7 @@ pub(in crate::tier) struct Reading {
 impl Reading {
     /// Opens a file that is there and ours.
     pub(in crate::tier) async fn open(path: &Path) -> Result<Self, OpenError> {
-        let options = plain(path).read_only(true).busy_timeout(Duration::from_millis(BUSY_MS));
+        let options = looking(path).read_only(true).busy_timeout(Duration::from_millis(BUSY_MS));
         let connection = options.connect().await.map_err(|error| explain(path, error))?;
         Ok(Self { path: path.to_owned(), connection, last: (Vec::new(), i64::MIN) })
     }
@@ -52,6 +55,11 @@ impl Reading {
     /// What a server of this epoch would start from.
     pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
         recover(&mut self.connection, epoch).await
+    }
+
+    /// The plugins that may have tagged something.
+    pub(in crate::tier) async fn ran_plugins(&mut self) -> Result<Vec<RanPlugin>, Error> {
+        ran_plugins(&mut self.connection).await
     }
 
     /// What the tables hold.
@@ -138,16 +146,18 @@ impl Reading {
 /// Keeps servers out for as long as it is held; `None` where one is in.
 pub(in crate::tier) fn hold(path: &Path) -> Result<Option<File>, OpenError> {
     match lock(path) {
-        Ok(lock) => Ok(Some(lock)),
+        Ok((_, lock)) => Ok(Some(lock)),
         Err(OpenError::InUse { .. }) => Ok(None),
+        Err(OpenError::Unwritable { .. }) => lock_to_read(path),
         Err(error) => Err(error),
     }
 }
 
 /// A connection that fills the file, and makes it where there is none, with the lock and with how
 /// often a server has opened it.
-pub(in crate::tier) async fn fill(path: &Path) -> Result<(File, SqliteConnection, i64), OpenError> {
-    let (lock, _, mut connection) = take(path, Durability::Each).await?;
+pub(in crate::tier) async fn fill(path: &Path) -> Result<(File, Session, i64), OpenError> {
+    let Taken { lock, place, mut connection, .. } = take(path, Durability::Each).await?;
     let epoch = sqlx::query_scalar(EPOCH).fetch_one(&mut connection).await;
-    Ok((lock, connection, epoch.map_err(|error| explain(path, error))?))
+    let epoch = epoch.map_err(|error| explain(path, error))?;
+    Ok((lock, Session::new(connection, place, epoch), epoch))
 }

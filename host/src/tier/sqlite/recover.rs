@@ -25,8 +25,8 @@ pub(super) async fn recover(
     let fence = rows::fence(&fence.fetch_all(&mut *connection).await?, Sequence::start_of(epoch));
     reach(Point::FenceRead);
     let intents = sqlx::query("SELECT name, until_ms, targets FROM intents");
-    let intents = rows::intents(&intents.fetch_all(&mut *connection).await?);
+    let (intents, flush_due_ms) = rows::intents(&intents.fetch_all(&mut *connection).await?);
     let numbers = sqlx::query("SELECT source, number FROM numbers");
     let numbers = rows::numbers(&numbers.fetch_all(&mut *connection).await?);
-    Ok(Recovered { epoch, fence, numbers, intents })
+    Ok(Recovered { epoch, fence, numbers, intents, flush_due_ms })
 }

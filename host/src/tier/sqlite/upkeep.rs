@@ -7,12 +7,16 @@ use sqlx::sqlite::SqliteConnection;
 use crate::fail_points::{Point, reach};
 use crate::model::Sequence;
 use crate::tier::codec;
-use crate::tier::database::{CULL_ROWS, FENCE_ROWS, JOURNAL_RECORDS_MAX};
+use crate::tier::database::{CULL_ROWS, FENCE_ROWS};
+use crate::tier::trim::{JOURNAL_RECORDS_MAX, TRIM_RECORDS, Trim};
 
 /// One step of culling: rows that are expired or that the fence has ended. Returns how many went.
 ///
 /// Of the latter only the oldest are looked at: they hold [`oldest_birth`] down, and with it the
-/// fence. Softly purged rows stay: they may still be served stale.
+/// fence. Softly purged rows stay: they may still be served stale. Prefixes are looked up by the
+/// lengths that there are, because there may be many more prefixes than lengths.
+///
+/// `CROSS JOIN` has what a row has looked up in the fence, not all of the fence in the row.
 pub(in crate::tier) async fn cull(
     connection: &mut SqliteConnection,
     now_ms: u64,
@@ -26,7 +30,9 @@ pub(in crate::tier) async fn cull(
     .execute(&mut *connection)
     .await?;
     let ended = sqlx::query(
-        "DELETE FROM entries WHERE id IN (\
+        "WITH lengths AS MATERIALIZED \
+           (SELECT DISTINCT length(name) AS bytes FROM fence WHERE kind = ?5) \
+         DELETE FROM entries WHERE id IN (\
            SELECT e.id FROM \
            (SELECT id, key, url, site, tags, birth FROM entries ORDER BY birth LIMIT ?1) e WHERE \
            EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?2 AND f.hard > e.birth) OR \
@@ -35,10 +41,11 @@ pub(in crate::tier) async fn cull(
            EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?6 AND f.name = CAST(e.site AS BLOB) \
                    AND f.hard > e.birth) OR \
            EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(e.tags) THEN e.tags END) t \
-                   JOIN fence f ON f.kind = ?4 AND f.name = CAST(t.value AS BLOB) \
+                   CROSS JOIN fence f ON f.kind = ?4 AND f.name = CAST(t.value AS BLOB) \
                    WHERE f.hard > e.birth) OR \
-           EXISTS (SELECT 1 FROM fence f WHERE f.kind = ?5 AND f.hard > e.birth \
-                   AND substr(e.key, 1, length(f.name)) = f.name))",
+           EXISTS (SELECT 1 FROM lengths l \
+                   CROSS JOIN fence f ON f.kind = ?5 AND f.name = substr(e.key, 1, l.bytes) \
+                   WHERE l.bytes <= length(e.key) AND f.hard > e.birth))",
     )
     .bind(CULL_ROWS)
     .bind(codec::TARGET_EVERYTHING)
@@ -51,12 +58,6 @@ pub(in crate::tier) async fn cull(
     Ok(expired.rows_affected() + ended.rows_affected())
 }
 
-/// Writes the log out and into the file, as far as no reader needs it as it is.
-pub(in crate::tier) async fn sync(connection: &mut SqliteConnection) -> Result<(), Error> {
-    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await?;
-    Ok(())
-}
-
 /// The smallest birth among all rows; `None` without rows.
 pub(in crate::tier) async fn oldest_birth(
     connection: &mut SqliteConnection,
@@ -66,12 +67,12 @@ pub(in crate::tier) async fn oldest_birth(
     Ok(oldest.map(codec::decode_sequence))
 }
 
-/// Drops what no row needs any more of the fence, and the journal's tail.
-pub(in crate::tier) async fn compact(
+/// One step of dropping what no row needs any more of the fence. Returns how many rows went.
+pub(in crate::tier) async fn compact_fence(
     connection: &mut SqliteConnection,
     oldest: Sequence,
-) -> Result<(), Error> {
-    sqlx::query(
+) -> Result<u64, Error> {
+    let dropped = sqlx::query(
         "DELETE FROM fence WHERE (kind, name) IN \
          (SELECT kind, name FROM fence WHERE hard <= ?1 AND soft <= ?1 LIMIT ?2)",
     )
@@ -80,12 +81,47 @@ pub(in crate::tier) async fn compact(
     .execute(&mut *connection)
     .await?;
     reach(Point::FenceCompacted);
-    sqlx::query(
-        "DELETE FROM journal WHERE sequence <= \
-         (SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
+    Ok(dropped.rows_affected())
+}
+
+/// The last record of the journal before those that are kept; `None` where there are no more.
+pub(in crate::tier) async fn journal_end(
+    connection: &mut SqliteConnection,
+) -> Result<Option<Sequence>, Error> {
+    let last: Option<i64> =
+        sqlx::query_scalar("SELECT sequence FROM journal ORDER BY sequence DESC LIMIT 1 OFFSET ?")
+            .bind(JOURNAL_RECORDS_MAX)
+            .fetch_optional(connection)
+            .await?;
+    Ok(last.map(codec::decode_sequence))
+}
+
+/// One step of trimming: the next records are looked at, and go unless they are spared. Returns
+/// the last of them; `None` at the end.
+pub(in crate::tier) async fn trim_journal(
+    connection: &mut SqliteConnection,
+    trim: Trim,
+) -> Result<Option<Sequence>, Error> {
+    let found: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT sequence, length(targets) FROM journal WHERE sequence > ? AND sequence <= ? \
+         ORDER BY sequence LIMIT ?",
     )
-    .bind(JOURNAL_RECORDS_MAX)
-    .execute(&mut *connection)
+    .bind(codec::encode_sequence(trim.after))
+    .bind(codec::encode_sequence(trim.end))
+    .bind(TRIM_RECORDS)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(())
+    let Some(last) = trim.last_of(&found) else { return Ok(None) };
+    let (from_ms, to_ms) = trim.spared_ms();
+    sqlx::query(
+        "DELETE FROM journal WHERE sequence > ? AND sequence <= ? \
+         AND (event_id IS NULL OR at_ms NOT BETWEEN ? AND ?)",
+    )
+    .bind(codec::encode_sequence(trim.after))
+    .bind(last)
+    .bind(from_ms)
+    .bind(to_ms)
+    .execute(connection)
+    .await?;
+    Ok(Some(codec::decode_sequence(last)))
 }

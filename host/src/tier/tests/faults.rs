@@ -1,5 +1,7 @@
 //! A database that fails, and rows that somebody has changed.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 #[tokio::test]
@@ -106,11 +108,7 @@ async fn row_of_a_key_whose_write_failed_is_not_loaded_and_is_replaced_later() {
     assert_eq!(server.get("a").await, None);
 
     execute(&mut other, "DROP TRIGGER full").await;
-    eventually("the queue to empty", async || {
-        let status = server.cache.tier_status().unwrap();
-        status.degraded.is_none() && status.queued == 0
-    })
-    .await;
+    server.recovers().await;
     assert_eq!(server.get("a").await, None);
     assert_eq!(count(&mut other, "SELECT count(*) FROM entries WHERE key = x'61'").await, 0);
     server.stop().await;
@@ -158,11 +156,70 @@ async fn too_many_dirty_keys_empty_the_table_rather_than_leave_old_rows() {
     }
     assert!(server.tier.status().degraded.is_some());
     execute(&mut other, "ROLLBACK").await;
-    eventually("the queue to empty", async || {
-        let status = server.tier.status();
-        status.degraded.is_none() && status.queued == 0
-    })
-    .await;
+    server.recovers().await;
     assert_eq!(count(&mut other, "SELECT count(*) FROM entries").await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn invalidations_are_durable_while_entries_are_refused_and_the_tier_stays_degraded() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    server.set("a", "old", &["t"]).await.unwrap();
+    let mut other = intruder(dir.path()).await;
+    execute(
+        &mut other,
+        "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(FAIL, 'width'); END",
+    )
+    .await;
+    assert!(server.set("a", "new", &["t"]).await.is_err());
+    for attempt in 0..30 {
+        let applied = server.invalidate(tag("t"), Mode::Hard).await;
+        assert!(applied.is_ok(), "attempt {attempt}: {applied:?}");
+        // Makes it try the keys again.
+        assert!(server.set("a", "new", &["t"]).await.is_err());
+        let problem = server.cache.tier_status().unwrap().degraded;
+        assert!(problem.as_ref().is_some_and(|why| why.contains("width")), "{problem:?}");
+    }
+    let records = count(&mut other, "SELECT count(*) FROM journal").await;
+    assert_eq!(records, 30);
+
+    execute(&mut other, "DROP TRIGGER full").await;
+    server.recovers().await;
+    server.set("a", "newest", &[]).await.unwrap();
+    server.stop().await;
+    let server = start(dir.path()).await;
+    assert_eq!(server.get("a").await.as_deref(), Some("newest"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn server_stops_while_entries_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let mut other = intruder(dir.path()).await;
+    execute(
+        &mut other,
+        "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(FAIL, 'width'); END",
+    )
+    .await;
+    assert!(server.set("a", "new", &["t"]).await.is_err());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn store_while_nothing_can_be_written_is_refused_before_anybody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let mut other = intruder(dir.path()).await;
+    execute(&mut other, "ALTER TABLE journal RENAME TO hidden").await;
+    assert!(server.invalidate(tag("t"), Mode::Hard).await.is_err());
+    for n in 0..100 {
+        let refused = server.tier.write(&named(&format!("k{n}"))).now_or_never();
+        assert!(matches!(refused, Some(Err(_))), "{n}: {refused:?}");
+    }
+    execute(&mut other, "ALTER TABLE hidden RENAME TO journal").await;
+    server.recovers().await;
+    server.set("a", "one", &[]).await.unwrap();
     server.stop().await;
 }

@@ -70,6 +70,38 @@ async fn second_server_on_the_same_file_is_refused_until_the_first_has_closed() 
 }
 
 #[tokio::test]
+async fn second_server_on_the_same_file_by_another_name_is_refused() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(dir.path().join("tier.db"), other.path().join("tier.db")).unwrap();
+    // The first makes the file by way of the link.
+    let server = start(other.path()).await;
+    let told = refusal(dir.path()).await;
+    assert!(told.contains("in use by another server"), "{told}");
+    server.stop().await;
+    let server = start(dir.path()).await;
+    let told = refusal(other.path()).await;
+    assert!(told.contains("in use by another server"), "{told}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn server_whose_lock_was_removed_writes_nothing_once_another_has_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start(dir.path()).await;
+    first.set("a", "old", &[]).await.unwrap();
+    std::fs::remove_file(dir.path().join("tier.db-lock")).unwrap();
+    let second = start(dir.path()).await;
+    let refused = first.set("a", "late", &[]).await.unwrap_err().to_string();
+    assert!(refused.contains("another server has used the database"), "{refused}");
+    let refused = first.invalidate(tag("t"), Mode::Hard).await.unwrap_err().to_string();
+    assert!(refused.contains("another server has used the database"), "{refused}");
+    assert_eq!(second.get("a").await.as_deref(), Some("old"));
+    second.invalidate(tag("t"), Mode::Hard).await.unwrap();
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
 async fn file_that_is_no_database_is_refused_and_left_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tier.db");
@@ -107,7 +139,7 @@ async fn newer_schema_is_refused_with_both_numbers() {
     .await;
     other.close().await.unwrap();
     let told = refusal(dir.path()).await;
-    assert!(told.contains("has schema 9999; this server knows schemas up to 8"), "{told}");
+    assert!(told.contains("has schema 9999; this server knows schemas up to 9"), "{told}");
 }
 
 #[tokio::test]
@@ -117,13 +149,14 @@ async fn restart_knows_the_highest_number_of_each_source_and_what_was_applied_ag
     let events = [("shop", Some(8)), ("shop", Some(7)), ("shop", None), ("other", Some(u64::MAX))];
     for (source, number) in events {
         let is_again = number.is_none();
-        let cause = Cause { source: source.into(), event_id: None, at_ms: 5, number, is_again };
+        let (source, event_id) = (source.into(), Some("e".into()));
+        let cause = Cause { source, event_id, at_ms: 5, number, is_again };
         let invalidation = Invalidation { targets: vec![(tag("t"), Mode::Hard)], cause };
         server.cache.invalidate(invalidation).await.unwrap();
     }
-    let journal = server.tier.journal(10).await.unwrap();
+    let journal = events_of(&server).await;
     let again: Vec<bool> =
-        journal.iter().rev().map(|record| record.invalidation.cause.is_again).collect();
+        journal.iter().map(|record| record.invalidation.cause.is_again).collect();
     assert_eq!(again, [false, false, true, false]);
     server.stop().await;
 
@@ -133,4 +166,53 @@ async fn restart_knows_the_highest_number_of_each_source_and_what_was_applied_ag
     // What the column can't hold is above every number.
     assert_eq!(recovered.numbers, [("other".into(), u64::MAX), ("shop".into(), 8)]);
     assert_eq!(tasks.stop(PATIENCE).await, 0);
+}
+
+#[tokio::test]
+async fn restart_knows_the_last_moment_that_was_announced_for_a_flush_until_it_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for (announced, made, left) in [
+        (vec![9_000, 5_000], None, Some(5_000)),
+        (vec![7_000], Some(6_000), Some(7_000)),
+        (vec![], Some(7_000), None),
+    ] {
+        let server = start(dir.path()).await;
+        for due_ms in announced {
+            server.cache.announce_flush(Cause::default(), due_ms).await.unwrap();
+        }
+        if let Some(due_ms) = made {
+            server.cache.flush(Cause::default(), due_ms).await.unwrap();
+        }
+        server.stop().await;
+        let (_tier, recovered, _clock, tasks) =
+            open(dir.path(), Settings::default()).await.unwrap();
+        assert_eq!((recovered.flush_due_ms, recovered.intents.len()), (left, 0));
+        assert_eq!(tasks.stop(PATIENCE).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn damaged_file_of_ours_is_told_to_be_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    start(dir.path()).await.stop().await;
+    let path = dir.path().join("tier.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4_096..].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let told = refusal(dir.path()).await;
+    assert!(told.starts_with(&format!("database {} is damaged: ", path.display())), "{told}");
+}
+
+#[tokio::test]
+async fn missing_row_of_the_epoch_is_told_in_words_and_nothing_is_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let mut other = intruder(dir.path()).await;
+    execute(&mut other, "DELETE FROM meta").await;
+    let refused = server.invalidate(tag("t"), Mode::Hard).await.unwrap_err().to_string();
+    assert!(refused.contains("its row with the epoch is missing"), "{refused}");
+    other.close().await.unwrap();
+    server.stop().await;
+    let told = refusal(dir.path()).await;
+    assert!(told.ends_with("is damaged: its row with the epoch is missing"), "{told}");
 }

@@ -1,7 +1,7 @@
 //! Invalidations that were refused, when the database works again.
 
 use super::*;
-use crate::tier::queue::OWED_TARGETS_MAX;
+use crate::tier::owed::OWED_COST_MAX;
 
 /// Has every record of the journal refused until [`mend`].
 async fn spoil(other: &mut SqliteConnection) {
@@ -14,11 +14,7 @@ async fn spoil(other: &mut SqliteConnection) {
 
 async fn mend(server: &Server, other: &mut SqliteConnection) {
     execute(other, "DROP TRIGGER full").await;
-    eventually("the queue to empty", async || {
-        let status = server.tier.status();
-        status.degraded.is_none() && status.queued == 0
-    })
-    .await;
+    server.recovers().await;
 }
 
 #[tokio::test]
@@ -75,11 +71,7 @@ async fn record_that_was_committed_although_it_was_refused_does_not_stop_the_nex
          ON CONFLICT DO NOTHING",
     );
     there.bind(i64::try_from(sequence).unwrap()).execute(&mut other).await.unwrap();
-    eventually("the queue to empty", async || {
-        let status = server.tier.status();
-        status.degraded.is_none() && status.queued == 0
-    })
-    .await;
+    server.recovers().await;
     server.invalidate(tag("u"), Mode::Hard).await.unwrap();
     server.stop().await;
     let server = start(dir.path()).await;
@@ -95,7 +87,7 @@ async fn more_than_can_be_remembered_becomes_everything() {
     let mut other = intruder(dir.path()).await;
     spoil(&mut other).await;
     let each = crate::limits::TARGETS_PER_INVALIDATION_MAX;
-    for round in 0..=OWED_TARGETS_MAX / each {
+    for round in 0..=OWED_COST_MAX / each {
         let targets = (0..each).map(|n| (tag(&format!("{round}-{n}")), Mode::Hard)).collect();
         let invalidation = Invalidation { targets, cause: Cause::default() };
         assert!(server.cache.invalidate(invalidation).await.is_err());

@@ -1,7 +1,6 @@
 //! Limits of the tier: what goes, and what stays.
 
 use super::*;
-use crate::model::Durability;
 
 const ROWS_MAX: u64 = 1_000;
 
@@ -120,26 +119,4 @@ async fn values_are_compressed_from_a_size_on_and_come_back_as_they_were() {
         assert_eq!(server.get("text").await, None, "{change}");
         server.stop().await;
     }
-}
-
-#[tokio::test]
-async fn commits_that_are_written_out_later_outlive_the_process_all_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { durability: Durability::Interval, ..Settings::default() };
-    let server = start_with(dir.path(), 64 << 20, settings).await;
-    let file = dir.path().join("tier.db");
-    let before = std::fs::metadata(&file).unwrap().modified().unwrap();
-    server.set("a", "one", &["t"]).await.unwrap();
-    server.set("b", "one", &[]).await.unwrap();
-    server.invalidate(tag("t"), Mode::Hard).await.unwrap();
-    // The pages are in the file itself once the log has been written out.
-    eventually("the file is written", async || {
-        std::fs::metadata(&file).unwrap().modified().unwrap() > before
-    })
-    .await;
-    server.stop().await;
-    let server = start(dir.path()).await;
-    assert_eq!(server.get("a").await, None);
-    assert_eq!(server.get("b").await.as_deref(), Some("one"));
-    server.stop().await;
 }

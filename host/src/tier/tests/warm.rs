@@ -217,8 +217,7 @@ async fn order_is_written_also_while_there_is_no_end_of_writing() {
             server
                 .cache
                 .store_page(
-                    &named(&name(n % 1_000)),
-                    server.cache.claim(),
+                    &server.cache.begin_fill(&named(&name(n % 1_000))),
                     page_at("http://h/p", "one"),
                 )
                 .unwrap();
@@ -236,5 +235,45 @@ async fn order_is_written_also_while_there_is_no_end_of_writing() {
         () = noting => {}
     }
     assert_eq!(order(&server).await, ["read"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn warming_up_waits_for_a_database_that_does_not_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = used(dir.path(), 40).await;
+    server.stop().await;
+
+    let server = start(dir.path()).await;
+    let mut other = intruder(dir.path()).await;
+    execute(&mut other, "ALTER TABLE journal RENAME TO hidden").await;
+    server.invalidate(tag("nobody"), Mode::Hard).await.unwrap_err();
+    let mending = async {
+        eventually("it is waited for", async || server.cache.stats().tier_errors.get() > 0).await;
+        assert_eq!(server.cache.warm_up_status().stage, crate::cache::WarmUpStage::Warming);
+        execute(&mut other, "ALTER TABLE hidden RENAME TO journal").await;
+    };
+    tokio::join!(server.cache.warm_up(), mending);
+    assert_eq!(in_memory(&server, 0..40).len(), 40);
+    let status = server.cache.warm_up_status();
+    assert_eq!((status.keys, status.brought_back), (40, 40));
+    assert!(server.cache.tier_status().unwrap().degraded.is_none());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn row_that_cant_be_looked_up_keeps_no_other_one_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    store(&server, 5).await;
+    server.stop().await;
+    let server = start(dir.path()).await;
+    let mut other = intruder(dir.path()).await;
+    // Found by its key, and not to be read as a row: the query ends in an error for each of them.
+    execute(&mut other, "ALTER TABLE entries RENAME COLUMN variant TO hidden").await;
+    server.cache.warm_up().await;
+    let status = server.cache.warm_up_status();
+    assert_eq!((status.keys, status.brought_back), (5, 0));
+    execute(&mut other, "ALTER TABLE entries RENAME COLUMN hidden TO variant").await;
     server.stop().await;
 }

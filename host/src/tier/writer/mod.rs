@@ -9,10 +9,16 @@
 //!   committed before any later one, which each database sees to in its own way.
 //! - Nobody waits without bound: a transaction that takes too long fails, and while the tier is
 //!   degraded records and waiters are refused as they come.
+//! - A database that takes records and refuses entries gets the records (`keys`).
+//! - What took too long is not tried again as it was: the next transaction is smaller, and a large
+//!   value that took too long by itself is left out (`budget`).
 //!
 //! # Not here
 //! SQL (`database`), what is queued how (`queue`), and what is done between batches (`upkeep`).
 
+mod budget;
+mod keys;
+mod ran_plugins;
 mod upkeep;
 
 use std::pin::Pin;
@@ -22,19 +28,16 @@ use std::time::Duration;
 
 use super::Inner;
 use super::database::{DatabaseError, KeyRows, Session, Writes};
-use super::queue::{Batch, Life, Records};
+use super::queue::{Batch, Failure, Life, Records};
 use super::room::Room;
 use super::settings::{SYNC_MS, Settings};
-use crate::cache::tier::{Lasting, Record, TierError};
+use crate::cache::tier::{Lasting, Record, Row, TierError};
 use crate::fail_points::{Point, reach};
 use crate::model::Durability;
 use crate::tasks::Tasks;
-
-/// Keys in one transaction; few, because invalidations wait for its end.
-const BATCH_KEYS_MAX: usize = 256;
-
-/// Bytes of values after which no further key joins a transaction.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+use budget::Budget;
+use keys::Keys;
+use upkeep::Round;
 
 /// A transaction that takes longer has failed; degradation is to be seen within 5 s.
 const TRANSACTION_MS_MAX: u64 = 4_000;
@@ -48,8 +51,8 @@ const RETRY_MS_MIN: u64 = 50;
 /// Longest pause between attempts; recovery is to be seen within 10 s.
 const RETRY_MS_MAX: u64 = 5_000;
 
-/// How often an idle writer looks at that clock, and at its session: that it is lost is to be seen
-/// within 5 s.
+/// How often an idle writer looks whether upkeep is due, and whether its session is still there; a
+/// loss is to be seen within 5 s.
 const IDLE_MS: u64 = 2_000;
 
 /// The writer's own state.
@@ -58,12 +61,18 @@ pub(super) struct Writer {
     tasks: Tasks,
     /// `None` while the tier is degraded.
     session: Option<Session>,
+    budget: Budget,
+    keys: Keys,
     retry_ms: u64,
-    /// When the clock is looked at, or the next attempt to recover is made.
+    /// When an idle writer looks again, or the next attempt to recover is made.
     timer: Pin<Box<tokio::time::Sleep>>,
     /// When the last round of upkeep began, by the server's clock.
     upkeep_ms: Option<u64>,
-    cull_steps: u32,
+    round: Round,
+    /// No step of a round before this moment, by the server's monotonic clock.
+    resting_until_us: u64,
+    /// When the writer began, by the server's clock.
+    opened_ms: u64,
     settings: Settings,
     room: Room,
     /// When commits were made durable last, where they are not by themselves; `None` if there was
@@ -79,6 +88,7 @@ impl Writer {
         session: Session,
         tasks: Tasks,
     ) -> Self {
+        let opened_ms = inner.clock.now_ms();
         Self {
             inner,
             tasks,
@@ -86,13 +96,14 @@ impl Writer {
             room: Room::new(settings.limits),
             unsynced_ms: None,
             session: Some(session),
+            budget: Budget::default(),
+            keys: Keys::default(),
             retry_ms: RETRY_MS_MIN,
-            timer: timer(match settings.durability {
-                Durability::Each => IDLE_MS,
-                Durability::Interval => SYNC_MS,
-            }),
+            timer: timer(idle_ms(settings.durability)),
             upkeep_ms: None,
-            cull_steps: 0,
+            round: Round::Over,
+            resting_until_us: 0,
+            opened_ms,
         }
     }
 
@@ -108,6 +119,7 @@ impl Writer {
                     true
                 }
             };
+            self.refuse_resting();
             if !is_idle {
                 continue;
             }
@@ -115,6 +127,13 @@ impl Writer {
                 let queue = self.inner.queue.lock();
                 (queue.life != Life::Open, queue.is_drained())
             };
+            if is_closing && self.session.is_some() && !is_drained && self.keys == Keys::Resting {
+                if std::mem::replace(&mut is_last_attempt, true) {
+                    break;
+                }
+                self.try_keys();
+                continue;
+            }
             if is_closing && self.session.is_some() && !is_drained {
                 // It came after the last look at the queue, and before the end.
                 continue;
@@ -138,84 +157,128 @@ impl Writer {
             tracing::warn!(keys, "database tier ends with keys unwritten");
         }
         if let Some(mut session) = self.session.take() {
-            if let Err(reason) = within_bound(self.write_hottest(&mut session)).await {
-                tracing::warn!(reason, "order of the hottest keys is not written");
+            if let Err(failure) = within_bound(self.write_hottest(&mut session)).await {
+                tracing::warn!(reason = failure.reason, "order of the hottest keys is not written");
             }
             reach(Point::WriterEnding);
             session.close().await;
         }
     }
 
-    fn idle_ms(&self) -> u64 {
-        match self.settings.durability {
-            Durability::Each => IDLE_MS,
-            Durability::Interval => SYNC_MS,
-        }
-    }
-
     /// Takes a batch and writes it, or does a step of upkeep. Returns whether there was nothing.
     async fn write_queued(&mut self, mut session: Session) -> bool {
-        let (batch, rows) = self.take_batch();
-        let is_idle = batch.is_empty();
-        if !is_idle {
-            reach(Point::BatchTaken);
-            self.inner.queue.lock().pace.begin(self.inner.clock.now_ms());
-        }
-        let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
-        let outcome = within_bound(async {
-            if is_idle {
-                return self.upkeep(&mut session).await;
-            }
-            let writes = Writes {
-                is_wiping: batch.is_wiping,
-                keys: &rows,
-                records: &records,
-                oldest: self.inner.oldest_birth(),
-                value_bytes_max: self.settings.value_bytes_max,
-                compress_bytes_min: self.settings.compress_bytes_min,
-            };
-            session.write(&writes).await?;
-            self.room.note(writes.usage());
-            Ok(Step::Done)
-        })
-        .await;
-        self.inner.queue.lock().pace.end(self.inner.clock.now_ms());
-        match outcome {
-            Ok(step) => {
-                self.session = Some(session);
-                if !is_idle {
-                    self.retry_ms = RETRY_MS_MIN;
-                    reach(Point::BatchCommitted);
-                    self.settle(batch);
-                    self.after_commit().await;
+        let (mut batch, mut rows) = self.take_batch();
+        if batch.is_empty() {
+            return match within_bound(self.upkeep(&mut session)).await {
+                Ok(step) => {
+                    self.session = Some(session);
+                    step == Step::Done
                 }
-                is_idle && step == Step::Done
+                Err(failure) => {
+                    self.degrade(batch, failure);
+                    true
+                }
+            };
+        }
+        reach(Point::BatchTaken);
+        let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
+        let mut took_all = !self.inner.queue.lock().has_keys();
+        let mut outcome = self.write(&mut session, (batch.is_wiping, &rows), &records).await;
+        if let Err(failure) = &outcome
+            && self.rests_keys(&mut batch, failure, &mut session).await
+        {
+            rows.clear();
+            took_all = false;
+            outcome = match batch.is_empty() {
+                true => {
+                    self.session = Some(session);
+                    return false;
+                }
+                false => self.write(&mut session, (batch.is_wiping, &rows), &records).await,
+            };
+        }
+        match outcome {
+            Ok(()) => {
+                self.session = Some(session);
+                self.note_commit(took_all);
+                reach(Point::BatchCommitted);
+                self.settle(batch);
+                self.after_commit().await;
+                false
             }
-            Err(reason) => {
-                self.degrade(batch, reason);
+            Err(failure) => {
+                if failure.is_late {
+                    self.budget.note_late(&batch, &rows, self.inner.clock.now_ms());
+                } else {
+                    self.back_off();
+                }
+                self.degrade(batch, failure);
                 true
             }
         }
     }
 
-    /// All records, and keys up to the bounds, each with the rows that memory has of it now.
+    /// Writes these rows, after a wiping where there is to be one, and records.
+    async fn write(
+        &mut self,
+        session: &mut Session,
+        (is_wiping, rows): (bool, &[KeyRows]),
+        records: &[Record],
+    ) -> Result<(), Failure> {
+        self.inner.queue.lock().pace.begin(self.inner.clock.now_ms());
+        let outcome = within_bound(async {
+            let writes = Writes {
+                is_wiping,
+                keys: rows,
+                records,
+                oldest: self.inner.oldest_birth(),
+                value_bytes_max: self.settings.value_bytes_max,
+                compress_bytes_min: self.settings.compress_bytes_min,
+            };
+            self.inner.database.check_place()?;
+            session.write(&writes).await?;
+            self.room.note(writes.usage());
+            Ok(())
+        })
+        .await;
+        self.inner.queue.lock().pace.end(self.inner.clock.now_ms());
+        outcome
+    }
+
+    /// Records and keys up to the bounds, each with the rows that memory has of it now.
     fn take_batch(&self) -> (Batch, Vec<KeyRows>) {
         let source = self.inner.source.get().and_then(std::sync::Weak::upgrade);
-        let mut batch = self.inner.queue.lock().take();
+        let bounds = self.budget.bounds();
         let mut rows: Vec<KeyRows> = Vec::new();
+        if self.keys == Keys::Resting {
+            let records = self.inner.queue.lock().take_records(bounds.cost);
+            return (Batch { records, ..Batch::default() }, rows);
+        }
+        let mut batch = self.inner.queue.lock().take(bounds.cost);
         let mut bytes = 0;
-        while batch.keys.len() < BATCH_KEYS_MAX && bytes < BATCH_BYTES_MAX {
+        while batch.keys.len() < bounds.keys && bytes < bounds.bytes {
             let Some((key, waiters)) = self.inner.queue.lock().take_key() else { break };
             // Without a memory to ask, nothing is the only answer that can't be out of date. Asked
             // without the queue's lock: memory calls us under locks of its own.
-            let present = source.as_ref().map(|source| source.rows(&key)).unwrap_or_default();
+            let mut present = source.as_ref().map(|source| source.rows(&key)).unwrap_or_default();
+            let bytes_present = bytes_of(&present);
+            if self.budget.leaves_out(bytes_present, self.inner.clock.now_ms()) {
+                self.inner.values_left_out.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(bytes = bytes_present, "value is kept in memory alone");
+                present.clear();
+            }
+            let is_alone = batch.keys.is_empty() && batch.records.is_empty();
+            if bytes_of(&present) > bounds.bytes && !is_alone {
+                self.inner.queue.lock().return_key(key, waiters);
+                break;
+            }
             // Before it is noted. If this is wrong, the transaction fails, and the key is not new
             // to the next one.
             let is_new = self.inner.known.is_new(&key);
             if !present.is_empty() {
                 self.inner.known.note(&key);
             }
-            bytes += present.iter().map(|row| row.content.body.len()).sum::<usize>();
+            bytes += bytes_of(&present);
             rows.push(KeyRows { key: key.clone(), rows: present, is_new });
             batch.keys.push((key, waiters));
         }
@@ -234,11 +297,10 @@ impl Writer {
     }
 
     /// Tells everybody that the batch is not durable, and keeps its keys.
-    fn degrade(&mut self, batch: Batch, reason: String) {
-        tracing::warn!(reason, "database tier is degraded; memory goes on serving");
-        self.inner.queue.lock().put_back(&batch, reason.clone());
+    fn degrade(&mut self, batch: Batch, failure: Failure) {
+        self.put_back(&batch, &failure);
         self.timer = timer(self.retry_ms);
-        self.refuse(batch, reason);
+        self.refuse(batch, failure.reason);
     }
 
     fn refuse_waiting(&self) {
@@ -258,9 +320,10 @@ impl Writer {
     }
 
     fn call_back(&self, records: Records, outcome: &Result<(), TierError>) {
-        if let Some((last, _)) = records.last() {
+        // One that ends what is older than the fence remembers has an old sequence.
+        if let Some(last) = records.iter().map(|(record, _)| record.sequence).max() {
             // Before the callbacks: from then on there may be data born at this sequence.
-            self.inner.reached.fetch_max(last.sequence.as_u64(), Ordering::AcqRel);
+            self.inner.reached.fetch_max(last.as_u64(), Ordering::AcqRel);
         }
         for (_, then) in records {
             then(outcome.clone().map(|()| Lasting::Durable));
@@ -273,20 +336,28 @@ impl Writer {
     async fn recover(&mut self) {
         if let Some(mut session) = self.session.take() {
             let outcome = match within_bound(self.sync(&mut session)).await {
-                Ok(()) => within(CHECK_MS_MAX, session.check()).await,
+                Ok(()) => within(CHECK_MS_MAX, self.inner.database.check(&mut session)).await,
                 outcome => outcome,
             };
             match outcome {
                 Ok(()) => {
                     self.session = Some(session);
-                    self.timer = timer(self.idle_ms());
+                    self.timer = timer(idle_ms(self.settings.durability));
+                    self.try_keys();
                 }
-                Err(reason) => self.degrade(Batch::default(), reason),
+                Err(failure) => self.degrade(Batch::default(), failure),
             }
             return;
         }
         let inner = Arc::clone(&self.inner);
-        let mut attempt = Box::pin(within_bound(inner.database.connect()));
+        let is_unsynced = self.is_unsynced();
+        let mut attempt = Box::pin(within_bound(async {
+            let mut session = inner.database.connect().await?;
+            if is_unsynced {
+                session.sync().await?;
+            }
+            Ok(session)
+        }));
         let outcome = loop {
             tokio::select! {
                 outcome = &mut attempt => break outcome,
@@ -296,14 +367,19 @@ impl Writer {
         };
         match outcome {
             Ok(session) => {
-                tracing::info!("database tier works again");
                 self.session = Some(session);
-                self.inner.queue.lock().degraded = None;
-                self.timer = timer(self.idle_ms());
+                self.unsynced_ms = None;
+                self.timer = timer(idle_ms(self.settings.durability));
+                self.try_keys();
+                // Else it is known to work once a batch has been committed.
+                let is_drained = self.inner.queue.lock().is_drained();
+                if is_drained && self.keys == Keys::Written {
+                    self.note_recovery();
+                }
             }
-            Err(reason) => {
-                self.inner.queue.lock().degraded = Some(reason);
-                self.retry_ms = (self.retry_ms * 2).min(RETRY_MS_MAX);
+            Err(failure) => {
+                self.inner.queue.lock().degraded = Some(failure.reason);
+                self.back_off();
                 self.timer = timer(self.retry_ms);
             }
         }
@@ -342,22 +418,37 @@ pub(super) enum Step {
     MoreToDo,
 }
 
+/// Bytes of the values of rows.
+fn bytes_of(rows: &[Row]) -> usize {
+    rows.iter().map(|row| row.content.body.len()).sum()
+}
+
+/// How long an idle writer waits before it looks again.
+fn idle_ms(durability: Durability) -> u64 {
+    match durability {
+        Durability::Each => IDLE_MS,
+        Durability::Interval => SYNC_MS,
+    }
+}
+
 fn timer(after_ms: u64) -> Pin<Box<tokio::time::Sleep>> {
     Box::pin(tokio::time::sleep(Duration::from_millis(after_ms)))
 }
 
 async fn within_bound<T>(
     work: impl Future<Output = Result<T, DatabaseError>>,
-) -> Result<T, String> {
+) -> Result<T, Failure> {
     within(TRANSACTION_MS_MAX, work).await
 }
 
 async fn within<T>(
     limit_ms: u64,
     work: impl Future<Output = Result<T, DatabaseError>>,
-) -> Result<T, String> {
+) -> Result<T, Failure> {
     match tokio::time::timeout(Duration::from_millis(limit_ms), work).await {
-        Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer in {limit_ms} ms")),
+        Ok(outcome) => {
+            outcome.map_err(|error| Failure { reason: error.to_string(), is_late: false })
+        }
+        Err(_) => Err(Failure { reason: format!("no answer in {limit_ms} ms"), is_late: true }),
     }
 }

@@ -2,55 +2,96 @@
 //! durable where that is done now and then, keys get known, and the order of the hottest is kept.
 //!
 //! # Invariants
-//! - Whatever is done here is done in small steps: an invalidation waits for one of them at most.
+//! - Whatever is done here is done in small steps. Between batches an invalidation waits for one
+//!   step of each kind at most; behind a commit for up to [`STEPS_MAX`] steps of making room, and a
+//!   sync that is due. Each time all of them together are bounded by `TRANSACTION_MS_MAX`.
+//! - A round of culling and compacting goes on for as long as there is something to remove, and is
+//!   bounded by its share of the time, not by what it removes.
 //! - No transaction is under way meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Step, Writer, within_bound};
+use super::keys::Keys;
+use super::{Step, Writer, timer, within_bound};
 use crate::fail_points::{Point, reach};
-use crate::model::Durability;
-use crate::tier::database::{DatabaseError, Session};
+use crate::model::{Durability, Sequence};
+use crate::tier::database::{DatabaseError, FENCE_ROWS, Session};
 use crate::tier::queue::{Batch, Life};
 use crate::tier::room::STEPS_MAX;
 use crate::tier::settings::{Limits, SYNC_MS};
+use crate::tier::trim::Trim;
 
 /// Time by the server's clock between two rounds of culling and compacting.
 const UPKEEP_MS: u64 = 60_000;
 
-/// Steps of culling in one round.
-const CULL_STEPS_MAX: u32 = 20;
+/// A step of a round is followed by a rest of so many times its length: what waits for the writer
+/// waits for upkeep no more than a fifth of the time.
+const REST: u64 = 4;
+
+/// How far a round of culling and compacting has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// The next is not due.
+    Over,
+    /// Rows of entries go.
+    Culling,
+    /// Rows of the fence go.
+    Compacting,
+    /// Records of the journal go, up to `end`; up to `after` they have been looked at.
+    Trimming {
+        /// The last that has been looked at.
+        after: Sequence,
+        /// The last of all.
+        end: Sequence,
+    },
+}
 
 impl Writer {
     /// What every commit is followed by, once those who waited for it have been told: some room,
     /// and now and then the disk.
     pub(super) async fn after_commit(&mut self) {
+        let is_resting = self.keys != Keys::Written;
         let Some(mut session) = self.session.take() else { return };
         let now_ms = self.inner.clock.now_ms();
         let since_ms = *self.unsynced_ms.get_or_insert(now_ms);
         let is_late = now_ms.saturating_sub(since_ms) >= SYNC_MS;
         let work = async {
             for _ in 0..STEPS_MAX {
-                if self.make_room(&mut session).await? == Step::Done {
+                if is_resting || self.make_room(&mut session).await? == Step::Done {
                     break;
                 }
             }
+            self.note_plugins(&mut session).await?;
             self.write_hottest(&mut session).await?;
-            if is_late { self.sync(&mut session).await } else { Ok(()) }
+            if is_late {
+                self.sync(&mut session).await?;
+            }
+            // Here, too: under load there is always something queued.
+            if !is_resting && self.inner.queue.lock().life == Life::Open {
+                self.tidy(&mut session).await?;
+            }
+            Ok(())
         };
         match within_bound(work).await {
             Ok(()) => self.session = Some(session),
-            Err(reason) => self.degrade(Batch::default(), reason),
+            Err(failure) => self.degrade(Batch::default(), failure),
         }
     }
 
     /// Makes what has been committed durable, where that is done now and then.
     pub(super) async fn sync(&mut self, session: &mut Session) -> Result<(), DatabaseError> {
-        if self.unsynced_ms.take().is_some() && self.settings.durability == Durability::Interval {
+        if self.is_unsynced() {
             session.sync().await?;
         }
+        // Only then: what failed is not durable yet.
+        self.unsynced_ms = None;
         Ok(())
+    }
+
+    /// Whether there are commits that the machine's power may undo.
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.unsynced_ms.is_some() && self.settings.durability == Durability::Interval
     }
 
     /// Writes the order of the hottest keys, where there is a new one. Not with a batch, which
@@ -86,38 +127,84 @@ impl Writer {
         Ok(())
     }
 
-    /// One step of a round of culling and compacting, if a round is due or under way.
+    /// A step of whatever is to be done while nothing is queued.
     pub(super) async fn upkeep(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
-        if self.inner.queue.lock().life != Life::Open {
+        self.note_plugins(session).await?;
+        let is_resting = self.keys != Keys::Written;
+        if is_resting || self.inner.queue.lock().life != Life::Open {
             return Ok(Step::Done);
         }
         self.write_hottest(session).await?;
         if self.make_room(session).await? == Step::MoreToDo {
             return Ok(Step::MoreToDo);
         }
+        self.tidy(session).await
+    }
+
+    /// One step of a round of culling and compacting, if a round is due or under way and its share
+    /// of the time is not used up.
+    async fn tidy(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
         let now_ms = self.inner.clock.now_ms();
-        if self.cull_steps == 0 {
+        if self.round == Round::Over {
             let is_due = self.upkeep_ms.is_none_or(|last| now_ms.saturating_sub(last) >= UPKEEP_MS);
             if !is_due {
                 return Ok(Step::Done);
             }
             self.upkeep_ms = Some(now_ms);
             self.get_to_know_keys(session).await?;
-            self.cull_steps = CULL_STEPS_MAX;
+            self.round = Round::Culling;
         }
-        let culled = session.cull(now_ms).await?;
-        reach(Point::RowsCulled);
-        self.cull_steps = if culled == 0 { 0 } else { self.cull_steps - 1 };
-        if self.cull_steps > 0 {
-            return Ok(Step::MoreToDo);
+        let begun_us = self.inner.clock.monotonic_us();
+        let rest_us = self.resting_until_us.saturating_sub(begun_us);
+        if rest_us > 0 {
+            self.timer = timer(rest_us.div_ceil(1_000));
+            return Ok(Step::Done);
         }
-        let reached = self.inner.reached();
-        let oldest = session.oldest_birth().await?.unwrap_or(reached);
-        // Published first: from here on nothing older is written or loaded, and only then may rows
-        // of the fence go.
-        self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
-        reach(Point::OldestPublished);
-        session.compact(self.inner.oldest_birth()).await?;
-        Ok(Step::Done)
+        self.round = self.step_of_round(session, now_ms).await?;
+        let ended_us = self.inner.clock.monotonic_us();
+        let taken_us = ended_us.saturating_sub(begun_us);
+        self.resting_until_us = ended_us.saturating_add(taken_us.saturating_mul(REST));
+        Ok(if self.round == Round::Over { Step::Done } else { Step::MoreToDo })
+    }
+
+    /// A step; returns how far the round has come by it.
+    async fn step_of_round(
+        &mut self,
+        session: &mut Session,
+        now_ms: u64,
+    ) -> Result<Round, DatabaseError> {
+        match self.round {
+            Round::Over => Ok(Round::Over),
+            Round::Culling => {
+                let culled = session.cull(now_ms).await?;
+                reach(Point::RowsCulled);
+                if culled > 0 {
+                    return Ok(Round::Culling);
+                }
+                let reached = self.inner.reached();
+                let oldest = session.oldest_birth().await?.unwrap_or(reached);
+                // Published first: from here on nothing older is written or loaded, and only then
+                // may rows of the fence go.
+                self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
+                reach(Point::OldestPublished);
+                Ok(Round::Compacting)
+            }
+            Round::Compacting => {
+                let dropped = session.compact_fence(self.inner.oldest_birth()).await?;
+                if dropped >= FENCE_ROWS.unsigned_abs() {
+                    return Ok(Round::Compacting);
+                }
+                let end = session.journal_end().await?;
+                let after = Sequence::from_u64(0);
+                Ok(end.map_or(Round::Over, |end| Round::Trimming { after, end }))
+            }
+            Round::Trimming { after, end } => {
+                let held_ms_max = self.settings.held_ms_max;
+                let spared_ms = Trim::spared_at(now_ms, self.opened_ms, held_ms_max);
+                let last = session.trim_journal(Trim { after, end, spared_ms }).await?;
+                let last = last.filter(|last| *last < end);
+                Ok(last.map_or(Round::Over, |after| Round::Trimming { after, end }))
+            }
+        }
     }
 }

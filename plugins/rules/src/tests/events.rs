@@ -59,6 +59,14 @@ fn two_rules_that_name_one_target_name_it_once() {
 }
 
 #[test]
+fn what_the_event_does_not_say_is_told_with_the_name_of_the_rule() {
+    let plugin =
+        rules(r#"{"events":[{"tags":["all"]},{"name":"moves","tags":["in:{before.slug}"]}]}"#);
+    let (_, unknown) = crate::events::actions(&plugin.rules.events, &event("a.b").to_event());
+    assert_eq!(unknown.unwrap(), "events[1] (rule \"moves\"): {before.slug} is not said");
+}
+
+#[test]
 fn a_name_that_the_event_does_not_say_becomes_its_whole_model() {
     let plugin = rules(r#"{"events":[{"tags":["all"]},{"tags":["one:{pk}","two:{both.c}"]}]}"#);
     // Of a whole model, and nothing is said of it.

@@ -18,6 +18,18 @@ fn a_wrong_field_is_named_with_its_place_and_the_right_one() {
 }
 
 #[test]
+fn the_mistakes_of_several_rules_are_told_at_once() {
+    let wrong = r#"{"store":[{"ttl_s":"1"},{"ttl_s":1,"tags":["a"]}],"items":3,
+                    "events":[{"tags":[1]}],"evnts":[]}"#;
+    let told = refusal(wrong);
+    let told: Vec<_> = told.split("; ").filter_map(|one| one.split_once(": ")).collect();
+    let places: Vec<_> = told.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, ["store[0].ttl_s", "rules.items", "events[0].tags[0]", "rules"]);
+    let many = r#"{"store":[0,1,2,3,4,5,6,7,8,9,10,11]}"#;
+    assert!(refusal(many).ends_with("; store[9]: not an object; 2 more"), "{}", refusal(many));
+}
+
+#[test]
 fn a_rule_with_a_name_is_called_by_it() {
     let wrong = r#"{"events":[{"tags":["a"]},{"name":"photos","tags":["b","c:{id}"]}]}"#;
     let told = refusal(wrong);
@@ -33,6 +45,10 @@ fn a_rule_with_a_name_is_called_by_it() {
 fn wrong_types_are_named_with_rule_and_field() {
     for (wrong, expected) in [
         (r#"{"store":[{"ttl_s":"200"}]}"#, "store[0].ttl_s: is \"200\"; a whole number of seconds"),
+        (
+            r#"{"store":[{"ttl_s":4294967295}]}"#,
+            "store[0].ttl_s: is 4294967295; limit is 316224000",
+        ),
         (r#"{"store":[{"ttl_s":-1}]}"#, "store[0].ttl_s: is -1; a whole number of seconds"),
         (r#"{"store":[{"store":"no"}]}"#, "store[0].store: is \"no\"; true or false is wanted"),
         (r#"{"store":[{"tags":"a"}]}"#, "store[0].tags: is \"a\"; a list of texts is wanted"),

@@ -56,7 +56,7 @@ const FIGURES: [Figure; 9] = [
 ];
 
 /// What is compared: a name and a database, new at each turn.
-type Kind<'a> = (&'static str, &'a dyn Fn() -> Database);
+type Kind<'a> = (&'static str, Box<dyn Fn() -> anyhow::Result<Database> + 'a>);
 
 /// Measures wasmcached alone; prints Markdown.
 ///
@@ -65,26 +65,26 @@ type Kind<'a> = (&'static str, &'a dyn Fn() -> Database);
 pub(crate) fn measure(plan: &Plan, rows: u32) -> anyhow::Result<()> {
     plan.cores.client_cpus.keep_to_them()?;
     let postgres = Path::new("/usr/lib/postgresql").is_dir().then(Postgres::start);
-    let new_in_postgres = |durability| {
-        let address = postgres.as_ref().map(Postgres::new_database);
-        Database { address, durability }
-    };
-    let (each, interval) = (|| new_in_postgres("each"), || new_in_postgres("interval"));
-    let none = || Database { address: None, durability: "each" };
+    let none = || Ok(Database { address: None, durability: "each", proxy: None });
+    let sqlite = || Ok(Database::sqlite("each"));
+    let sqlite_interval = || Ok(Database::sqlite("interval"));
     let mut kinds: Vec<Kind<'_>> = vec![
-        ("none", &none),
-        ("SQLite", &|| Database::sqlite("each")),
-        ("SQLite, `durability = \"interval\"`", &|| Database::sqlite("interval")),
+        ("none", Box::new(none)),
+        ("SQLite", Box::new(sqlite)),
+        ("SQLite, `durability = \"interval\"`", Box::new(sqlite_interval)),
     ];
-    if postgres.is_some() {
-        kinds.push(("PostgreSQL", &each));
-        kinds.push(("PostgreSQL, `durability = \"interval\"`", &interval));
+    if let Some(postgres) = &postgres {
+        let by_socket = |durability| move || Ok(Database::postgres(postgres, durability));
+        let interval = "PostgreSQL, `durability = \"interval\"`";
+        kinds.push(("PostgreSQL", Box::new(by_socket("each"))));
+        kinds.push(("PostgreSQL by TCP", Box::new(|| Database::postgres_by_tcp(postgres))));
+        kinds.push((interval, Box::new(by_socket("interval"))));
     }
     let mut turns: Vec<Vec<Turn>> = kinds.iter().map(|_| Vec::new()).collect();
     for round in 0..plan.rounds {
         eprintln!("round {} of {}", round + 1, plan.rounds);
         for ((_, database), turns) in kinds.iter().zip(&mut turns) {
-            turns.push(turn(plan, &database(), round)?);
+            turns.push(turn(plan, &database()?, round)?);
         }
     }
     let mut text = format!(

@@ -4,12 +4,10 @@
 //! # Invariants
 //! - The states take their turns on one server in every round.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use wasmcached_tests::Postgres;
-use wasmcached_tests::chaos::Proxy;
 use wasmcached_tests::disk::{Disk, Fault};
 
 use super::drive::Memcached;
@@ -65,12 +63,9 @@ pub(super) fn of_sqlite(plan: &Plan) -> anyhow::Result<String> {
 /// # Errors
 /// The server can't be started, or a hit is none.
 pub(super) fn of_postgres(plan: &Plan, postgres: &Postgres) -> anyhow::Result<String> {
-    let address = postgres.new_database();
-    let (user, place) = address.split_once("@/").context("an address on a socket")?;
-    let (name, folder) = place.split_once("?host=").context("a socket's folder")?;
-    let proxy = Proxy::to(&Path::new(folder).join(".s.PGSQL.5432"));
-    let address = Some(format!("{user}@{}/{name}", proxy.address()));
-    let server = Server::start(plan, &Database { address, durability: "each" }, &[])?;
+    let database = Database::postgres_by_tcp(postgres)?;
+    let proxy = database.proxy.clone().context("a proxy")?;
+    let server = Server::start(plan, &database, &[])?;
     let set = |state| match state {
         State::Well => proxy.pass(),
         State::Slow => proxy.delay_ms(2_000),

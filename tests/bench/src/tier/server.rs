@@ -5,9 +5,12 @@ use std::io::{BufWriter, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tempfile::TempDir;
+use wasmcached_tests::Postgres;
+use wasmcached_tests::chaos::Proxy;
 
 use crate::Plan;
 use crate::clock::now;
@@ -20,12 +23,32 @@ pub(super) struct Database {
     pub(super) address: Option<String>,
     /// `each` or `interval`.
     pub(super) durability: &'static str,
+    /// What its connections go through, where they do.
+    pub(super) proxy: Option<Arc<Proxy>>,
 }
 
 impl Database {
     /// A SQLite file of the server's own.
     pub(super) fn sqlite(durability: &'static str) -> Self {
-        Self { address: Some("sqlite://{dir}/cache.db".to_owned()), durability }
+        Self { address: Some("sqlite://{dir}/cache.db".to_owned()), durability, proxy: None }
+    }
+
+    /// A new database in PostgreSQL, by its unix socket.
+    pub(super) fn postgres(postgres: &Postgres, durability: &'static str) -> Self {
+        Self { address: Some(postgres.new_database()), durability, proxy: None }
+    }
+
+    /// A new database in PostgreSQL, by TCP and through a proxy.
+    ///
+    /// # Errors
+    /// The address of the database isn't that of a socket.
+    pub(super) fn postgres_by_tcp(postgres: &Postgres) -> anyhow::Result<Self> {
+        let address = postgres.new_database();
+        let (user, place) = address.split_once("@/").context("an address on a socket")?;
+        let (name, folder) = place.split_once("?host=").context("a socket's folder")?;
+        let proxy = Arc::new(Proxy::to(&Path::new(folder).join(".s.PGSQL.5432")));
+        let address = Some(format!("{user}@{}/{name}", proxy.address()));
+        Ok(Self { address, durability: "each", proxy: Some(proxy) })
     }
 }
 

@@ -1,11 +1,8 @@
-//! What `stats` shows, by topic (protocol.txt, "Statistics"): memcached 1.6.45's names where what
-//! they name exists here.
+//! What `stats` shows, by topic (protocol.txt, "Statistics"): memcached 1.6.45's names.
 //!
-//! Left out of the general topic, as exporters take missing names well:
-//! - `libevent`, `hash_*`, `slab_*`, `slabs_moved`, `lru_maintainer_*`, `moves_*`, `lrutail_*`,
-//!   `lru_bumps_dropped`, `direct_reclaims`, `evicted_active`: parts that this server has none of.
-//! - `malloc_fails`, `response_obj_*`, `read_buf_*`: buffers are the allocator's, and the process
-//!   ends when it has no memory. `conn_yields`: turns are taken by the runtime, which does not say.
+//! All of them but `libevent` are shown, because tools look for them. What does not exist here
+//! (slabs, lists between which items move, buffers that can run out, turns of connections) is 0:
+//! `general::NEVER_HAPPENS`.
 //!
 //! Constant: `accepting_conns`, `listen_disabled_num` and `time_in_listen_disabled_us`, because a
 //! connection over the limit is refused, never left waiting.

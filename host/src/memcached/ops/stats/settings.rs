@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use super::Shown;
 use crate::cache::WhenFull;
+use crate::config::Permission;
 use crate::limits::MEMCACHED_WATCHER_BYTES_MAX;
 use crate::memcached::prefixes::DELIMITER;
-use crate::memcached::server::{Door, Dumps, FlushAll, Shutdown};
+use crate::memcached::server::Door;
 use crate::net::{BACKLOG, Bound, Tls};
 
 /// Shows what the operator chose.
@@ -24,7 +25,7 @@ pub(super) fn show(door: &Door, shown: &mut Shown) {
     shown.number("verbosity", 0);
     shown.number("oldest", 0);
     shown.text("evictions", if is_evicting { "on" } else { "off" });
-    shown.text("shutdown_command", yes_or_no(settings.shutdown == Shutdown::Allowed));
+    shown.text("shutdown_command", yes_or_no(settings.shutdown == Permission::Allowed));
     shown.number("num_threads", settings.threads as u64);
     shown.number("num_threads_per_udp", 0);
     shown.text("stat_key_prefix", char::from(DELIMITER).encode_utf8(&mut [0; 4]));
@@ -35,8 +36,8 @@ pub(super) fn show(door: &Door, shown: &mut Shown) {
     shown.text("auth_enabled_ascii", yes_or_no(settings.users.is_some()));
     shown.number("item_size_max", config.item_bytes_max as u64);
     shown.text("maxconns_fast", "yes");
-    shown.text("flush_enabled", yes_or_no(settings.flush_all == FlushAll::Allowed));
-    shown.text("dump_enabled", yes_or_no(settings.dumps == Dumps::Allowed));
+    shown.text("flush_enabled", yes_or_no(settings.flush_all == Permission::Allowed));
+    shown.text("dump_enabled", yes_or_no(settings.dumps == Permission::Allowed));
     shown.text("hash_algorithm", "foldhash");
     shown.number("idle_timeout", settings.idle_timeout.map_or(0, |timeout| timeout.as_secs()));
     shown.number("watcher_logbuf_size", MEMCACHED_WATCHER_BYTES_MAX as u64);

@@ -1,0 +1,121 @@
+//! The first line of an export: what it is of, and what a server starts from beside entries.
+//!
+//! # Invariants
+//! - A flush to come, changes that are announced, and the plugins that may have tagged something
+//!   are as binding after an import as before the export.
+//!
+//! # Not here
+//! The other lines (`line`), and what is done with them (`transfer`).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::line::LineError;
+use crate::cache::tier::{IntentRow, Record};
+use crate::model::{Cause, Intent, Invalidation, Mode, PLUGIN_TAG_PREFIX, Passage, Sequence};
+use crate::tier::codec;
+use crate::tier::ran_plugins::RanPlugin;
+
+/// The version that is written.
+pub(super) const VERSION: u32 = 2;
+
+/// The oldest that is read: it lacks [`Beside`].
+pub(super) const VERSION_MIN: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    pub(super) version: u32,
+    pub(super) sealed: bool,
+    pub(super) epoch: u32,
+    pub(super) exported_ms: u64,
+    /// `None` in version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<Beside>,
+}
+
+/// What a server starts from beside entries.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Beside {
+    pub(super) flush_due_ms: Option<u64>,
+    intents: Vec<IntentField>,
+    plugins: Vec<PluginField>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntentField {
+    name: String,
+    until_ms: u64,
+    targets: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginField {
+    name: String,
+    identity: String,
+    mark: String,
+}
+
+impl Beside {
+    /// What a start has found.
+    pub(super) fn of(
+        flush_due_ms: Option<u64>,
+        intents: &[IntentRow],
+        plugins: Vec<RanPlugin>,
+    ) -> Self {
+        let plugin = |RanPlugin { name, identity, mark }| PluginField { name, identity, mark };
+        let intents = intents.iter().map(|IntentRow { intent, targets }| {
+            let targets: Vec<_> = targets.iter().map(|one| (one.clone(), Mode::Hard)).collect();
+            IntentField {
+                name: intent.name.clone(),
+                until_ms: intent.until_ms,
+                targets: STANDARD.encode(codec::encode_targets(&targets)),
+            }
+        });
+        let plugins = plugins.into_iter().map(plugin).collect();
+        Self { flush_due_ms, intents: intents.collect(), plugins }
+    }
+
+    /// Its plugins.
+    pub(super) fn plugins(&self) -> Vec<RanPlugin> {
+        let ran = |PluginField { name, identity, mark }| RanPlugin { name, identity, mark };
+        self.plugins.iter().cloned().map(ran).collect()
+    }
+
+    /// Whether a tag is the mark of a plugin that is not among these: nobody could know what else
+    /// that plugin has called the entry.
+    pub(super) fn is_strange(&self, tag: &str) -> bool {
+        let mark = tag.strip_prefix(PLUGIN_TAG_PREFIX);
+        mark.is_some_and(|mark| self.plugins.iter().all(|plugin| plugin.mark != mark))
+    }
+
+    /// The records that announce it again, older than all that a server invalidates.
+    pub(super) fn records(&self) -> Result<Vec<Record>, LineError> {
+        let mut records = Vec::new();
+        let mut push = |targets, passage| {
+            let invalidation = Arc::new(Invalidation { targets, cause: Cause::default() });
+            let sequence = Sequence::from_u64(records.len() as u64 + 1);
+            records.push(Record { sequence, invalidation, passage });
+        };
+        if let Some(due_ms) = self.flush_due_ms {
+            push(Vec::new(), Passage::FlushAt(due_ms));
+        }
+        for IntentField { name, until_ms, targets } in &self.intents {
+            let bytes = STANDARD.decode(targets).ok();
+            let targets = bytes.and_then(|bytes| codec::decode_targets(&bytes));
+            let targets = targets.ok_or_else(|| LineError::Field {
+                field: "intents",
+                reason: format!("targets of {name} can't be read"),
+            })?;
+            let intent = Intent { name: name.clone(), until_ms: *until_ms };
+            push(targets, Passage::Shut(intent));
+        }
+        Ok(records)
+    }
+}
