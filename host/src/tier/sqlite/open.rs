@@ -211,15 +211,14 @@ pub(super) async fn owner(
     connection: &mut SqliteConnection,
 ) -> Result<Owner, OpenError> {
     let told = |error: sqlx::Error| explain(path, error);
-    let id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection);
-    let id: i64 = id.await.map_err(told)?;
-    if id == APPLICATION_ID {
-        return Ok(Owner::Us);
-    }
+    // Tables first: another process may be making the file ours, and marks it before it has any.
     let tables =
         sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')");
-    let tables: Vec<String> = tables.fetch_all(connection).await.map_err(told)?;
+    let tables: Vec<String> = tables.fetch_all(&mut *connection).await.map_err(told)?;
+    let id = sqlx::query_scalar("PRAGMA application_id").fetch_one(connection);
+    let id: i64 = id.await.map_err(told)?;
     match tables.as_slice() {
+        _ if id == APPLICATION_ID => Ok(Owner::Us),
         [] => Ok(Owner::Nobody),
         tables => Err(foreign(shown(path), "it", tables)),
     }
