@@ -4,9 +4,11 @@
 //! - What is shown of an address, by whatever way, has no password.
 
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
+use percent_encoding::percent_decode_str;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
@@ -26,6 +28,9 @@ const PARAMETERS: [&str; 12] = [
     "sslrootcert",
     "user",
 ];
+
+/// Those that name files.
+const FILE_PARAMETERS: [&str; 3] = ["sslcert", "sslkey", "sslrootcert"];
 
 /// Where a database is.
 #[derive(Debug, Clone)]
@@ -67,6 +72,16 @@ pub enum AddressError {
         /// Its name.
         name: String,
     },
+    /// A file of the connection's encryption; the driver would not say which.
+    #[error("{name} {}: {reason}", path.display())]
+    File {
+        /// The parameter that names it.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why it can't be read.
+        reason: String,
+    },
     /// A password with such signs would be read as the host, and then shown.
     #[error(
         "address of PostgreSQL has an `@` that does not end user and password; percent-encode `@` \
@@ -82,10 +97,10 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// Reads an address; nothing is opened.
+    /// Reads an address; of what it names only the files of certificates are opened.
     ///
     /// # Errors
-    /// The address can't be used, whatever is at its place.
+    /// The address can't be used, whatever is at its place, or such a file can't be read.
     pub fn parse(address: &str) -> Result<Self, AddressError> {
         if address.starts_with("postgres://") || address.starts_with("postgresql://") {
             return PostgresAddress::parse(address).map(|parsed| Self::Postgres(Box::new(parsed)));
@@ -121,6 +136,7 @@ impl PostgresAddress {
         if let Some(name) = unknown.next() {
             return Err(AddressError::Parameter { name: name.to_owned() });
         }
+        check_files(query)?;
         let options = PgConnectOptions::from_str(&with_host(address)).map_err(|error| {
             let reason = match error {
                 sqlx::Error::Configuration(reason) => reason.to_string(),
@@ -135,6 +151,24 @@ impl PostgresAddress {
         };
         Ok(Self { options: options.disable_statement_logging() })
     }
+}
+
+/// Each file that a parameter names can be read; a certificate may also stand there itself.
+fn check_files(query: &str) -> Result<(), AddressError> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    for (name, value) in pairs.filter(|(name, _)| FILE_PARAMETERS.contains(name)) {
+        let value = value.replace('+', " ");
+        let path = percent_decode_str(&value).decode_utf8_lossy();
+        if path.trim_start().starts_with("-----BEGIN") {
+            continue;
+        }
+        let path = PathBuf::from(path.as_ref());
+        if let Err(error) = File::open(&path) {
+            let (name, reason) = (name.to_owned(), error.to_string());
+            return Err(AddressError::File { name, path, reason });
+        }
+    }
+    Ok(())
 }
 
 /// User and password end at the one `@`, which is before the path.
@@ -220,6 +254,10 @@ mod tests {
             ("postgres://web:pa?hunter2@h", "percent-encode `@` as %40"),
             ("postgres://web:pa#hunter2@h/db", "percent-encode `@` as %40"),
             ("postgresql://h/db?user=web&password=p@hunter2", "percent-encode `@` as %40"),
+            (
+                "postgres://web:hunter2@h/db?sslmode=verify-full&sslrootcert=/no%20such.pem",
+                "sslrootcert /no such.pem: No such file",
+            ),
         ] {
             let error = Address::parse(address).unwrap_err();
             let shown = format!("{error} {error:?}");
