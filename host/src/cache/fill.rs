@@ -115,10 +115,11 @@ impl Cache {
         shared.store.put(slot);
         shared.stats.stores.inc();
         if let Some(tier) = &shared.tier {
-            shared.loads.supersede(key);
             // Written behind: a page that a crash loses is filled again, and the row that it would
             // have replaced is either still valid or fenced.
             drop(tier.write(key));
+            // After it: a look-up that begins in between has asked whether the key is written.
+            shared.loads.supersede(key);
         }
         Ok(page)
     }

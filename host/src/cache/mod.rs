@@ -40,6 +40,8 @@ mod model_test;
 mod race_test;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tier_race_test;
 
 use crate::sync::{AtomicU64, Ordering};
 use std::hash::BuildHasher;
@@ -50,11 +52,13 @@ use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::model::Sequence;
+use crate::limits::INTENT_MS_MAX;
+use crate::model::{Intent, Sequence};
 use fence::{Fence, cells_max};
 use filling::Stripe;
 use history::History;
 use store::{Slot, Store};
+use tier::IntentRow;
 
 pub use affected::Affected;
 pub use bits::Bits;
@@ -165,8 +169,11 @@ impl Cache {
         for row in &recovered.fence {
             fence.restore(&row.target, row.mode, row.sequence);
         }
-        for row in &recovered.intents {
-            fence.shut(&row.intent, row.targets.iter());
+        // By a clock that was set back since, it would seem to have longer.
+        let until_ms_max = clock.now_ms().saturating_add(INTENT_MS_MAX);
+        for IntentRow { intent, targets } in &recovered.intents {
+            let until_ms = intent.until_ms.min(until_ms_max);
+            fence.shut(&Intent { until_ms, ..intent.clone() }, targets.iter());
         }
         let shared = Arc::new(Shared {
             memory_bytes: AtomicU64::new(config.memory_bytes),

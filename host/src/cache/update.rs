@@ -227,8 +227,10 @@ impl Cache {
             stripe.note_change(key);
         }
         let durable = self.shared.tier.as_ref().filter(|_| is_changed).map(|tier| {
+            let durable = tier.write(key);
+            // After it: a look-up that begins in between has asked whether the key is written.
             self.shared.loads.supersede(key);
-            tier.write(key)
+            durable
         });
         (outcome.map(|(told, stored, _)| (told, stored)), durable)
     }

@@ -140,6 +140,8 @@ impl Events {
         for record in unfinished {
             let Some(due_ms) = self.shared.sources.due_ms(&record) else { continue };
             let invalidation = Invalidation::clone(&record.invalidation);
+            // By a clock that was set back since, it would be due later than its source wants.
+            let due_ms = due_ms - invalidation.cause.at_ms.saturating_sub(now_ms);
             // Whether the plugin is the one that was asked is not known.
             let held = Held { invalidation, refreshes: Vec::new(), published: None };
             self.shared.holds.add(due_ms, held);

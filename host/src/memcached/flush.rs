@@ -33,7 +33,8 @@ pub(super) struct PendingFlush {
     due_ms: AtomicU64,
     changed: Notify,
     has_timer: AtomicBool,
-    /// Held while a flush that is due is carried out: who reads meanwhile waits for it.
+    /// Held while the moment is changed, in memory and in the tier, so that the order is the same
+    /// in both; and while a flush that is due is carried out: who reads meanwhile waits for it.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -50,19 +51,29 @@ impl Default for PendingFlush {
 
 /// Makes everything invalid now, and forgets a pending flush.
 pub(super) async fn flush_now(door: &Door) -> Result<Applied, InvalidateError> {
-    let applied = match door.pending_flush().due_ms.load(Ordering::Acquire) {
+    if !is_pending(door) {
+        return invalidate(door, Target::Everything).await;
+    }
+    let pending = door.pending_flush();
+    let _turn = pending.turn.lock().await;
+    let applied = match pending.due_ms.load(Ordering::Acquire) {
+        // It came while this waited.
         NEVER_MS => invalidate(door, Target::Everything).await?,
         due_ms => door.cache().flush(cause(door), due_ms).await?,
     };
-    door.pending_flush().due_ms.store(NEVER_MS, Ordering::Release);
+    pending.due_ms.store(NEVER_MS, Ordering::Release);
     Ok(applied)
 }
 
 /// Makes everything invalid at `due_ms`, milliseconds since 1970; that it will is durable when this
-/// is answered. What is not durable is done all the same, unless the server ends before.
+/// is answered. What is not durable is done all the same, unless the server ends before, or a flush
+/// that is pending would be forgotten for it.
 pub(super) async fn flush_at(door: &Door, due_ms: u64) -> Result<(), InvalidateError> {
+    let _turn = door.pending_flush().turn.lock().await;
     let announced = door.cache().announce_flush(cause(door), due_ms).await;
-    wait_for(door, due_ms);
+    if announced.is_ok() || !is_pending(door) {
+        wait_for(door, due_ms);
+    }
     announced
 }
 
@@ -100,8 +111,7 @@ pub(super) async fn run_due_flush(door: &Door) {
             door.cache().clock().now_ms().saturating_add(RETRY_MS)
         }
     };
-    // Unless a newer flush has taken its place meanwhile.
-    let _ = pending.due_ms.compare_exchange(due_ms, next_ms, Ordering::AcqRel, Ordering::Acquire);
+    pending.due_ms.store(next_ms, Ordering::Release);
     pending.changed.notify_one();
 }
 

@@ -16,7 +16,7 @@
 //! 3. **A look-up begun before** the key became dirty, or before the removal was committed, may
 //!    end after. It is asked again at its end whether the key is dirty; where the whole write
 //!    lies between the two questions, the cache has superseded the look-up under the key's stripe
-//!    (before it called `write`, or in the callback) and discards the rows. A look-up begun after
+//!    (after it called `write`, or in the callback) and discards the rows. A look-up begun after
 //!    the commit reads after it: each is one statement, and a statement sees the last commit
 //!    before its start.
 //! 4. **After a failure** nothing is known of what the transaction left, so its keys, and the

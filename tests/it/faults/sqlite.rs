@@ -358,3 +358,16 @@ fn file_that_takes_the_place_of_the_servers_is_neither_read_nor_written() {
     assert_eq!(tier(&server)["status"], "ok");
     assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
 }
+
+#[test]
+fn pending_flush_is_not_forgotten_for_one_that_is_refused() {
+    let disk = Disk::new();
+    let server = disk.start(&settings::with_tier(&settings::plain()));
+    let mut connection = server.memcached();
+    assert_eq!(connection.set("item", "value"), "STORED");
+    assert_eq!(connection.ask("flush_all 3"), "OK");
+    disk.fails(Fault::Broken);
+    let refused = connection.ask("flush_all 3600");
+    assert!(refused.starts_with("SERVER_ERROR"), "{refused}");
+    eventually("its moment comes", || connection.get("item").is_none());
+}

@@ -197,10 +197,13 @@ async fn check_owner(path: &Path, options: &SqliteConnectOptions) -> Result<(), 
     let told = |error: sqlx::Error| explain(path, error);
     let mut connection = options.connect().await.map_err(told)?;
     if owner(path, &mut connection).await? == Owner::Nobody {
-        sqlx::query("PRAGMA application_id = 2003657572")
-            .execute(&mut connection)
-            .await
-            .map_err(told)?;
+        // Looked at once more where nobody else makes tables until it is marked.
+        let mut marking = connection.begin_with("BEGIN IMMEDIATE").await.map_err(told)?;
+        if owner(path, &mut marking).await? == Owner::Nobody {
+            let mark = sqlx::query("PRAGMA application_id = 2003657572");
+            mark.execute(&mut *marking).await.map_err(told)?;
+        }
+        marking.commit().await.map_err(told)?;
     }
     connection.close().await.map_err(told)
 }

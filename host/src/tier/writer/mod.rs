@@ -368,6 +368,7 @@ impl Writer {
         match outcome {
             Ok(session) => {
                 self.session = Some(session);
+                self.round = Round::Over;
                 self.unsynced_ms = None;
                 self.timer = timer(idle_ms(self.settings.durability));
                 self.try_keys();

@@ -36,8 +36,12 @@ pub(super) enum Round {
     Over,
     /// Rows of entries go.
     Culling,
-    /// Rows of the fence go.
-    Compacting,
+    /// Rows of the fence go, up to the oldest birth that this round has found: what an earlier one
+    /// has removed may be there again, in a database that has lost its last commits.
+    Compacting {
+        /// That birth.
+        oldest: Sequence,
+    },
     /// Records of the journal go, up to `end`; up to `after` they have been looked at.
     Trimming {
         /// The last that has been looked at.
@@ -187,12 +191,12 @@ impl Writer {
                 // may rows of the fence go.
                 self.inner.oldest_birth.fetch_max(oldest.as_u64(), Ordering::AcqRel);
                 reach(Point::OldestPublished);
-                Ok(Round::Compacting)
+                Ok(Round::Compacting { oldest })
             }
-            Round::Compacting => {
-                let dropped = session.compact_fence(self.inner.oldest_birth()).await?;
+            Round::Compacting { oldest } => {
+                let dropped = session.compact_fence(oldest).await?;
                 if dropped >= FENCE_ROWS.unsigned_abs() {
-                    return Ok(Round::Compacting);
+                    return Ok(Round::Compacting { oldest });
                 }
                 let end = session.journal_end().await?;
                 let after = Sequence::from_u64(0);
