@@ -217,7 +217,7 @@ async fn verify(tier: &TierArgs) -> Result<(), TierFailure> {
 }
 
 async fn export(file: Option<&Path>, tier: &TierArgs) -> Result<(), TierFailure> {
-    let mut inspector = tier.open().await?;
+    let mut inspector = Inspector::open_alone(&tier.address()?, Clock::system()).await?;
     let exported = match file.filter(|file| *file != Path::new("-")) {
         None => inspector.export(&mut BufWriter::new(std::io::stdout().lock())).await?,
         Some(path) => {

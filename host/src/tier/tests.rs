@@ -55,6 +55,11 @@ pub(super) async fn start(dir: &Path) -> Server {
     start_with(dir, 64 << 20, Settings::default()).await
 }
 
+/// Why no server starts there.
+pub(super) async fn refusal(dir: &Path) -> String {
+    open(dir, Settings::default()).await.err().expect("refused").to_string()
+}
+
 async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
     start_with(dir, memory_bytes, Settings::default()).await
 }

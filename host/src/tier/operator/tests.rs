@@ -17,6 +17,10 @@ async fn inspector(dir: &Path) -> Inspector {
     Inspector::open(&at(dir), Clock::manual(NOW_MS)).await.unwrap()
 }
 
+async fn alone(dir: &Path) -> Inspector {
+    Inspector::open_alone(&at(dir), Clock::manual(NOW_MS)).await.unwrap()
+}
+
 /// Five items and a page, of which one item is dead and one softly purged.
 async fn filled(dir: &Path) -> Server {
     let server = start(dir).await;
@@ -40,7 +44,7 @@ fn states(listed: &[Listed]) -> Vec<(String, &'static str)> {
 
 async fn export(dir: &Path) -> (Exported, String) {
     let mut lines = Vec::new();
-    let exported = inspector(dir).await.export(&mut lines).await.unwrap();
+    let exported = alone(dir).await.export(&mut lines).await.unwrap();
     (exported, String::from_utf8(lines).unwrap())
 }
 
@@ -180,6 +184,53 @@ async fn entry_invalidated_after_its_export_does_not_come_back_by_an_import() {
     let (_, lines) = export(old.path()).await;
     let refused = import_lines(old.path(), &lines).await.unwrap_err();
     assert!(refused.contains("has been used by a server, 1 times"), "{refused}");
+}
+
+#[tokio::test]
+async fn no_server_is_let_in_from_before_an_export_knows_the_fence_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await.stop().await;
+    let (mut inspector, mut lines) = (alone(dir.path()).await, Vec::new());
+    let refused = beside::refusal(dir.path()).await;
+    assert!(refused.ends_with("is in use by another server"), "{refused}");
+    assert!(inspector.export(&mut lines).await.unwrap().sealed);
+    drop(inspector);
+    start(dir.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn export_that_begins_beside_a_server_is_not_sealed_though_the_server_ends_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = filled(dir.path()).await;
+    let mut inspector = alone(dir.path()).await;
+    server.invalidate(tag("u"), Mode::Hard).await.unwrap();
+    server.stop().await;
+    assert!(!inspector.export(&mut Vec::new()).await.unwrap().sealed);
+}
+
+#[tokio::test]
+async fn export_has_no_end_where_its_lock_did_not_keep_a_server_out() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await.stop().await;
+    let refusal = async |mut inspector: Inspector| {
+        let mut lines = Vec::new();
+        let refused = inspector.export(&mut lines).await.unwrap_err().to_string();
+        let lines = String::from_utf8(lines).unwrap();
+        assert!(lines.contains("\"sealed\":true") && !lines.contains("\"end\""), "{lines}");
+        refused
+    };
+    let inspector = alone(dir.path()).await;
+    std::fs::remove_file(dir.path().join("tier.db-lock")).unwrap();
+    start(dir.path()).await.stop().await;
+    let refused = refusal(inspector).await;
+    assert!(refused.contains("a server has used it meanwhile"), "{refused}");
+
+    let inspector = alone(dir.path()).await;
+    let file = dir.path().join("tier.db");
+    std::fs::copy(&file, dir.path().join("copy")).unwrap();
+    std::fs::rename(dir.path().join("copy"), &file).unwrap();
+    let refused = refusal(inspector).await;
+    assert!(refused.contains("has been replaced"), "{refused}");
 }
 
 #[tokio::test]

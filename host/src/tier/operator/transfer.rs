@@ -2,6 +2,8 @@
 //!
 //! # Invariants
 //! - What is exported is valid by the rule at that moment; the rest is counted.
+//! - A sealed export is read under the lock that keeps servers out, the fence and what is to come
+//!   as well as entries; it has an end only where the lock was held to the end.
 //! - What was invalidated after an export must not come back by an import, and an export can't know
 //!   of it. So one that a server could go on changing is not imported, and one is imported only
 //!   into a database that no server has used: what such a server invalidates is later than all of
@@ -54,14 +56,13 @@ pub struct Imported {
 }
 
 impl Inspector {
-    /// Writes every valid entry as a line.
+    /// Writes every valid entry as a line. It is sealed, which an import asks for, where this was
+    /// opened by [`Self::open_alone`] while no server was in.
     ///
     /// # Errors
-    /// What the database says, or the one who takes the lines.
+    /// What the database says, or the one who takes the lines; or the lock was lost meanwhile.
     pub async fn export(&mut self, out: &mut impl Write) -> Result<Exported, OperatorError> {
-        // Held to the end: no server starts meanwhile. One that runs already holds it.
-        let lock = Lock::take(&self.address).await?;
-        let sealed = lock.is_some();
+        let sealed = self.lock.is_some();
         let exported_ms = self.clock.now_ms();
         let (epoch, beside) = (self.epoch, Some(self.beside.clone()));
         let header = Header { version: VERSION, sealed, epoch, exported_ms, beside };
@@ -83,35 +84,29 @@ impl Inspector {
                 }
             }
         }
+        self.check_alone().await?;
         write(out, &Line::End(End { entries: exported.entries }))?;
         out.flush()?;
-        drop(lock);
         Ok(exported)
+    }
+
+    /// Finds out whether no server has been there since the lock was taken, also where somebody
+    /// has removed the lock.
+    async fn check_alone(&mut self) -> Result<(), OperatorError> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        let database = self.address.to_string();
+        lock.check(database.clone()).await?;
+        if self.reading.epoch().await? != i64::from(self.epoch) {
+            let reason = "a server has used it meanwhile".to_owned();
+            return Err(OperatorError::Unlocked { database, reason });
+        }
+        Ok(())
     }
 }
 
 fn write(out: &mut impl Write, line: &Line) -> Result<(), OperatorError> {
     serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
     Ok(out.write_all(b"\n")?)
-}
-
-/// Keeps servers out of a database.
-enum Lock {
-    Sqlite { _file: std::fs::File },
-    Postgres { _connection: Box<sqlx::postgres::PgConnection> },
-}
-
-impl Lock {
-    /// `None` where a server has it.
-    async fn take(address: &Address) -> Result<Option<Self>, OpenError> {
-        Ok(match address {
-            Address::Sqlite(path) => sqlite::hold(path)?.map(|file| Self::Sqlite { _file: file }),
-            Address::Postgres(address) => {
-                let held = postgres::hold(address).await?;
-                held.map(|connection| Self::Postgres { _connection: Box::new(connection) })
-            }
-        })
-    }
 }
 
 /// Reads all lines into a database, which is made where there is none and which no server may have

@@ -49,7 +49,7 @@ pub(super) use hot::write_hottest;
 pub(super) use journal::{events_after, targets_of};
 pub(super) use open::open;
 pub(super) use ran_plugins::note_plugins;
-pub(super) use reading::{Reading, fill, hold};
+pub(super) use reading::{Lock, Reading, fill};
 pub(super) use room::{remove, rows_after, rows_before, usage};
 pub(super) use schema::{applied, check_rights, migrate, migrations};
 pub(super) use session::Session;

@@ -34,7 +34,7 @@ const READER_TRIES: usize = 5;
 const LOOK_UP_MS_MAX: u64 = 2_000;
 
 /// How often something passes over an idle connection, so that nothing on the way forgets it.
-const READER_KEEPALIVE_S: &str = "60";
+pub(super) const IDLE_KEEPALIVE_S: &str = "60";
 
 /// The oldest server whose settings are understood.
 const VERSION_MIN: i32 = 140_000;
@@ -80,7 +80,7 @@ pub(in crate::tier) async fn open(
         ("statement_timeout", &LOOK_UP_MS_MAX.to_string()),
         // They may be idle for as long as memory has what is asked for.
         ("idle_session_timeout", "0"),
-        ("tcp_keepalives_idle", READER_KEEPALIVE_S),
+        ("tcp_keepalives_idle", IDLE_KEEPALIVE_S),
     ]);
     let readers = Readers::new(reading);
     get_reader(&readers).await.map_err(told)?;

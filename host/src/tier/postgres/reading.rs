@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
 
 use super::Session;
-use super::open::{LOCK_CLASS, Taken, explain, in_time, place, take};
+use super::open::{IDLE_KEEPALIVE_S, LOCK_CLASS, Taken, explain, in_time, place, take};
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
 use super::session::{ANSWER_MS_MAX, Claim, FENCE_MS_MAX, Hold, answered, connect_to_look, lock};
@@ -15,6 +15,7 @@ use super::standing::Standing;
 use crate::cache::Recovered;
 use crate::model::Durability;
 use crate::tier::address::PostgresAddress;
+use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
 use crate::tier::ran_plugins::RanPlugin;
@@ -112,19 +113,37 @@ impl Reading {
     }
 }
 
-/// Keeps servers out for as long as it is held; `None` where one is in.
-pub(in crate::tier) async fn hold(
-    address: &PostgresAddress,
-) -> Result<Option<PgConnection>, OpenError> {
-    let told = |error| explain(address, error);
-    let mut connection = connect_to_look(&address.options).await.map_err(told)?;
-    let number = LOCK_CLASS << 32 | in_time(address, place(address, &mut connection)).await?.oid;
-    match lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
-        true => Ok(Some(connection)),
-        false => {
-            connection.close().await.map_err(told)?;
-            Ok(None)
+/// Keeps servers out for as long as it is there.
+pub(in crate::tier) struct Lock {
+    connection: PgConnection,
+}
+
+impl Lock {
+    /// `None` where a server is in.
+    pub(in crate::tier) async fn take(
+        address: &PostgresAddress,
+    ) -> Result<Option<Self>, OpenError> {
+        let told = |error| explain(address, error);
+        // It says nothing for as long as entries are read.
+        let idle = [("idle_session_timeout", "0"), ("tcp_keepalives_idle", IDLE_KEEPALIVE_S)];
+        let options = address.options.clone().options(idle);
+        let mut connection = connect_to_look(&options).await.map_err(told)?;
+        let place = in_time(address, place(address, &mut connection)).await?;
+        let number = LOCK_CLASS << 32 | place.oid;
+        match lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
+            true => Ok(Some(Self { connection })),
+            false => {
+                connection.close().await.map_err(told)?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Whether its session is still there, which has had the lock since it was taken.
+    pub(in crate::tier) async fn check(&mut self) -> Result<(), DatabaseError> {
+        let asking = sqlx::query("SELECT 1").execute(&mut self.connection);
+        answered(ANSWER_MS_MAX, asking).await?;
+        Ok(())
     }
 }
 

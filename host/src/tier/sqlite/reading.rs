@@ -12,11 +12,13 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Error};
 
 use super::open::{Taken, explain, lock, lock_to_read, looking, owner_only, take, unwritable};
+use super::place::Place;
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
 use super::session::Session;
 use crate::cache::Recovered;
 use crate::model::Durability;
+use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
 use crate::tier::ran_plugins::RanPlugin;
@@ -143,13 +145,30 @@ impl Reading {
     }
 }
 
-/// Keeps servers out for as long as it is held; `None` where one is in.
-pub(in crate::tier) fn hold(path: &Path) -> Result<Option<File>, OpenError> {
-    match lock(path) {
-        Ok((_, lock)) => Ok(Some(lock)),
-        Err(OpenError::InUse { .. }) => Ok(None),
-        Err(OpenError::Unwritable { .. }) => lock_to_read(path),
-        Err(error) => Err(error),
+/// Keeps servers out for as long as it is there.
+pub(in crate::tier) struct Lock {
+    _file: File,
+    /// The file that they are kept out of.
+    place: Place,
+}
+
+impl Lock {
+    /// `None` where a server is in.
+    pub(in crate::tier) fn take(path: &Path) -> Result<Option<Self>, OpenError> {
+        let file = match lock(path) {
+            Ok((_, file)) => Some(file),
+            Err(OpenError::InUse { .. }) => None,
+            Err(OpenError::Unwritable { .. }) => lock_to_read(path)?,
+            Err(error) => return Err(error),
+        };
+        let place = path.canonicalize().and_then(|real| Place::of(&real));
+        let place = place.map_err(|error| unwritable(path, &error))?;
+        Ok(file.map(|file| Self { _file: file, place }))
+    }
+
+    /// Whether the file is still the one that servers are kept out of.
+    pub(in crate::tier) fn check(&self) -> Result<(), DatabaseError> {
+        self.place.check()
     }
 }
 
