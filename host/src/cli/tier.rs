@@ -49,6 +49,9 @@ pub enum TierCommand {
     },
     /// Fill a new database with the lines of an export: all of them or, if one is bad, none
     ///
+    /// They take the place of what was imported before. Where an import was killed, no server
+    /// starts until it is done again.
+    ///
     /// Stop the server, export, import, and start the server on the new database: what is
     /// invalidated in between is not known to the export.
     Import {

@@ -1,6 +1,6 @@
 //! Inspecting what a real cache has written into a real file.
 
-use std::io::Cursor;
+use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::*;
@@ -231,6 +231,68 @@ async fn export_has_no_end_where_its_lock_did_not_keep_a_server_out() {
     std::fs::rename(dir.path().join("copy"), &file).unwrap();
     let refused = refusal(inspector).await;
     assert!(refused.contains("has been replaced"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_import_left_is_not_served_after_another() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(old.path()).await.stop().await;
+    import_lines(new.path(), &export(old.path()).await.1).await.unwrap();
+    let server = start(old.path()).await;
+    server.invalidate(tag("u"), Mode::Hard).await.unwrap();
+    server.stop().await;
+    import_lines(new.path(), &export(old.path()).await.1).await.unwrap();
+    let server = start(new.path()).await;
+    for (key, value) in [("b:1", None), ("b:2", None), ("c", Some("value"))] {
+        assert_eq!(server.get(key).await.as_deref(), value, "{key}");
+    }
+    server.stop().await;
+}
+
+/// Ends the task that reads it where it has no more.
+struct Killing(Cursor<String>);
+
+impl Read for Killing {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(into)?;
+        assert!(read > 0, "killed");
+        Ok(read)
+    }
+}
+
+#[tokio::test]
+async fn database_of_an_import_that_was_killed_is_for_another_import_alone() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = start(old.path()).await;
+    for n in 0..300 {
+        server.set(&format!("key {n}"), "value", &[]).await.unwrap();
+    }
+    server.stop().await;
+    let (_, lines) = export(old.path()).await;
+    let (cut, _) = lines.rsplit_once("{\"line\":\"end\"").unwrap();
+    let (address, cut) = (at(new.path()), cut.to_owned());
+    let local = tokio::task::LocalSet::new();
+    let task = local.spawn_local(async move {
+        let mut lines = BufReader::new(Killing(Cursor::new(cut)));
+        import(&address, &Clock::manual(NOW_MS), &mut lines).await
+    });
+    local.await;
+    assert!(task.await.unwrap_err().is_panic());
+    let told = format!(
+        "an import into database {} was not finished; import again, or delete it",
+        new.path().join("tier.db").display()
+    );
+    assert_eq!(beside::refusal(new.path()).await, told);
+    let opened = Inspector::open(&at(new.path()), Clock::manual(NOW_MS)).await;
+    assert_eq!(opened.err().expect("refused").to_string(), told);
+    let checked = schema::check(&at(new.path())).await;
+    assert_eq!(checked.unwrap_err().to_string(), told);
+
+    assert_eq!(import_lines(new.path(), &lines).await.unwrap().entries, 300);
+    schema::check(&at(new.path())).await.unwrap();
+    let server = start(new.path()).await;
+    assert_eq!(server.get("key 299").await.as_deref(), Some("value"));
+    server.stop().await;
 }
 
 #[tokio::test]

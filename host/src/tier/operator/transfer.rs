@@ -9,7 +9,8 @@
 //!   into a database that no server has used: what such a server invalidates is later than all of
 //!   it, because everything imported is older than its first sequence.
 //! - What a plugin has tagged is imported only with what tells that plugin from others.
-//! - An import that meets a bad line takes out again what it has written.
+//! - An import begins by taking out what earlier ones have left, and one that meets a bad line ends
+//!   by that. In between the database is marked: where an import was killed, no server starts.
 
 use std::io::{BufRead, Read as _, Write};
 
@@ -23,7 +24,7 @@ use crate::model::{Birth, Key, Kind, Sequence};
 use crate::tier::address::Address;
 use crate::tier::database::{DatabaseError, KeyRows, Session, Writes};
 use crate::tier::error::OpenError;
-use crate::tier::ran_plugins::{self as notes, Notes, RanPlugin};
+use crate::tier::ran_plugins::{self as notes, Notes};
 use crate::tier::{postgres, sqlite};
 
 /// Keys, and bytes of their values, that are written together.
@@ -110,10 +111,11 @@ fn write(out: &mut impl Write, line: &Line) -> Result<(), OperatorError> {
 }
 
 /// Reads all lines into a database, which is made where there is none and which no server may have
-/// used.
+/// used, in place of what was imported before.
 ///
 /// # Errors
-/// The database can't take them, or a line is bad, which is named; then nothing is imported.
+/// The database can't take them, or a line is bad, which is named; then nothing is in the database,
+/// or it is marked as that of an unfinished import.
 pub async fn import(
     address: &Address,
     clock: &Clock,
@@ -209,7 +211,10 @@ impl Importing {
             None => return Err(LineError::Order { expected: "`beside` in the header" }.into()),
         };
         let records = self.beside.records()?;
-        self.note(self.beside.plugins(), notes::Beside::Kept).await.map_err(Stop::Database)?;
+        self.session.begin_import(&[]).await.map_err(Stop::Database)?;
+        // Before anything of theirs is there.
+        let plugins = Notes::unawaited(self.beside.plugins(), notes::Beside::Kept);
+        self.session.note_plugins(&plugins).await.map_err(Stop::Database)?;
         let mut counted = 0;
         loop {
             let (key, row) = match self.next(lines)? {
@@ -283,19 +288,11 @@ impl Importing {
         self.session.write(&writes).await.map_err(Stop::Database)
     }
 
-    /// Notes plugins before anything of theirs is there.
-    async fn note(
-        &mut self,
-        plugins: Vec<RanPlugin>,
-        beside: notes::Beside,
-    ) -> Result<(), DatabaseError> {
-        self.session.note_plugins(&Notes::unawaited(plugins, beside)).await
-    }
-
-    /// Takes out again what was written: nobody but us has had the tables.
+    /// Takes out again what is there: nobody but imports has had the tables.
     async fn wipe(&mut self) -> Result<(), DatabaseError> {
-        self.session.write(&Writes { is_wiping: true, ..writes(&[]) }).await?;
-        self.note(Vec::new(), notes::Beside::Forgotten).await
+        self.session.begin_import(&[]).await?;
+        let records = [Beside::end(1)];
+        self.session.write(&Writes { records: &records, ..writes(&[]) }).await
     }
 
     /// A key has one item, or the variants of one page one after another; keys come in order.

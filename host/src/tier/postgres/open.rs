@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+use super::filling::check_import;
 use super::ran_plugins::ran_plugins;
 use super::readers::{Reader, Readers};
 use super::recover::{raise_epoch, recover};
@@ -65,6 +66,7 @@ pub(in crate::tier) async fn open(
     let told = |error: sqlx::Error| explain(address, error);
     let Taken { mut connection, lock, options } = take(address).await?;
     reach(Point::Migrated);
+    check_import(address, &mut connection).await?;
     let raising = answered(ANSWER_MS_MAX, raise_epoch(&mut connection));
     let (raised, commits) = raising.await.map_err(told)?;
     reach(Point::EpochRaised);

@@ -1,4 +1,4 @@
-//! Reading the tables beside a server that may have them, and filling those that none has used.
+//! Reading the tables beside a server that may have them.
 //!
 //! # Invariants
 //! - A reading changes nothing. Rows come from a cursor, sorted once: there is no index by key.
@@ -6,14 +6,12 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
 
-use super::Session;
-use super::open::{IDLE_KEEPALIVE_S, LOCK_CLASS, Taken, explain, in_time, place, take};
+use super::filling::check_import;
+use super::open::{IDLE_KEEPALIVE_S, LOCK_CLASS, explain, in_time, place};
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
-use super::session::{ANSWER_MS_MAX, Claim, FENCE_MS_MAX, Hold, answered, connect_to_look, lock};
-use super::standing::Standing;
+use super::session::{ANSWER_MS_MAX, FENCE_MS_MAX, answered, connect_to_look, lock};
 use crate::cache::Recovered;
-use crate::model::Durability;
 use crate::tier::address::PostgresAddress;
 use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
@@ -32,11 +30,12 @@ pub(in crate::tier) struct Reading {
 }
 
 impl Reading {
-    /// Opens a schema that is there and ours.
+    /// Opens a schema that is there and ours, and in which no import is unfinished.
     pub(in crate::tier) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
         let options = address.options.clone().options([("default_transaction_read_only", "on")]);
-        let connection =
+        let mut connection =
             connect_to_look(&options).await.map_err(|error| explain(address, error))?;
+        check_import(address, &mut connection).await?;
         Ok(Self { address: address.clone(), connection, has_begun: false })
     }
 
@@ -145,17 +144,4 @@ impl Lock {
         answered(ANSWER_MS_MAX, asking).await?;
         Ok(())
     }
-}
-
-/// A session that fills the schema, and makes it where there is none, with how often a server has
-/// opened it.
-pub(in crate::tier) async fn fill(address: &PostgresAddress) -> Result<(Session, i64), OpenError> {
-    let told = |error| explain(address, error);
-    let Taken { mut connection, lock, options } = take(address).await?;
-    let state = sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection);
-    let (epoch, commits): (i64, i64) = state.await.map_err(told)?;
-    let claim = Claim { options, lock, epoch, durability: Durability::Each };
-    let (_, session) =
-        Hold::new(claim, connection, commits, Standing::default()).await.map_err(told)?;
-    Ok((session, epoch))
 }

@@ -1,4 +1,4 @@
-//! Reading the tables beside a server that may have the file, and filling those that none has used.
+//! Reading the tables beside a server that may have the file.
 //!
 //! # Invariants
 //! - A reading changes nothing; each of its pieces is a statement of its own, so that a server's
@@ -11,13 +11,12 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Error};
 
-use super::open::{Taken, explain, lock, lock_to_read, looking, owner_only, take, unwritable};
+use super::filling::check_import;
+use super::open::{explain, lock, lock_to_read, looking, owner_only, unwritable};
 use super::place::Place;
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
-use super::session::Session;
 use crate::cache::Recovered;
-use crate::model::Durability;
 use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
@@ -26,7 +25,7 @@ use crate::tier::ran_plugins::RanPlugin;
 /// How long a statement waits for another process to let go.
 const BUSY_MS: u64 = 5_000;
 
-const EPOCH: &str = "SELECT value FROM meta WHERE name = 'epoch'";
+pub(super) const EPOCH: &str = "SELECT value FROM meta WHERE name = 'epoch'";
 
 /// A file that is read.
 pub(in crate::tier) struct Reading {
@@ -37,10 +36,11 @@ pub(in crate::tier) struct Reading {
 }
 
 impl Reading {
-    /// Opens a file that is there and ours.
+    /// Opens a file that is there and ours, and in which no import is unfinished.
     pub(in crate::tier) async fn open(path: &Path) -> Result<Self, OpenError> {
         let options = looking(path).read_only(true).busy_timeout(Duration::from_millis(BUSY_MS));
-        let connection = options.connect().await.map_err(|error| explain(path, error))?;
+        let mut connection = options.connect().await.map_err(|error| explain(path, error))?;
+        check_import(path, &mut connection).await?;
         Ok(Self { path: path.to_owned(), connection, last: (Vec::new(), i64::MIN) })
     }
 
@@ -170,13 +170,4 @@ impl Lock {
     pub(in crate::tier) fn check(&self) -> Result<(), DatabaseError> {
         self.place.check()
     }
-}
-
-/// A connection that fills the file, and makes it where there is none, with the lock and with how
-/// often a server has opened it.
-pub(in crate::tier) async fn fill(path: &Path) -> Result<(File, Session, i64), OpenError> {
-    let Taken { lock, place, mut connection, .. } = take(path, Durability::Each).await?;
-    let epoch = sqlx::query_scalar(EPOCH).fetch_one(&mut connection).await;
-    let epoch = epoch.map_err(|error| explain(path, error))?;
-    Ok((lock, Session::new(connection, place, epoch), epoch))
 }
