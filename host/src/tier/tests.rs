@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
     pub(super) cache: Cache,
-    tier: Arc<DatabaseTier>,
+    pub(super) tier: Arc<DatabaseTier>,
     recovered_epoch: u32,
     tasks: Tasks,
 }
@@ -145,7 +145,7 @@ impl Server {
 }
 
 /// The events of the journal.
-async fn events_of(server: &Server) -> Vec<Record> {
+pub(super) async fn events_of(server: &Server) -> Vec<Record> {
     let mut events = Vec::new();
     server.tier.read_events(|record| events.push(record)).await.unwrap();
     events

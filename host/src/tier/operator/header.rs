@@ -1,8 +1,8 @@
 //! The first line of an export: what it is of, and what a server starts from beside entries.
 //!
 //! # Invariants
-//! - A flush to come, changes that are announced, and the plugins that may have tagged something
-//!   are as binding after an import as before the export.
+//! - A flush to come, changes that are announced, events that are to be applied again, and the
+//!   plugins that may have tagged something are as binding after an import as before the export.
 //!
 //! # Not here
 //! The other lines (`line`), and what is done with them (`transfer`).
@@ -46,6 +46,19 @@ pub(super) struct Beside {
     pub(super) flush_due_ms: Option<u64>,
     intents: Vec<IntentField>,
     plugins: Vec<PluginField>,
+    /// In their order.
+    #[serde(default)]
+    events: Vec<EventField>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventField {
+    source: String,
+    id: String,
+    at_ms: u64,
+    is_again: bool,
+    targets: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,7 +91,17 @@ impl Beside {
             IntentField { name, until_ms, targets: encoded(&targets) }
         });
         let plugins = plugins.into_iter().map(plugin).collect();
-        Self { flush_due_ms, intents: intents.collect(), plugins }
+        Self { flush_due_ms, intents: intents.collect(), plugins, events: Vec::new() }
+    }
+
+    /// Adds the events of the journal.
+    pub(super) fn add_events(&mut self, events: Vec<Record>) {
+        let events = events.into_iter().filter_map(|event| {
+            let Invalidation { targets, cause } = &*event.invalidation;
+            let Cause { source, event_id, at_ms, is_again, .. } = cause.clone();
+            Some(EventField { source, id: event_id?, at_ms, is_again, targets: encoded(targets) })
+        });
+        self.events.extend(events);
     }
 
     /// Its plugins.
@@ -94,11 +117,26 @@ impl Beside {
         mark.is_some_and(|mark| self.plugins.iter().all(|plugin| plugin.mark != mark))
     }
 
+    /// The records of its events, older than all that follows.
+    pub(super) fn events(&self) -> Result<Vec<Record>, LineError> {
+        let event = |(event, n): (&EventField, u64)| {
+            let EventField { source, id, at_ms, is_again, targets } = event;
+            let targets = decoded("events", id, targets)?;
+            let (source, event_id) = (source.clone(), Some(id.clone()));
+            let cause =
+                Cause { source, event_id, at_ms: *at_ms, number: None, is_again: *is_again };
+            let invalidation = Arc::new(Invalidation { targets, cause });
+            let sequence = Sequence::from_u64(n);
+            Ok(Record { sequence, invalidation, passage: Passage::Unchanged })
+        };
+        self.events.iter().zip(1..).map(event).collect()
+    }
+
     /// The records that announce it again and end the import, older than all that a server
     /// invalidates.
     pub(super) fn records(&self) -> Result<Vec<Record>, LineError> {
         let mut records = Vec::new();
-        let first = 1;
+        let first = self.events.len() as u64 + 1;
         let mut push = |targets, passage| {
             records.push(record(first + records.len() as u64, targets, passage));
         };

@@ -24,12 +24,13 @@ use std::path::Path;
 
 use super::address::Address;
 use super::error::OpenError;
+use super::rows::Events;
 use super::schema::SchemaReport;
-use super::{postgres, schema, sqlite};
+use super::{EVENTS_AT_ONCE, postgres, schema, sqlite};
 use crate::cache::tier::Row;
 use crate::cache::{Cache, CacheConfig, Verdict, WhenFull};
 use crate::clock::Clock;
-use crate::model::{Key, Sequence};
+use crate::model::{Key, Mode, Sequence, Target};
 
 use header::Beside;
 use lock::Lock;
@@ -223,6 +224,22 @@ impl Reading {
             Self::Postgres(reading) => reading.epoch().await,
         };
         raised.map_err(|error| self.told(error))
+    }
+
+    async fn events_after(&mut self, after: Sequence) -> Result<Events, OpenError> {
+        let found = match self {
+            Self::Sqlite(reading) => reading.events_after(after, EVENTS_AT_ONCE).await,
+            Self::Postgres(reading) => reading.events_after(after, EVENTS_AT_ONCE).await,
+        };
+        found.map_err(|error| self.told(error))
+    }
+
+    async fn targets_of(&mut self, record: Sequence) -> Result<Vec<(Target, Mode)>, OpenError> {
+        let found = match self {
+            Self::Sqlite(reading) => reading.targets_of(record).await,
+            Self::Postgres(reading) => reading.targets_of(record).await,
+        };
+        found.map_err(|error| self.told(error))
     }
 
     fn told(&self, error: sqlx::Error) -> OpenError {

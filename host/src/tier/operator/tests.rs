@@ -4,8 +4,8 @@ use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::*;
-use crate::model::{Mode, Tag};
-use crate::tier::tests::{self as beside, Server, intruder, page_at, start, tag};
+use crate::model::{Invalidation, Mode, Tag};
+use crate::tier::tests::{self as beside, Server, events_of, intruder, page_at, start, tag};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -296,6 +296,35 @@ async fn database_of_an_import_that_was_killed_is_for_another_import_alone() {
 }
 
 #[tokio::test]
+async fn events_that_may_have_to_be_applied_again_move_along_and_end_nothing_by_that() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = filled(old.path()).await;
+    server.set("later", "value", &["t"]).await.unwrap();
+    server.stop().await;
+    let mut other = intruder(old.path()).await;
+    let again = "INSERT INTO journal VALUES (5000000000000, 'shop', 'e2', 7, x'00', 1)";
+    beside::execute(&mut other, again).await;
+    import_lines(new.path(), &export(old.path()).await.1).await.unwrap();
+
+    let server = start(new.path()).await;
+    let events = events_of(&server).await;
+    let read = server.tier.read_targets(events, usize::MAX).await.unwrap();
+    let told = read.iter().map(|event| {
+        let Invalidation { targets, cause } = &*event.invalidation;
+        let id = cause.event_id.as_deref().unwrap();
+        (targets.clone(), &*cause.source, id, cause.at_ms, cause.is_again)
+    });
+    let expected = [
+        (vec![(tag("t"), Mode::Hard)], "api", "e1", 5, false),
+        (vec![(tag("soft"), Mode::Soft)], "api", "e1", 5, false),
+        (vec![], "shop", "e2", 7, true),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(server.get("later").await.as_deref(), Some("value"));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn bad_line_is_named_by_its_number_and_nothing_is_imported() {
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     filled(old.path()).await.stop().await;
@@ -407,11 +436,16 @@ async fn what_is_to_come_and_plugins_that_tagged_something_move_along_and_no_wor
     let (exported, again) = export(new.path()).await;
     assert_eq!((exported.entries, &header(&again)["beside"]), (1, told));
 
+    // One of the same version from before it had events.
+    let (rest, mut without) = (lines.split_once('\n').unwrap().1, header(&lines));
+    without["beside"].as_object_mut().unwrap().remove("events").unwrap();
+    let imported = import_lines(new.path(), &format!("{without}\n{rest}")).await;
+    assert_eq!(imported, Ok(Imported { entries: 1, strange: 1, ..Imported::default() }));
+
     // An export from before these were in it says nothing of any plugin.
     let (third, mut first) = (tempfile::tempdir().unwrap(), header(&lines));
     first["version"] = 1.into();
     first.as_object_mut().unwrap().remove("beside");
-    let earlier = format!("{first}\n{}", lines.split_once('\n').unwrap().1);
-    let imported = import_lines(third.path(), &earlier).await;
+    let imported = import_lines(third.path(), &format!("{first}\n{rest}")).await;
     assert_eq!(imported, Ok(Imported { strange: 2, ..Imported::default() }));
 }

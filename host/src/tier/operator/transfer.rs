@@ -13,14 +13,15 @@
 //!   by that. In between the database is marked: where an import was killed, no server starts.
 
 use std::io::{BufRead, Read as _, Write};
+use std::sync::Arc;
 
 use super::header::{Beside, Header, VERSION, VERSION_MIN};
 use super::line::{End, Line, LineError, line_of};
 use super::{Inspector, OperatorError, Part, State};
 use crate::cache::tier::{Record, Row};
 use crate::clock::Clock;
-use crate::limits::VARIANTS_PER_KEY_MAX;
-use crate::model::{Birth, Key, Kind, Sequence};
+use crate::limits::{HELD_TARGETS_MAX, VARIANTS_PER_KEY_MAX};
+use crate::model::{Birth, Invalidation, Key, Kind, Mode, Sequence, Target};
 use crate::tier::address::Address;
 use crate::tier::database::{DatabaseError, KeyRows, Session, Writes};
 use crate::tier::error::OpenError;
@@ -65,7 +66,9 @@ impl Inspector {
     pub async fn export(&mut self, out: &mut impl Write) -> Result<Exported, OperatorError> {
         let sealed = self.lock.is_some();
         let exported_ms = self.clock.now_ms();
-        let (epoch, beside) = (self.epoch, Some(self.beside.clone()));
+        let (epoch, mut beside) = (self.epoch, self.beside.clone());
+        beside.add_events(self.events().await?);
+        let beside = Some(beside);
         let header = Header { version: VERSION, sealed, epoch, exported_ms, beside };
         write(out, &Line::Header(header))?;
         let mut exported = Exported { sealed, ..Exported::default() };
@@ -89,6 +92,30 @@ impl Inspector {
         write(out, &Line::End(End { entries: exported.entries }))?;
         out.flush()?;
         Ok(exported)
+    }
+
+    /// The events of the journal with what they named: which of them are to be applied again, a
+    /// server knows that has their sources.
+    async fn events(&mut self) -> Result<Vec<Record>, OperatorError> {
+        let (mut events, mut after) = (Vec::new(), Sequence::ZERO);
+        loop {
+            let found = self.reading.events_after(after).await?;
+            events.extend(found.records);
+            let Some(last) = found.last else { break };
+            after = last;
+        }
+        // The latest first: those may have to wait still. Beyond what can wait each is everything.
+        let mut count = 0;
+        for event in events.iter_mut().rev().filter(|event| !event.invalidation.cause.is_again) {
+            let targets = match count < HELD_TARGETS_MAX {
+                true => self.reading.targets_of(event.sequence).await?,
+                false => vec![(Target::Everything, Mode::Hard)],
+            };
+            count += targets.len();
+            let cause = event.invalidation.cause.clone();
+            event.invalidation = Arc::new(Invalidation { targets, cause });
+        }
+        Ok(events)
     }
 
     /// Finds out whether no server has been there since the lock was taken, also where somebody
@@ -210,8 +237,8 @@ impl Importing {
             None if header.version == VERSION_MIN => Beside::default(),
             None => return Err(LineError::Order { expected: "`beside` in the header" }.into()),
         };
-        let records = self.beside.records()?;
-        self.session.begin_import(&[]).await.map_err(Stop::Database)?;
+        let (events, records) = (self.beside.events()?, self.beside.records()?);
+        self.session.begin_import(&events).await.map_err(Stop::Database)?;
         // Before anything of theirs is there.
         let plugins = Notes::unawaited(self.beside.plugins(), notes::Beside::Kept);
         self.session.note_plugins(&plugins).await.map_err(Stop::Database)?;

@@ -7,16 +7,19 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
 
 use super::filling::check_import;
+use super::journal::{events_after, targets_of};
 use super::open::{IDLE_KEEPALIVE_S, LOCK_CLASS, explain, in_time, place};
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
 use super::session::{ANSWER_MS_MAX, FENCE_MS_MAX, answered, connect_to_look, lock};
 use crate::cache::Recovered;
+use crate::model::{Mode, Sequence, Target};
 use crate::tier::address::PostgresAddress;
 use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
 use crate::tier::ran_plugins::RanPlugin;
+use crate::tier::rows::Events;
 
 /// How long the lock is waited for before it counts as a server's.
 const LOCK_MS: u64 = 100;
@@ -53,6 +56,23 @@ impl Reading {
     /// What a server of this epoch would start from.
     pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
         answered(FENCE_MS_MAX, recover(&mut self.connection, epoch)).await
+    }
+
+    /// The next events of the journal after a sequence, in order, without what they named.
+    pub(in crate::tier) async fn events_after(
+        &mut self,
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Events, Error> {
+        events_after(&mut self.connection, after, limit).await
+    }
+
+    /// What a record of the journal named.
+    pub(in crate::tier) async fn targets_of(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Vec<(Target, Mode)>, Error> {
+        targets_of(&mut self.connection, sequence).await
     }
 
     /// The plugins that may have tagged something.

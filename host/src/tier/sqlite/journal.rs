@@ -1,6 +1,6 @@
 //! The journal with what follows from it: the fence, intents and the numbers of sources.
 
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteExecutor};
 use sqlx::{Connection as _, Error, Transaction};
 
 use super::batch::delete_key;
@@ -136,7 +136,7 @@ pub(in crate::tier) async fn probe(connection: &mut SqliteConnection) -> Result<
 
 /// The next events after a sequence, in order, without what they named: that may be long.
 pub(in crate::tier) async fn events_after(
-    pool: &SqlitePool,
+    reader: impl SqliteExecutor<'_>,
     after: Sequence,
     limit: i64,
 ) -> Result<Events, Error> {
@@ -146,19 +146,19 @@ pub(in crate::tier) async fn events_after(
     )
     .bind(codec::encode_sequence(after))
     .bind(limit)
-    .fetch_all(pool)
+    .fetch_all(reader)
     .await?;
     Ok(rows::events(&found))
 }
 
 /// What a record named.
 pub(in crate::tier) async fn targets_of(
-    pool: &SqlitePool,
+    reader: impl SqliteExecutor<'_>,
     sequence: Sequence,
 ) -> Result<Vec<(Target, Mode)>, Error> {
     let found = sqlx::query_scalar("SELECT targets FROM journal WHERE sequence = ?")
         .bind(codec::encode_sequence(sequence))
-        .fetch_optional(pool)
+        .fetch_optional(reader)
         .await?;
     Ok(rows::targets(found))
 }

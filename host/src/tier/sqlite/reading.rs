@@ -12,15 +12,18 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Error};
 
 use super::filling::check_import;
+use super::journal::{events_after, targets_of};
 use super::open::{explain, lock, lock_to_read, looking, owner_only, unwritable};
 use super::place::Place;
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
 use crate::cache::Recovered;
+use crate::model::{Mode, Sequence, Target};
 use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
 use crate::tier::ran_plugins::RanPlugin;
+use crate::tier::rows::Events;
 
 /// How long a statement waits for another process to let go.
 const BUSY_MS: u64 = 5_000;
@@ -57,6 +60,23 @@ impl Reading {
     /// What a server of this epoch would start from.
     pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
         recover(&mut self.connection, epoch).await
+    }
+
+    /// The next events of the journal after a sequence, in order, without what they named.
+    pub(in crate::tier) async fn events_after(
+        &mut self,
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Events, Error> {
+        events_after(&mut self.connection, after, limit).await
+    }
+
+    /// What a record of the journal named.
+    pub(in crate::tier) async fn targets_of(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Vec<(Target, Mode)>, Error> {
+        targets_of(&mut self.connection, sequence).await
     }
 
     /// The plugins that may have tagged something.
