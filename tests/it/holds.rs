@@ -1,7 +1,8 @@
 //! Sources with `hold_ms`: an event is applied again, for origins that read from lagging replicas.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wasmcached_tests::origin::{Gate, Response};
+use wasmcached_tests::server::run;
 use wasmcached_tests::wait::eventually;
 use wasmcached_tests::{Database, Origin, Server, Webhook, http, settings};
 
@@ -79,6 +80,39 @@ fn held_event_is_applied_again_also_after_a_kill(database: &Database) {
     assert!(!http::get(&server.page(PATH)).is_hit());
 }
 
+fn held_event_is_applied_again_also_above_the_database_it_was_moved_to(database: &Database) {
+    let origin = plain_origin();
+    let mut server = Server::start(&database.below(&settings_with_hold(&origin, NEVER_MS)));
+    let old = database.of(&server);
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    http::get(&server.page(PATH));
+    let queued = || http::get(&server.api("/v1/stats")).json()["tier"]["queued"].clone();
+    eventually("the page is in the database", || queued() == json!(0));
+    server.kill();
+    let dir = tempfile::tempdir().unwrap();
+    let lines = dir.path().join("lines.jsonl");
+    eventually("nobody has the database any more", || {
+        let exported = run(&["tier", "export", "--database", old.address()]);
+        assert!(exported.status.success(), "{exported:?}");
+        std::fs::write(&lines, exported.stdout).unwrap();
+        String::from_utf8_lossy(&exported.stderr).contains("\"sealed\":true")
+    });
+    let new = Database::at(&format!("sqlite://{}", dir.path().join("new.db").display()));
+    let imported = run(&["tier", "import", lines.to_str().unwrap(), "--database", new.address()]);
+    assert!(imported.status.success(), "{imported:?}");
+    let inspected = run(&["tier", "inspect", "--database", new.address()]);
+    let state = |inspected: &[u8]| {
+        let inspected: Value = serde_json::from_slice(inspected).unwrap();
+        inspected["keys"][0]["state"].clone()
+    };
+    assert_eq!(state(&inspected.stdout), "valid");
+    // Its time has come, now that it is shorter.
+    let server = Server::start(&new.below(&settings_with_hold(&origin, 1)));
+    assert!(is_applied_again(&server));
+    let inspected = run(&["tier", "inspect", "--database", new.address()]);
+    assert_eq!(state(&inspected.stdout), "dead");
+}
+
 /// Records that the journal keeps whatever they are.
 const RECORDS_KEPT: u64 = 10_000;
 
@@ -133,5 +167,6 @@ fn hold_beyond_its_limit_is_refused_at_start() {
 wasmcached_tests::over_both_databases! {
     held_event_is_applied_before_an_orderly_end,
     held_event_is_applied_again_also_after_a_kill,
+    held_event_is_applied_again_also_above_the_database_it_was_moved_to,
     held_event_is_applied_again_however_much_came_after_it,
 }

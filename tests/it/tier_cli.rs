@@ -1,8 +1,9 @@
 //! `wasmcached tier`: looking into a database beside its running server, and moving it.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -209,6 +210,54 @@ fn cache_moves_from_sqlite_to_postgres_and_back() {
     let new = dir.path().join("new.db");
     assert_eq!(printed(&tier(&["import", &file("second")], &new))["entries"], 1);
     assert_eq!(printed(&tier(&["inspect"], &new))["keys"][0]["key"], "b");
+}
+
+fn import_that_was_killed_keeps_servers_out_until_it_is_done_again(database: &Database) {
+    let mut server = Server::start(&settings::with_tier(&settings::plain()));
+    for n in 0..300 {
+        assert_eq!(server.memcached().ask(&format!("ms {n} 3\r\none")), "HD");
+    }
+    server.stop();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lines.jsonl");
+    let exported = tier(&["export", file.to_str().unwrap()], &server.dir().join("cache.db"));
+    assert!(exported.status.success(), "{exported:?}");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let address = database.address().replace("{dir}", dir.path().to_str().unwrap());
+    let new = Database::at(&address);
+    let over = |arguments: &[&str]| server::run(&[arguments, &["--database", &address]].concat());
+    assert!(over(&["migrate"]).status.success());
+
+    let mut importing = server::command()
+        .args(["tier", "import", "-", "--database", &address])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (but_its_end, _) = lines.rsplit_once("{\"line\":\"end\"").unwrap();
+    importing.stdin.as_mut().unwrap().write_all(but_its_end.as_bytes()).unwrap();
+    eventually("a part is written", || new.ask("SELECT count(*) FROM entries") != "0");
+    importing.kill().unwrap();
+    importing.wait().unwrap();
+    let refusals = [
+        server::serve_to_its_end(&new.below(&settings::plain()), &[]),
+        server::serve_to_its_end(&new.below(&settings::plain()), &["--check"]),
+        over(&["tier", "verify"]),
+        over(&["tier", "inspect"]),
+        over(&["tier", "export"]),
+    ];
+    let told = format!("an import into database {} was not finished", new.shown());
+    for refused in refusals {
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(&told), "{said}");
+    }
+
+    assert!(over(&["tier", "import", file.to_str().unwrap()]).status.success());
+    let server = Server::start(&new.below(&settings::plain()));
+    eventually("it is served", || server.memcached().get("299").is_some());
+}
+
+wasmcached_tests::over_both_databases! {
+    import_that_was_killed_keeps_servers_out_until_it_is_done_again,
 }
 
 #[test]

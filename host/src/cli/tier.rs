@@ -49,6 +49,9 @@ pub enum TierCommand {
     },
     /// Fill a new database with the lines of an export: all of them or, if one is bad, none
     ///
+    /// They take the place of what was imported before. Where an import was killed, no server
+    /// starts until it is done again.
+    ///
     /// Stop the server, export, import, and start the server on the new database: what is
     /// invalidated in between is not known to the export.
     Import {
@@ -217,7 +220,7 @@ async fn verify(tier: &TierArgs) -> Result<(), TierFailure> {
 }
 
 async fn export(file: Option<&Path>, tier: &TierArgs) -> Result<(), TierFailure> {
-    let mut inspector = tier.open().await?;
+    let mut inspector = Inspector::open_alone(&tier.address()?, Clock::system()).await?;
     let exported = match file.filter(|file| *file != Path::new("-")) {
         None => inspector.export(&mut BufWriter::new(std::io::stdout().lock())).await?,
         Some(path) => {

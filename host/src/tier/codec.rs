@@ -93,6 +93,9 @@ pub(super) fn encode_targets(targets: &[(Target, Mode)]) -> Vec<u8> {
 /// targets; who takes it for an intent makes everything wrong when its time is over.
 pub(super) const FLUSH_NAME: &str = "flush_all";
 
+/// Under which name an import that has not ended is kept there, without targets, too.
+pub(super) const IMPORT_NAME: &str = "import";
+
 /// The reverse of [`encode_targets`].
 pub(super) fn decode_targets(mut bytes: &[u8]) -> Option<Vec<(Target, Mode)>> {
     let mut targets = Vec::new();

@@ -38,6 +38,10 @@ pub(super) const FENCE_ROWS: i64 = 10_000;
 /// How long a look-up waits for a connection.
 pub(super) const ACQUIRE_MS: u64 = 1_000;
 
+/// What is filled in the course of time, beside the row with the epoch.
+pub(super) const TABLES: [&str; 7] =
+    ["entries", "fence", "journal", "numbers", "intents", "hot", "plugins"];
+
 /// Epochs above would not leave room for the sign in the columns of sequences.
 const EPOCH_MAX: u32 = (1 << 23) - 1;
 
@@ -295,6 +299,15 @@ impl Session {
         match self {
             Self::Sqlite(session) => session.write(writes).await,
             Self::Postgres(session) => Ok(postgres::write(session, writes).await?),
+        }
+    }
+
+    /// Empties all tables for an import, marks it as begun, and writes events into the journal
+    /// alone. The record that ends the intent `codec::IMPORT_NAME` ends it.
+    pub(super) async fn begin_import(&mut self, events: &[Record]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(session) => sqlite::begin_import(session, events).await,
+            Self::Postgres(session) => Ok(postgres::begin_import(session, events).await?),
         }
     }
 

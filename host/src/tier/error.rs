@@ -56,6 +56,12 @@ pub enum OpenError {
         /// The newest that this server knows.
         known: i64,
     },
+    /// It has a part of an import, or all of it without what has to come along.
+    #[error("an import into database {database} was not finished; import again, or delete it")]
+    Importing {
+        /// The database.
+        database: String,
+    },
     /// Anything else that the database says.
     #[error("database {database}: {reason}")]
     Database {

@@ -54,7 +54,8 @@ pub async fn inspect(address: &Address) -> Result<SchemaReport, OpenError> {
     SchemaReport::new(address.to_string(), known, &applied)
 }
 
-/// The same, and whether a start could write it, as far as that is known without writing.
+/// The same, and whether a start could write it, as far as that is known without writing, and would
+/// take it.
 ///
 /// # Errors
 /// The same, or it could not.
@@ -65,6 +66,13 @@ pub async fn check(address: &Address) -> Result<SchemaReport, OpenError> {
     let report = inspect(address).await?;
     if let Address::Postgres(address) = address {
         postgres::check_rights(address, &report).await?;
+    }
+    if report.pending.is_empty() {
+        // Which asks whether an import into it was finished.
+        match address {
+            Address::Sqlite(path) => drop(sqlite::Reading::open(path).await?),
+            Address::Postgres(address) => drop(postgres::Reading::open(address).await?),
+        }
     }
     Ok(report)
 }

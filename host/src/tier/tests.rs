@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
     pub(super) cache: Cache,
-    tier: Arc<DatabaseTier>,
+    pub(super) tier: Arc<DatabaseTier>,
     recovered_epoch: u32,
     tasks: Tasks,
 }
@@ -53,6 +53,11 @@ async fn open(
 
 pub(super) async fn start(dir: &Path) -> Server {
     start_with(dir, 64 << 20, Settings::default()).await
+}
+
+/// Why no server starts there.
+pub(super) async fn refusal(dir: &Path) -> String {
+    open(dir, Settings::default()).await.err().expect("refused").to_string()
 }
 
 async fn start_with_memory(dir: &Path, memory_bytes: u64) -> Server {
@@ -140,7 +145,7 @@ impl Server {
 }
 
 /// The events of the journal.
-async fn events_of(server: &Server) -> Vec<Record> {
+pub(super) async fn events_of(server: &Server) -> Vec<Record> {
     let mut events = Vec::new();
     server.tier.read_events(|record| events.push(record)).await.unwrap();
     events

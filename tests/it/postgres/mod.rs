@@ -3,11 +3,11 @@
 
 mod refused;
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use wasmcached_tests::postgres::PASSWORD;
-use wasmcached_tests::server::{run, serve_to_its_end};
+use wasmcached_tests::server::{command, run, serve_to_its_end};
 use wasmcached_tests::wait::{eventually, monotonic_ns};
 use wasmcached_tests::{Answer, Database, Postgres, Server, http, settings};
 
@@ -17,6 +17,11 @@ const RECOVERED_NS_MAX: u64 = 10_000_000_000;
 
 /// A busy machine's share of it.
 const SLACK_NS: u64 = 5_000_000_000;
+
+/// The session that has the lock.
+const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' \
+                      AND classid = 2003657572 AND granted AND database = \
+                      (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// A server above a new database of the shared PostgreSQL, and the database's name.
 fn server_above_postgres() -> (Server, String) {
@@ -96,16 +101,37 @@ fn database_that_does_not_answer_degrades_the_tier_and_memory_goes_on() {
 }
 
 #[test]
+fn export_whose_lock_is_lost_has_no_end() {
+    let (mut server, name) = server_above_postgres();
+    // More than a pipe takes: the export waits to be read.
+    let value = "x".repeat(16 * 1024);
+    for n in 0..64 {
+        assert_eq!(server.memcached().set(&format!("key{n}"), &value), "STORED");
+    }
+    server.stop();
+    let postgres = Postgres::shared();
+    let exporting = command()
+        .args(["tier", "export", "--database", &postgres.address(&name)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("it has the lock", || !postgres.ask(&name, HOLDER).is_empty());
+    postgres.ask(&name, &format!("SELECT pg_terminate_backend(({HOLDER}))"));
+    let exported = exporting.wait_with_output().unwrap();
+    let lines = String::from_utf8_lossy(&exported.stdout).into_owned();
+    assert!(lines.contains("\"sealed\":true") && !lines.contains("\"end\""), "{lines}");
+    assert!(refusal(exported).contains("could not be kept from servers to the end"));
+}
+
+#[test]
 fn session_that_is_ended_is_replaced_without_losing_the_schema_to_another_server() {
     let (server, name) = server_above_postgres();
-    let holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 2003657572 \
-                  AND granted AND database = \
-                  (SELECT oid FROM pg_database WHERE datname = current_database())";
     let postgres = Postgres::shared();
-    let first = postgres.ask(&name, holder);
+    let first = postgres.ask(&name, HOLDER);
     postgres.ask(&name, &format!("SELECT pg_terminate_backend({first})"));
     eventually("another session has the lock", || {
-        let now = postgres.ask(&name, holder);
+        let now = postgres.ask(&name, HOLDER);
         !now.is_empty() && now != first
     });
     eventually("the tier works again", || is_working(&server));

@@ -43,6 +43,17 @@ pub enum OperatorError {
          known to the export. Stop the server and export again"
     )]
     Unsealed,
+    /// A server may have used it while it was exported.
+    #[error(
+        "database {database} could not be kept from servers to the end of the export, which \
+         therefore has none: {reason}. Export again"
+    )]
+    Unlocked {
+        /// The database.
+        database: String,
+        /// What ended it.
+        reason: String,
+    },
     /// A line that is not as it was written.
     #[error("line {number}: {source}")]
     Line {

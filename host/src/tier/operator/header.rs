@@ -1,8 +1,8 @@
 //! The first line of an export: what it is of, and what a server starts from beside entries.
 //!
 //! # Invariants
-//! - A flush to come, changes that are announced, and the plugins that may have tagged something
-//!   are as binding after an import as before the export.
+//! - A flush to come, changes that are announced, events that are to be applied again, and the
+//!   plugins that may have tagged something are as binding after an import as before the export.
 //!
 //! # Not here
 //! The other lines (`line`), and what is done with them (`transfer`).
@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::line::LineError;
 use crate::cache::tier::{IntentRow, Record};
-use crate::model::{Cause, Intent, Invalidation, Mode, PLUGIN_TAG_PREFIX, Passage, Sequence};
+use crate::model::{
+    Cause, Intent, Invalidation, Mode, PLUGIN_TAG_PREFIX, Passage, Sequence, Target,
+};
 use crate::tier::codec;
 use crate::tier::ran_plugins::RanPlugin;
 
@@ -44,6 +46,19 @@ pub(super) struct Beside {
     pub(super) flush_due_ms: Option<u64>,
     intents: Vec<IntentField>,
     plugins: Vec<PluginField>,
+    /// In their order.
+    #[serde(default)]
+    events: Vec<EventField>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventField {
+    source: String,
+    id: String,
+    at_ms: u64,
+    is_again: bool,
+    targets: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -72,14 +87,21 @@ impl Beside {
         let plugin = |RanPlugin { name, identity, mark }| PluginField { name, identity, mark };
         let intents = intents.iter().map(|IntentRow { intent, targets }| {
             let targets: Vec<_> = targets.iter().map(|one| (one.clone(), Mode::Hard)).collect();
-            IntentField {
-                name: intent.name.clone(),
-                until_ms: intent.until_ms,
-                targets: STANDARD.encode(codec::encode_targets(&targets)),
-            }
+            let Intent { name, until_ms } = intent.clone();
+            IntentField { name, until_ms, targets: encoded(&targets) }
         });
         let plugins = plugins.into_iter().map(plugin).collect();
-        Self { flush_due_ms, intents: intents.collect(), plugins }
+        Self { flush_due_ms, intents: intents.collect(), plugins, events: Vec::new() }
+    }
+
+    /// Adds the events of the journal.
+    pub(super) fn add_events(&mut self, events: Vec<Record>) {
+        let events = events.into_iter().filter_map(|event| {
+            let Invalidation { targets, cause } = &*event.invalidation;
+            let Cause { source, event_id, at_ms, is_again, .. } = cause.clone();
+            Some(EventField { source, id: event_id?, at_ms, is_again, targets: encoded(targets) })
+        });
+        self.events.extend(events);
     }
 
     /// Its plugins.
@@ -95,27 +117,63 @@ impl Beside {
         mark.is_some_and(|mark| self.plugins.iter().all(|plugin| plugin.mark != mark))
     }
 
-    /// The records that announce it again, older than all that a server invalidates.
+    /// The records of its events, older than all that follows.
+    pub(super) fn events(&self) -> Result<Vec<Record>, LineError> {
+        let event = |(event, n): (&EventField, u64)| {
+            let EventField { source, id, at_ms, is_again, targets } = event;
+            let targets = decoded("events", id, targets)?;
+            let (source, event_id) = (source.clone(), Some(id.clone()));
+            let cause =
+                Cause { source, event_id, at_ms: *at_ms, number: None, is_again: *is_again };
+            let invalidation = Arc::new(Invalidation { targets, cause });
+            let sequence = Sequence::from_u64(n);
+            Ok(Record { sequence, invalidation, passage: Passage::Unchanged })
+        };
+        self.events.iter().zip(1..).map(event).collect()
+    }
+
+    /// The records that announce it again and end the import, older than all that a server
+    /// invalidates.
     pub(super) fn records(&self) -> Result<Vec<Record>, LineError> {
         let mut records = Vec::new();
+        let first = self.events.len() as u64 + 1;
         let mut push = |targets, passage| {
-            let invalidation = Arc::new(Invalidation { targets, cause: Cause::default() });
-            let sequence = Sequence::from_u64(records.len() as u64 + 1);
-            records.push(Record { sequence, invalidation, passage });
+            records.push(record(first + records.len() as u64, targets, passage));
         };
         if let Some(due_ms) = self.flush_due_ms {
             push(Vec::new(), Passage::FlushAt(due_ms));
         }
         for IntentField { name, until_ms, targets } in &self.intents {
-            let bytes = STANDARD.decode(targets).ok();
-            let targets = bytes.and_then(|bytes| codec::decode_targets(&bytes));
-            let targets = targets.ok_or_else(|| LineError::Field {
-                field: "intents",
-                reason: format!("targets of {name} can't be read"),
-            })?;
+            let targets = decoded("intents", name, targets)?;
             let intent = Intent { name: name.clone(), until_ms: *until_ms };
             push(targets, Passage::Shut(intent));
         }
+        records.push(Self::end(first + records.len() as u64));
         Ok(records)
     }
+
+    /// The record that ends an import, the last of so many.
+    pub(super) fn end(number: u64) -> Record {
+        record(number, Vec::new(), Passage::Open(codec::IMPORT_NAME.to_owned()))
+    }
+}
+
+fn record(number: u64, targets: Vec<(Target, Mode)>, passage: Passage) -> Record {
+    let invalidation = Arc::new(Invalidation { targets, cause: Cause::default() });
+    Record { sequence: Sequence::from_u64(number), invalidation, passage }
+}
+
+fn encoded(targets: &[(Target, Mode)]) -> String {
+    STANDARD.encode(codec::encode_targets(targets))
+}
+
+fn decoded(
+    field: &'static str,
+    name: &str,
+    targets: &str,
+) -> Result<Vec<(Target, Mode)>, LineError> {
+    let bytes = STANDARD.decode(targets).ok();
+    let targets = bytes.and_then(|bytes| codec::decode_targets(&bytes));
+    let reason = || format!("targets of {name} can't be read");
+    targets.ok_or_else(|| LineError::Field { field, reason: reason() })
 }

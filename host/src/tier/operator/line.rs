@@ -12,6 +12,7 @@
 //! | `flush_due_ms` | beside | when a `flush_all` with a delay is due; null for never |
 //! | `intents` | beside | announced changes; `targets` are base64 of the journal's column |
 //! | `plugins` | beside | those that may have tagged entries, with identity and mark |
+//! | `events` | beside | those of the journal, in order; `targets` as of intents; may be missing |
 //! | `entries` | end | number of items and pages |
 //! | `key` | item, page | text; `{"base64": …}` where it is not UTF-8 |
 //! | `birth` | item, page | the sequence that its data is at least as new as; text |

@@ -12,6 +12,7 @@ mod error;
 mod header;
 mod line;
 mod listing;
+mod lock;
 mod piece;
 mod transfer;
 mod verify;
@@ -23,13 +24,16 @@ use std::path::Path;
 
 use super::address::Address;
 use super::error::OpenError;
-use super::{postgres, schema, sqlite};
+use super::rows::Events;
+use super::schema::SchemaReport;
+use super::{EVENTS_AT_ONCE, postgres, schema, sqlite};
 use crate::cache::tier::Row;
 use crate::cache::{Cache, CacheConfig, Verdict, WhenFull};
 use crate::clock::Clock;
-use crate::model::{Key, Sequence};
+use crate::model::{Key, Mode, Sequence, Target};
 
 use header::Beside;
+use lock::Lock;
 
 pub use error::OperatorError;
 pub use line::{LineError, Text};
@@ -76,6 +80,8 @@ enum Reading {
 /// A tier that is looked at.
 pub struct Inspector {
     address: Address,
+    /// Taken before anything was read.
+    lock: Option<Lock>,
     reading: Reading,
     epoch: u32,
     clock: Clock,
@@ -91,27 +97,35 @@ impl Inspector {
     /// # Errors
     /// There is none, it is another application's, or its schema is not the one of this binary.
     pub async fn open(address: &Address, clock: Clock) -> Result<Self, OperatorError> {
-        if let Address::Sqlite(path) = address
-            && !path.is_file()
-        {
-            return Err(OperatorError::Missing { database: address.to_string() });
-        }
-        let report = schema::inspect(address).await?;
-        if !report.pending.is_empty() {
-            let database = report.database;
-            return Err(OperatorError::Older { database, pending: report.pending.len() });
-        }
+        check(address).await?;
+        Self::read(address, clock, None).await
+    }
+
+    /// The same with servers kept out from before it is read until this is dropped, unless one is
+    /// in: for an export.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_alone(address: &Address, clock: Clock) -> Result<Self, OperatorError> {
+        check(address).await?;
+        let lock = Lock::take(address).await?;
+        // A server may have ended between the two.
+        check(address).await?;
+        Self::read(address, clock, lock).await
+    }
+
+    async fn read(
+        address: &Address,
+        clock: Clock,
+        lock: Option<Lock>,
+    ) -> Result<Self, OperatorError> {
         let mut reading = match address {
             Address::Sqlite(path) => Reading::Sqlite(sqlite::Reading::open(path).await?),
             Address::Postgres(address) => {
                 Reading::Postgres(Box::new(postgres::Reading::open(address).await?))
             }
         };
-        let raised = match &mut reading {
-            Reading::Sqlite(reading) => reading.epoch().await,
-            Reading::Postgres(reading) => reading.epoch().await,
-        };
-        let raised = raised.map_err(|error| reading.told(error))?;
+        let raised = reading.epoch().await?;
         let epoch = u32::try_from(raised).ok().filter(|epoch| *epoch < u32::MAX);
         let epoch = epoch.ok_or_else(|| OpenError::Database {
             database: address.to_string(),
@@ -131,7 +145,7 @@ impl Inspector {
         let beside = Beside::of(recovered.flush_due_ms, &recovered.intents, plugins);
         let config = CacheConfig { memory_bytes: 0, item_bytes_max: 0, when_full: WhenFull::Evict };
         let rule = Cache::new(config, clock.clone(), None, recovered);
-        Ok(Self { address: address.clone(), reading, epoch, clock, rule, beside })
+        Ok(Self { address: address.clone(), lock, reading, epoch, clock, rule, beside })
     }
 
     /// A copy of the whole database as one file, which must not be there yet, while a server goes
@@ -189,7 +203,45 @@ impl Inspector {
     }
 }
 
+/// Whether there is a database, ours, with the schema that this binary reads.
+async fn check(address: &Address) -> Result<(), OperatorError> {
+    if let Address::Sqlite(path) = address
+        && !path.is_file()
+    {
+        return Err(OperatorError::Missing { database: address.to_string() });
+    }
+    let SchemaReport { database, pending, .. } = schema::inspect(address).await?;
+    match pending.len() {
+        0 => Ok(()),
+        pending => Err(OperatorError::Older { database, pending }),
+    }
+}
+
 impl Reading {
+    async fn epoch(&mut self) -> Result<i64, OpenError> {
+        let raised = match self {
+            Self::Sqlite(reading) => reading.epoch().await,
+            Self::Postgres(reading) => reading.epoch().await,
+        };
+        raised.map_err(|error| self.told(error))
+    }
+
+    async fn events_after(&mut self, after: Sequence) -> Result<Events, OpenError> {
+        let found = match self {
+            Self::Sqlite(reading) => reading.events_after(after, EVENTS_AT_ONCE).await,
+            Self::Postgres(reading) => reading.events_after(after, EVENTS_AT_ONCE).await,
+        };
+        found.map_err(|error| self.told(error))
+    }
+
+    async fn targets_of(&mut self, record: Sequence) -> Result<Vec<(Target, Mode)>, OpenError> {
+        let found = match self {
+            Self::Sqlite(reading) => reading.targets_of(record).await,
+            Self::Postgres(reading) => reading.targets_of(record).await,
+        };
+        found.map_err(|error| self.told(error))
+    }
+
     fn told(&self, error: sqlx::Error) -> OpenError {
         match self {
             Self::Sqlite(reading) => reading.told(error),

@@ -1,11 +1,11 @@
 //! Inspecting what a real cache has written into a real file.
 
-use std::io::Cursor;
+use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
 use super::*;
-use crate::model::{Mode, Tag};
-use crate::tier::tests::{self as beside, Server, intruder, page_at, start, tag};
+use crate::model::{Invalidation, Mode, Tag};
+use crate::tier::tests::{self as beside, Server, events_of, intruder, page_at, start, tag};
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -15,6 +15,10 @@ fn at(dir: &Path) -> Address {
 
 async fn inspector(dir: &Path) -> Inspector {
     Inspector::open(&at(dir), Clock::manual(NOW_MS)).await.unwrap()
+}
+
+async fn alone(dir: &Path) -> Inspector {
+    Inspector::open_alone(&at(dir), Clock::manual(NOW_MS)).await.unwrap()
 }
 
 /// Five items and a page, of which one item is dead and one softly purged.
@@ -40,7 +44,7 @@ fn states(listed: &[Listed]) -> Vec<(String, &'static str)> {
 
 async fn export(dir: &Path) -> (Exported, String) {
     let mut lines = Vec::new();
-    let exported = inspector(dir).await.export(&mut lines).await.unwrap();
+    let exported = alone(dir).await.export(&mut lines).await.unwrap();
     (exported, String::from_utf8(lines).unwrap())
 }
 
@@ -183,6 +187,144 @@ async fn entry_invalidated_after_its_export_does_not_come_back_by_an_import() {
 }
 
 #[tokio::test]
+async fn no_server_is_let_in_from_before_an_export_knows_the_fence_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await.stop().await;
+    let (mut inspector, mut lines) = (alone(dir.path()).await, Vec::new());
+    let refused = beside::refusal(dir.path()).await;
+    assert!(refused.ends_with("is in use by another server"), "{refused}");
+    assert!(inspector.export(&mut lines).await.unwrap().sealed);
+    drop(inspector);
+    start(dir.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn export_that_begins_beside_a_server_is_not_sealed_though_the_server_ends_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = filled(dir.path()).await;
+    let mut inspector = alone(dir.path()).await;
+    server.invalidate(tag("u"), Mode::Hard).await.unwrap();
+    server.stop().await;
+    assert!(!inspector.export(&mut Vec::new()).await.unwrap().sealed);
+}
+
+#[tokio::test]
+async fn export_has_no_end_where_its_lock_did_not_keep_a_server_out() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await.stop().await;
+    let refusal = async |mut inspector: Inspector| {
+        let mut lines = Vec::new();
+        let refused = inspector.export(&mut lines).await.unwrap_err().to_string();
+        let lines = String::from_utf8(lines).unwrap();
+        assert!(lines.contains("\"sealed\":true") && !lines.contains("\"end\""), "{lines}");
+        refused
+    };
+    let inspector = alone(dir.path()).await;
+    std::fs::remove_file(dir.path().join("tier.db-lock")).unwrap();
+    start(dir.path()).await.stop().await;
+    let refused = refusal(inspector).await;
+    assert!(refused.contains("a server has used it meanwhile"), "{refused}");
+
+    let inspector = alone(dir.path()).await;
+    let file = dir.path().join("tier.db");
+    std::fs::copy(&file, dir.path().join("copy")).unwrap();
+    std::fs::rename(dir.path().join("copy"), &file).unwrap();
+    let refused = refusal(inspector).await;
+    assert!(refused.contains("has been replaced"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_an_earlier_import_left_is_not_served_after_another() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(old.path()).await.stop().await;
+    import_lines(new.path(), &export(old.path()).await.1).await.unwrap();
+    let server = start(old.path()).await;
+    server.invalidate(tag("u"), Mode::Hard).await.unwrap();
+    server.stop().await;
+    import_lines(new.path(), &export(old.path()).await.1).await.unwrap();
+    let server = start(new.path()).await;
+    for (key, value) in [("b:1", None), ("b:2", None), ("c", Some("value"))] {
+        assert_eq!(server.get(key).await.as_deref(), value, "{key}");
+    }
+    server.stop().await;
+}
+
+/// Ends the task that reads it where it has no more.
+struct Killing(Cursor<String>);
+
+impl Read for Killing {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read(into)?;
+        assert!(read > 0, "killed");
+        Ok(read)
+    }
+}
+
+#[tokio::test]
+async fn database_of_an_import_that_was_killed_is_for_another_import_alone() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = start(old.path()).await;
+    for n in 0..300 {
+        server.set(&format!("key {n}"), "value", &[]).await.unwrap();
+    }
+    server.stop().await;
+    let (_, lines) = export(old.path()).await;
+    let (cut, _) = lines.rsplit_once("{\"line\":\"end\"").unwrap();
+    let (address, cut) = (at(new.path()), cut.to_owned());
+    let local = tokio::task::LocalSet::new();
+    let task = local.spawn_local(async move {
+        let mut lines = BufReader::new(Killing(Cursor::new(cut)));
+        import(&address, &Clock::manual(NOW_MS), &mut lines).await
+    });
+    local.await;
+    assert!(task.await.unwrap_err().is_panic());
+    let told = format!(
+        "an import into database {} was not finished; import again, or delete it",
+        new.path().join("tier.db").display()
+    );
+    assert_eq!(beside::refusal(new.path()).await, told);
+    let opened = Inspector::open(&at(new.path()), Clock::manual(NOW_MS)).await;
+    assert_eq!(opened.err().expect("refused").to_string(), told);
+    let checked = schema::check(&at(new.path())).await;
+    assert_eq!(checked.unwrap_err().to_string(), told);
+
+    assert_eq!(import_lines(new.path(), &lines).await.unwrap().entries, 300);
+    schema::check(&at(new.path())).await.unwrap();
+    let server = start(new.path()).await;
+    assert_eq!(server.get("key 299").await.as_deref(), Some("value"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_may_have_to_be_applied_again_move_along_and_end_nothing_by_that() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = filled(old.path()).await;
+    server.set("later", "value", &["t"]).await.unwrap();
+    server.stop().await;
+    let mut other = intruder(old.path()).await;
+    let again = "INSERT INTO journal VALUES (5000000000000, 'shop', 'e2', 7, x'00', 1)";
+    beside::execute(&mut other, again).await;
+    import_lines(new.path(), &export(old.path()).await.1).await.unwrap();
+
+    let server = start(new.path()).await;
+    let events = events_of(&server).await;
+    let read = server.tier.read_targets(events, usize::MAX).await.unwrap();
+    let told = read.iter().map(|event| {
+        let Invalidation { targets, cause } = &*event.invalidation;
+        let id = cause.event_id.as_deref().unwrap();
+        (targets.clone(), &*cause.source, id, cause.at_ms, cause.is_again)
+    });
+    let expected = [
+        (vec![(tag("t"), Mode::Hard)], "api", "e1", 5, false),
+        (vec![(tag("soft"), Mode::Soft)], "api", "e1", 5, false),
+        (vec![], "shop", "e2", 7, true),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(server.get("later").await.as_deref(), Some("value"));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn bad_line_is_named_by_its_number_and_nothing_is_imported() {
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     filled(old.path()).await.stop().await;
@@ -294,11 +436,16 @@ async fn what_is_to_come_and_plugins_that_tagged_something_move_along_and_no_wor
     let (exported, again) = export(new.path()).await;
     assert_eq!((exported.entries, &header(&again)["beside"]), (1, told));
 
+    // One of the same version from before it had events.
+    let (rest, mut without) = (lines.split_once('\n').unwrap().1, header(&lines));
+    without["beside"].as_object_mut().unwrap().remove("events").unwrap();
+    let imported = import_lines(new.path(), &format!("{without}\n{rest}")).await;
+    assert_eq!(imported, Ok(Imported { entries: 1, strange: 1, ..Imported::default() }));
+
     // An export from before these were in it says nothing of any plugin.
     let (third, mut first) = (tempfile::tempdir().unwrap(), header(&lines));
     first["version"] = 1.into();
     first.as_object_mut().unwrap().remove("beside");
-    let earlier = format!("{first}\n{}", lines.split_once('\n').unwrap().1);
-    let imported = import_lines(third.path(), &earlier).await;
+    let imported = import_lines(third.path(), &format!("{first}\n{rest}")).await;
     assert_eq!(imported, Ok(Imported { strange: 2, ..Imported::default() }));
 }

@@ -2,26 +2,30 @@
 //!
 //! # Invariants
 //! - What is exported is valid by the rule at that moment; the rest is counted.
+//! - A sealed export is read under the lock that keeps servers out, the fence and what is to come
+//!   as well as entries; it has an end only where the lock was held to the end.
 //! - What was invalidated after an export must not come back by an import, and an export can't know
 //!   of it. So one that a server could go on changing is not imported, and one is imported only
 //!   into a database that no server has used: what such a server invalidates is later than all of
 //!   it, because everything imported is older than its first sequence.
 //! - What a plugin has tagged is imported only with what tells that plugin from others.
-//! - An import that meets a bad line takes out again what it has written.
+//! - An import begins by taking out what earlier ones have left, and one that meets a bad line ends
+//!   by that. In between the database is marked: where an import was killed, no server starts.
 
 use std::io::{BufRead, Read as _, Write};
+use std::sync::Arc;
 
 use super::header::{Beside, Header, VERSION, VERSION_MIN};
 use super::line::{End, Line, LineError, line_of};
 use super::{Inspector, OperatorError, Part, State};
 use crate::cache::tier::{Record, Row};
 use crate::clock::Clock;
-use crate::limits::VARIANTS_PER_KEY_MAX;
-use crate::model::{Birth, Key, Kind, Sequence};
+use crate::limits::{HELD_TARGETS_MAX, VARIANTS_PER_KEY_MAX};
+use crate::model::{Birth, Invalidation, Key, Kind, Mode, Sequence, Target};
 use crate::tier::address::Address;
 use crate::tier::database::{DatabaseError, KeyRows, Session, Writes};
 use crate::tier::error::OpenError;
-use crate::tier::ran_plugins::{self as notes, Notes, RanPlugin};
+use crate::tier::ran_plugins::{self as notes, Notes};
 use crate::tier::{postgres, sqlite};
 
 /// Keys, and bytes of their values, that are written together.
@@ -54,16 +58,17 @@ pub struct Imported {
 }
 
 impl Inspector {
-    /// Writes every valid entry as a line.
+    /// Writes every valid entry as a line. It is sealed, which an import asks for, where this was
+    /// opened by [`Self::open_alone`] while no server was in.
     ///
     /// # Errors
-    /// What the database says, or the one who takes the lines.
+    /// What the database says, or the one who takes the lines; or the lock was lost meanwhile.
     pub async fn export(&mut self, out: &mut impl Write) -> Result<Exported, OperatorError> {
-        // Held to the end: no server starts meanwhile. One that runs already holds it.
-        let lock = Lock::take(&self.address).await?;
-        let sealed = lock.is_some();
+        let sealed = self.lock.is_some();
         let exported_ms = self.clock.now_ms();
-        let (epoch, beside) = (self.epoch, Some(self.beside.clone()));
+        let (epoch, mut beside) = (self.epoch, self.beside.clone());
+        beside.add_events(self.events().await?);
+        let beside = Some(beside);
         let header = Header { version: VERSION, sealed, epoch, exported_ms, beside };
         write(out, &Line::Header(header))?;
         let mut exported = Exported { sealed, ..Exported::default() };
@@ -83,10 +88,47 @@ impl Inspector {
                 }
             }
         }
+        self.check_alone().await?;
         write(out, &Line::End(End { entries: exported.entries }))?;
         out.flush()?;
-        drop(lock);
         Ok(exported)
+    }
+
+    /// The events of the journal with what they named: which of them are to be applied again, a
+    /// server knows that has their sources.
+    async fn events(&mut self) -> Result<Vec<Record>, OperatorError> {
+        let (mut events, mut after) = (Vec::new(), Sequence::ZERO);
+        loop {
+            let found = self.reading.events_after(after).await?;
+            events.extend(found.records);
+            let Some(last) = found.last else { break };
+            after = last;
+        }
+        // The latest first: those may have to wait still. Beyond what can wait each is everything.
+        let mut count = 0;
+        for event in events.iter_mut().rev().filter(|event| !event.invalidation.cause.is_again) {
+            let targets = match count < HELD_TARGETS_MAX {
+                true => self.reading.targets_of(event.sequence).await?,
+                false => vec![(Target::Everything, Mode::Hard)],
+            };
+            count += targets.len();
+            let cause = event.invalidation.cause.clone();
+            event.invalidation = Arc::new(Invalidation { targets, cause });
+        }
+        Ok(events)
+    }
+
+    /// Finds out whether no server has been there since the lock was taken, also where somebody
+    /// has removed the lock.
+    async fn check_alone(&mut self) -> Result<(), OperatorError> {
+        let Some(lock) = &mut self.lock else { return Ok(()) };
+        let database = self.address.to_string();
+        lock.check(database.clone()).await?;
+        if self.reading.epoch().await? != i64::from(self.epoch) {
+            let reason = "a server has used it meanwhile".to_owned();
+            return Err(OperatorError::Unlocked { database, reason });
+        }
+        Ok(())
     }
 }
 
@@ -95,30 +137,12 @@ fn write(out: &mut impl Write, line: &Line) -> Result<(), OperatorError> {
     Ok(out.write_all(b"\n")?)
 }
 
-/// Keeps servers out of a database.
-enum Lock {
-    Sqlite { _file: std::fs::File },
-    Postgres { _connection: Box<sqlx::postgres::PgConnection> },
-}
-
-impl Lock {
-    /// `None` where a server has it.
-    async fn take(address: &Address) -> Result<Option<Self>, OpenError> {
-        Ok(match address {
-            Address::Sqlite(path) => sqlite::hold(path)?.map(|file| Self::Sqlite { _file: file }),
-            Address::Postgres(address) => {
-                let held = postgres::hold(address).await?;
-                held.map(|connection| Self::Postgres { _connection: Box::new(connection) })
-            }
-        })
-    }
-}
-
 /// Reads all lines into a database, which is made where there is none and which no server may have
-/// used.
+/// used, in place of what was imported before.
 ///
 /// # Errors
-/// The database can't take them, or a line is bad, which is named; then nothing is imported.
+/// The database can't take them, or a line is bad, which is named; then nothing is in the database,
+/// or it is marked as that of an unfinished import.
 pub async fn import(
     address: &Address,
     clock: &Clock,
@@ -213,8 +237,11 @@ impl Importing {
             None if header.version == VERSION_MIN => Beside::default(),
             None => return Err(LineError::Order { expected: "`beside` in the header" }.into()),
         };
-        let records = self.beside.records()?;
-        self.note(self.beside.plugins(), notes::Beside::Kept).await.map_err(Stop::Database)?;
+        let (events, records) = (self.beside.events()?, self.beside.records()?);
+        self.session.begin_import(&events).await.map_err(Stop::Database)?;
+        // Before anything of theirs is there.
+        let plugins = Notes::unawaited(self.beside.plugins(), notes::Beside::Kept);
+        self.session.note_plugins(&plugins).await.map_err(Stop::Database)?;
         let mut counted = 0;
         loop {
             let (key, row) = match self.next(lines)? {
@@ -288,19 +315,11 @@ impl Importing {
         self.session.write(&writes).await.map_err(Stop::Database)
     }
 
-    /// Notes plugins before anything of theirs is there.
-    async fn note(
-        &mut self,
-        plugins: Vec<RanPlugin>,
-        beside: notes::Beside,
-    ) -> Result<(), DatabaseError> {
-        self.session.note_plugins(&Notes::unawaited(plugins, beside)).await
-    }
-
-    /// Takes out again what was written: nobody but us has had the tables.
+    /// Takes out again what is there: nobody but imports has had the tables.
     async fn wipe(&mut self) -> Result<(), DatabaseError> {
-        self.session.write(&Writes { is_wiping: true, ..writes(&[]) }).await?;
-        self.note(Vec::new(), notes::Beside::Forgotten).await
+        self.session.begin_import(&[]).await?;
+        let records = [Beside::end(1)];
+        self.session.write(&Writes { records: &records, ..writes(&[]) }).await
     }
 
     /// A key has one item, or the variants of one page one after another; keys come in order.

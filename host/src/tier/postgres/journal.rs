@@ -18,7 +18,7 @@ pub(super) async fn insert(
     for record in records {
         write_passage(transaction, record).await?;
     }
-    insert_records(transaction, records).await?;
+    insert_rows(transaction, records).await?;
     reach(Point::RecordInserted);
     note_numbers(transaction, records).await?;
     raise_fence(transaction, records).await?;
@@ -30,7 +30,8 @@ pub(super) async fn insert(
     delete_keys(transaction, keys).await
 }
 
-async fn insert_records(
+/// Writes the journal's rows of records, and nothing that follows from them.
+pub(super) async fn insert_rows(
     transaction: &mut Transaction<'_, Postgres>,
     records: &[Record],
 ) -> Result<(), Error> {

@@ -20,6 +20,7 @@
 
 mod batch;
 mod entry;
+mod filling;
 mod hot;
 mod journal;
 mod open;
@@ -45,11 +46,12 @@ use readers::{Reader, Readers};
 use session::Hold;
 
 pub(super) use batch::write;
+pub(super) use filling::{begin_import, fill};
 pub(super) use hot::write_hottest;
 pub(super) use journal::{events_after, targets_of};
 pub(super) use open::open;
 pub(super) use ran_plugins::note_plugins;
-pub(super) use reading::{Reading, fill, hold};
+pub(super) use reading::{Lock, Reading};
 pub(super) use room::{remove, rows_after, rows_before, usage};
 pub(super) use schema::{applied, check_rights, migrate, migrations};
 pub(super) use session::Session;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+use super::filling::check_import;
 use super::ran_plugins::ran_plugins;
 use super::readers::{Reader, Readers};
 use super::recover::{raise_epoch, recover};
@@ -34,7 +35,7 @@ const READER_TRIES: usize = 5;
 const LOOK_UP_MS_MAX: u64 = 2_000;
 
 /// How often something passes over an idle connection, so that nothing on the way forgets it.
-const READER_KEEPALIVE_S: &str = "60";
+pub(super) const IDLE_KEEPALIVE_S: &str = "60";
 
 /// The oldest server whose settings are understood.
 const VERSION_MIN: i32 = 140_000;
@@ -65,6 +66,7 @@ pub(in crate::tier) async fn open(
     let told = |error: sqlx::Error| explain(address, error);
     let Taken { mut connection, lock, options } = take(address).await?;
     reach(Point::Migrated);
+    check_import(address, &mut connection).await?;
     let raising = answered(ANSWER_MS_MAX, raise_epoch(&mut connection));
     let (raised, commits) = raising.await.map_err(told)?;
     reach(Point::EpochRaised);
@@ -80,7 +82,7 @@ pub(in crate::tier) async fn open(
         ("statement_timeout", &LOOK_UP_MS_MAX.to_string()),
         // They may be idle for as long as memory has what is asked for.
         ("idle_session_timeout", "0"),
-        ("tcp_keepalives_idle", READER_KEEPALIVE_S),
+        ("tcp_keepalives_idle", IDLE_KEEPALIVE_S),
     ]);
     let readers = Readers::new(reading);
     get_reader(&readers).await.map_err(told)?;

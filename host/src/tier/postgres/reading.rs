@@ -1,4 +1,4 @@
-//! Reading the tables beside a server that may have them, and filling those that none has used.
+//! Reading the tables beside a server that may have them.
 //!
 //! # Invariants
 //! - A reading changes nothing. Rows come from a cursor, sorted once: there is no index by key.
@@ -6,18 +6,20 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Error};
 
-use super::Session;
-use super::open::{LOCK_CLASS, Taken, explain, in_time, place, take};
+use super::filling::check_import;
+use super::journal::{events_after, targets_of};
+use super::open::{IDLE_KEEPALIVE_S, LOCK_CLASS, explain, in_time, place};
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
-use super::session::{ANSWER_MS_MAX, Claim, FENCE_MS_MAX, Hold, answered, connect_to_look, lock};
-use super::standing::Standing;
+use super::session::{ANSWER_MS_MAX, FENCE_MS_MAX, answered, connect_to_look, lock};
 use crate::cache::Recovered;
-use crate::model::Durability;
+use crate::model::{Mode, Sequence, Target};
 use crate::tier::address::PostgresAddress;
+use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, damaged_fence, damaged_journal, pieces};
 use crate::tier::ran_plugins::RanPlugin;
+use crate::tier::rows::Events;
 
 /// How long the lock is waited for before it counts as a server's.
 const LOCK_MS: u64 = 100;
@@ -31,11 +33,12 @@ pub(in crate::tier) struct Reading {
 }
 
 impl Reading {
-    /// Opens a schema that is there and ours.
+    /// Opens a schema that is there and ours, and in which no import is unfinished.
     pub(in crate::tier) async fn open(address: &PostgresAddress) -> Result<Self, OpenError> {
         let options = address.options.clone().options([("default_transaction_read_only", "on")]);
-        let connection =
+        let mut connection =
             connect_to_look(&options).await.map_err(|error| explain(address, error))?;
+        check_import(address, &mut connection).await?;
         Ok(Self { address: address.clone(), connection, has_begun: false })
     }
 
@@ -53,6 +56,23 @@ impl Reading {
     /// What a server of this epoch would start from.
     pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
         answered(FENCE_MS_MAX, recover(&mut self.connection, epoch)).await
+    }
+
+    /// The next events of the journal after a sequence, in order, without what they named.
+    pub(in crate::tier) async fn events_after(
+        &mut self,
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Events, Error> {
+        events_after(&mut self.connection, after, limit).await
+    }
+
+    /// What a record of the journal named.
+    pub(in crate::tier) async fn targets_of(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Vec<(Target, Mode)>, Error> {
+        targets_of(&mut self.connection, sequence).await
     }
 
     /// The plugins that may have tagged something.
@@ -112,31 +132,36 @@ impl Reading {
     }
 }
 
-/// Keeps servers out for as long as it is held; `None` where one is in.
-pub(in crate::tier) async fn hold(
-    address: &PostgresAddress,
-) -> Result<Option<PgConnection>, OpenError> {
-    let told = |error| explain(address, error);
-    let mut connection = connect_to_look(&address.options).await.map_err(told)?;
-    let number = LOCK_CLASS << 32 | in_time(address, place(address, &mut connection)).await?.oid;
-    match lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
-        true => Ok(Some(connection)),
-        false => {
-            connection.close().await.map_err(told)?;
-            Ok(None)
-        }
-    }
+/// Keeps servers out for as long as it is there.
+pub(in crate::tier) struct Lock {
+    connection: PgConnection,
 }
 
-/// A session that fills the schema, and makes it where there is none, with how often a server has
-/// opened it.
-pub(in crate::tier) async fn fill(address: &PostgresAddress) -> Result<(Session, i64), OpenError> {
-    let told = |error| explain(address, error);
-    let Taken { mut connection, lock, options } = take(address).await?;
-    let state = sqlx::query_as("SELECT epoch, commits FROM state").fetch_one(&mut connection);
-    let (epoch, commits): (i64, i64) = state.await.map_err(told)?;
-    let claim = Claim { options, lock, epoch, durability: Durability::Each };
-    let (_, session) =
-        Hold::new(claim, connection, commits, Standing::default()).await.map_err(told)?;
-    Ok((session, epoch))
+impl Lock {
+    /// `None` where a server is in.
+    pub(in crate::tier) async fn take(
+        address: &PostgresAddress,
+    ) -> Result<Option<Self>, OpenError> {
+        let told = |error| explain(address, error);
+        // It says nothing for as long as entries are read.
+        let idle = [("idle_session_timeout", "0"), ("tcp_keepalives_idle", IDLE_KEEPALIVE_S)];
+        let options = address.options.clone().options(idle);
+        let mut connection = connect_to_look(&options).await.map_err(told)?;
+        let place = in_time(address, place(address, &mut connection)).await?;
+        let number = LOCK_CLASS << 32 | place.oid;
+        match lock(&mut connection, number, LOCK_MS).await.map_err(told)? {
+            true => Ok(Some(Self { connection })),
+            false => {
+                connection.close().await.map_err(told)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether its session is still there, which has had the lock since it was taken.
+    pub(in crate::tier) async fn check(&mut self) -> Result<(), DatabaseError> {
+        let asking = sqlx::query("SELECT 1").execute(&mut self.connection);
+        answered(ANSWER_MS_MAX, asking).await?;
+        Ok(())
+    }
 }

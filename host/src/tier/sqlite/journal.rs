@@ -1,6 +1,6 @@
 //! The journal with what follows from it: the fence, intents and the numbers of sources.
 
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteExecutor};
 use sqlx::{Connection as _, Error, Transaction};
 
 use super::batch::delete_key;
@@ -17,20 +17,8 @@ pub(super) async fn insert_record(
 ) -> Result<(), Error> {
     let Record { sequence, invalidation, passage } = record;
     write_passage(transaction, passage, &invalidation.targets).await?;
+    insert_row(transaction, record).await?;
     let sequence = codec::encode_sequence(*sequence);
-    sqlx::query(
-        // There already where it was refused for time and yet committed, and is owed.
-        "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
-         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
-    )
-    .bind(sequence)
-    .bind(&*invalidation.cause.source)
-    .bind(invalidation.cause.event_id.as_deref())
-    .bind(invalidation.cause.at_ms.cast_signed())
-    .bind(codec::encode_targets(&invalidation.targets))
-    .bind(i64::from(invalidation.cause.is_again))
-    .execute(&mut **transaction)
-    .await?;
     if let Some(number) = invalidation.cause.number {
         note_number(transaction, &invalidation.cause.source, number).await?;
     }
@@ -57,6 +45,28 @@ pub(super) async fn insert_record(
         .execute(&mut **transaction)
         .await?;
     }
+    Ok(())
+}
+
+/// Writes the journal's row of a record, and nothing that follows from it.
+pub(super) async fn insert_row(
+    transaction: &mut Transaction<'_, Sqlite>,
+    record: &Record,
+) -> Result<(), Error> {
+    let Record { sequence, invalidation, .. } = record;
+    sqlx::query(
+        // There already where it was refused for time and yet committed, and is owed.
+        "INSERT INTO journal (sequence, source, event_id, at_ms, targets, is_again) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (sequence) DO NOTHING",
+    )
+    .bind(codec::encode_sequence(*sequence))
+    .bind(&*invalidation.cause.source)
+    .bind(invalidation.cause.event_id.as_deref())
+    .bind(invalidation.cause.at_ms.cast_signed())
+    .bind(codec::encode_targets(&invalidation.targets))
+    .bind(i64::from(invalidation.cause.is_again))
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
 }
 
@@ -126,7 +136,7 @@ pub(in crate::tier) async fn probe(connection: &mut SqliteConnection) -> Result<
 
 /// The next events after a sequence, in order, without what they named: that may be long.
 pub(in crate::tier) async fn events_after(
-    pool: &SqlitePool,
+    reader: impl SqliteExecutor<'_>,
     after: Sequence,
     limit: i64,
 ) -> Result<Events, Error> {
@@ -136,19 +146,19 @@ pub(in crate::tier) async fn events_after(
     )
     .bind(codec::encode_sequence(after))
     .bind(limit)
-    .fetch_all(pool)
+    .fetch_all(reader)
     .await?;
     Ok(rows::events(&found))
 }
 
 /// What a record named.
 pub(in crate::tier) async fn targets_of(
-    pool: &SqlitePool,
+    reader: impl SqliteExecutor<'_>,
     sequence: Sequence,
 ) -> Result<Vec<(Target, Mode)>, Error> {
     let found = sqlx::query_scalar("SELECT targets FROM journal WHERE sequence = ?")
         .bind(codec::encode_sequence(sequence))
-        .fetch_optional(pool)
+        .fetch_optional(reader)
         .await?;
     Ok(rows::targets(found))
 }

@@ -10,6 +10,7 @@
 //! What is written when, and what follows from an error: the tier's, whatever the database.
 
 mod batch;
+mod filling;
 mod hot;
 mod journal;
 mod open;
@@ -37,11 +38,12 @@ use crate::model::{Key, Tag};
 use place::Place;
 use session::check_epoch;
 
+pub(super) use filling::{begin_import, fill};
 pub(super) use hot::{hottest, write_hottest};
 pub(super) use journal::{events_after, probe, targets_of};
 pub(super) use open::open;
 pub(super) use ran_plugins::note_plugins;
-pub(super) use reading::{Reading, fill, hold};
+pub(super) use reading::{Lock, Reading};
 pub(super) use room::{remove, rows_after, rows_before, usage};
 pub(super) use schema::{applied, check_rights, migrate, migrations};
 pub(super) use session::Session;

@@ -21,6 +21,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::filling::check_import;
 use super::place::Place;
 use super::ran_plugins::ran_plugins;
 use super::recover::{raise_epoch, recover};
@@ -48,6 +49,7 @@ pub(in crate::tier) async fn open(
     let told = |error: sqlx::Error| explain(path, error);
     let Taken { lock, place, options, mut connection } = take(path, durability).await?;
     reach(Point::Migrated);
+    check_import(path, &mut connection).await?;
     let raised = raise_epoch(&mut connection).await.map_err(told)?;
     reach(Point::EpochRaised);
     let epoch = epoch_of(raised);

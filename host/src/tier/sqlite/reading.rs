@@ -1,4 +1,4 @@
-//! Reading the tables beside a server that may have the file, and filling those that none has used.
+//! Reading the tables beside a server that may have the file.
 //!
 //! # Invariants
 //! - A reading changes nothing; each of its pieces is a statement of its own, so that a server's
@@ -11,20 +11,24 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions as _, Error};
 
-use super::open::{Taken, explain, lock, lock_to_read, looking, owner_only, take, unwritable};
+use super::filling::check_import;
+use super::journal::{events_after, targets_of};
+use super::open::{explain, lock, lock_to_read, looking, owner_only, unwritable};
+use super::place::Place;
 use super::ran_plugins::ran_plugins;
 use super::recover::recover;
-use super::session::Session;
 use crate::cache::Recovered;
-use crate::model::Durability;
+use crate::model::{Mode, Sequence, Target};
+use crate::tier::database::DatabaseError;
 use crate::tier::error::OpenError;
 use crate::tier::operator::{Counts, Part, Piece, ROWS, damaged_fence, damaged_journal, pieces};
 use crate::tier::ran_plugins::RanPlugin;
+use crate::tier::rows::Events;
 
 /// How long a statement waits for another process to let go.
 const BUSY_MS: u64 = 5_000;
 
-const EPOCH: &str = "SELECT value FROM meta WHERE name = 'epoch'";
+pub(super) const EPOCH: &str = "SELECT value FROM meta WHERE name = 'epoch'";
 
 /// A file that is read.
 pub(in crate::tier) struct Reading {
@@ -35,10 +39,11 @@ pub(in crate::tier) struct Reading {
 }
 
 impl Reading {
-    /// Opens a file that is there and ours.
+    /// Opens a file that is there and ours, and in which no import is unfinished.
     pub(in crate::tier) async fn open(path: &Path) -> Result<Self, OpenError> {
         let options = looking(path).read_only(true).busy_timeout(Duration::from_millis(BUSY_MS));
-        let connection = options.connect().await.map_err(|error| explain(path, error))?;
+        let mut connection = options.connect().await.map_err(|error| explain(path, error))?;
+        check_import(path, &mut connection).await?;
         Ok(Self { path: path.to_owned(), connection, last: (Vec::new(), i64::MIN) })
     }
 
@@ -55,6 +60,23 @@ impl Reading {
     /// What a server of this epoch would start from.
     pub(in crate::tier) async fn recover(&mut self, epoch: u32) -> Result<Recovered, Error> {
         recover(&mut self.connection, epoch).await
+    }
+
+    /// The next events of the journal after a sequence, in order, without what they named.
+    pub(in crate::tier) async fn events_after(
+        &mut self,
+        after: Sequence,
+        limit: i64,
+    ) -> Result<Events, Error> {
+        events_after(&mut self.connection, after, limit).await
+    }
+
+    /// What a record of the journal named.
+    pub(in crate::tier) async fn targets_of(
+        &mut self,
+        sequence: Sequence,
+    ) -> Result<Vec<(Target, Mode)>, Error> {
+        targets_of(&mut self.connection, sequence).await
     }
 
     /// The plugins that may have tagged something.
@@ -143,21 +165,29 @@ impl Reading {
     }
 }
 
-/// Keeps servers out for as long as it is held; `None` where one is in.
-pub(in crate::tier) fn hold(path: &Path) -> Result<Option<File>, OpenError> {
-    match lock(path) {
-        Ok((_, lock)) => Ok(Some(lock)),
-        Err(OpenError::InUse { .. }) => Ok(None),
-        Err(OpenError::Unwritable { .. }) => lock_to_read(path),
-        Err(error) => Err(error),
-    }
+/// Keeps servers out for as long as it is there.
+pub(in crate::tier) struct Lock {
+    _file: File,
+    /// The file that they are kept out of.
+    place: Place,
 }
 
-/// A connection that fills the file, and makes it where there is none, with the lock and with how
-/// often a server has opened it.
-pub(in crate::tier) async fn fill(path: &Path) -> Result<(File, Session, i64), OpenError> {
-    let Taken { lock, place, mut connection, .. } = take(path, Durability::Each).await?;
-    let epoch = sqlx::query_scalar(EPOCH).fetch_one(&mut connection).await;
-    let epoch = epoch.map_err(|error| explain(path, error))?;
-    Ok((lock, Session::new(connection, place, epoch), epoch))
+impl Lock {
+    /// `None` where a server is in.
+    pub(in crate::tier) fn take(path: &Path) -> Result<Option<Self>, OpenError> {
+        let file = match lock(path) {
+            Ok((_, file)) => Some(file),
+            Err(OpenError::InUse { .. }) => None,
+            Err(OpenError::Unwritable { .. }) => lock_to_read(path)?,
+            Err(error) => return Err(error),
+        };
+        let place = path.canonicalize().and_then(|real| Place::of(&real));
+        let place = place.map_err(|error| unwritable(path, &error))?;
+        Ok(file.map(|file| Self { _file: file, place }))
+    }
+
+    /// Whether the file is still the one that servers are kept out of.
+    pub(in crate::tier) fn check(&self) -> Result<(), DatabaseError> {
+        self.place.check()
+    }
 }

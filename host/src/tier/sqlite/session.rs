@@ -36,6 +36,11 @@ impl Session {
         Self { connection, place, log, epoch }
     }
 
+    /// That of the server it belongs to.
+    pub(super) fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
     /// For statements.
     pub(in crate::tier) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
