@@ -1,8 +1,9 @@
 //! The first line of an export: what it is of, and what a server starts from beside entries.
 //!
 //! # Invariants
-//! - A flush to come, changes that are announced, events that are to be applied again, and the
-//!   plugins that may have tagged something are as binding after an import as before the export.
+//! - A flush to come, changes that are announced, events that are to be applied again, the numbers
+//!   of events, and the plugins that may have tagged something are as binding after an import as
+//!   before the export.
 //!
 //! # Not here
 //! The other lines (`line`), and what is done with them (`transfer`).
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::line::LineError;
+use crate::cache::Recovered;
 use crate::cache::tier::{IntentRow, Record};
 use crate::model::{
     Cause, Intent, Invalidation, Mode, PLUGIN_TAG_PREFIX, Passage, Sequence, Target,
@@ -49,6 +51,16 @@ pub(super) struct Beside {
     /// In their order.
     #[serde(default)]
     events: Vec<EventField>,
+    /// The highest number that each source has given to an event.
+    #[serde(default)]
+    numbers: Vec<NumberField>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumberField {
+    source: String,
+    number: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,19 +91,25 @@ struct PluginField {
 
 impl Beside {
     /// What a start has found.
-    pub(super) fn of(
-        flush_due_ms: Option<u64>,
-        intents: &[IntentRow],
-        plugins: Vec<RanPlugin>,
-    ) -> Self {
+    pub(super) fn of(recovered: &Recovered, plugins: Vec<RanPlugin>) -> Self {
+        let Recovered { flush_due_ms, intents, numbers, .. } = recovered;
         let plugin = |RanPlugin { name, identity, mark }| PluginField { name, identity, mark };
         let intents = intents.iter().map(|IntentRow { intent, targets }| {
             let targets: Vec<_> = targets.iter().map(|one| (one.clone(), Mode::Hard)).collect();
             let Intent { name, until_ms } = intent.clone();
             IntentField { name, until_ms, targets: encoded(&targets) }
         });
-        let plugins = plugins.into_iter().map(plugin).collect();
-        Self { flush_due_ms, intents: intents.collect(), plugins, events: Vec::new() }
+        let number = |(source, number): &(String, u64)| {
+            let (source, number) = (source.clone(), *number);
+            NumberField { source, number }
+        };
+        Self {
+            flush_due_ms: *flush_due_ms,
+            intents: intents.collect(),
+            plugins: plugins.into_iter().map(plugin).collect(),
+            events: Vec::new(),
+            numbers: numbers.iter().map(number).collect(),
+        }
     }
 
     /// Adds the events of the journal.
@@ -138,7 +156,8 @@ impl Beside {
         let mut records = Vec::new();
         let first = self.events.len() as u64 + 1;
         let mut push = |targets, passage| {
-            records.push(record(first + records.len() as u64, targets, passage));
+            let cause = Cause::default();
+            records.push(record(first + records.len() as u64, targets, cause, passage));
         };
         if let Some(due_ms) = self.flush_due_ms {
             push(Vec::new(), Passage::FlushAt(due_ms));
@@ -148,18 +167,24 @@ impl Beside {
             let intent = Intent { name: name.clone(), until_ms: *until_ms };
             push(targets, Passage::Shut(intent));
         }
+        for NumberField { source, number } in self.numbers.clone() {
+            let cause = Cause { source, number: Some(number), ..Cause::default() };
+            let place = first + records.len() as u64;
+            records.push(record(place, Vec::new(), cause, Passage::Unchanged));
+        }
         records.push(Self::end(first + records.len() as u64));
         Ok(records)
     }
 
     /// The record that ends an import, the last of so many.
     pub(super) fn end(number: u64) -> Record {
-        record(number, Vec::new(), Passage::Open(codec::IMPORT_NAME.to_owned()))
+        let passage = Passage::Open(codec::IMPORT_NAME.to_owned());
+        record(number, Vec::new(), Cause::default(), passage)
     }
 }
 
-fn record(number: u64, targets: Vec<(Target, Mode)>, passage: Passage) -> Record {
-    let invalidation = Arc::new(Invalidation { targets, cause: Cause::default() });
+fn record(number: u64, targets: Vec<(Target, Mode)>, cause: Cause, passage: Passage) -> Record {
+    let invalidation = Arc::new(Invalidation { targets, cause });
     Record { sequence: Sequence::from_u64(number), invalidation, passage }
 }
 

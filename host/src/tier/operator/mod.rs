@@ -142,7 +142,7 @@ impl Inspector {
             Reading::Postgres(reading) => reading.ran_plugins().await,
         };
         let plugins = plugins.map_err(|error| reading.told(error))?;
-        let beside = Beside::of(recovered.flush_due_ms, &recovered.intents, plugins);
+        let beside = Beside::of(&recovered, plugins);
         let config = CacheConfig { memory_bytes: 0, item_bytes_max: 0, when_full: WhenFull::Evict };
         let rule = Cache::new(config, clock.clone(), None, recovered);
         Ok(Self { address: address.clone(), lock, reading, epoch, clock, rule, beside })

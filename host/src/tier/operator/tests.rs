@@ -409,6 +409,7 @@ async fn what_is_to_come_and_plugins_that_tagged_something_move_along_and_no_wor
         // Kind, mode, and a name of one byte: the tag `t`.
         "INSERT INTO intents VALUES ('shop/1', 1700000008000, x'00000100000074')",
         "INSERT INTO plugins VALUES ('shop', 'component and settings', 'shop/1')",
+        "INSERT INTO numbers VALUES ('shop', 7)",
     ] {
         beside::execute(&mut other, sql).await;
     }
@@ -423,6 +424,8 @@ async fn what_is_to_come_and_plugins_that_tagged_something_move_along_and_no_wor
         (&"shop/1".into(), &"shop/1".into())
     );
 
+    assert_eq!(told["numbers"], serde_json::json!([{ "source": "shop", "number": 7 }]));
+
     let refused = import_lines(new.path(), lines.rsplit_once("{\"line\":\"end\"").unwrap().0).await;
     assert!(refused.is_err());
     let nothing = &header(&export(new.path()).await.1)["beside"];
@@ -436,9 +439,11 @@ async fn what_is_to_come_and_plugins_that_tagged_something_move_along_and_no_wor
     let (exported, again) = export(new.path()).await;
     assert_eq!((exported.entries, &header(&again)["beside"]), (1, told));
 
-    // One of the same version from before it had events.
+    // One of the same version from before it had events and their numbers.
     let (rest, mut without) = (lines.split_once('\n').unwrap().1, header(&lines));
-    without["beside"].as_object_mut().unwrap().remove("events").unwrap();
+    for field in ["events", "numbers"] {
+        without["beside"].as_object_mut().unwrap().remove(field).unwrap();
+    }
     let imported = import_lines(new.path(), &format!("{without}\n{rest}")).await;
     assert_eq!(imported, Ok(Imported { entries: 1, strange: 1, ..Imported::default() }));
 
