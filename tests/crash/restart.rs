@@ -32,6 +32,7 @@ fn start_above_a_hundred_thousand_entries_takes_less_than_two_seconds() {
     }
     world.start();
     eprintln!("{}", world.summary());
+    world.assert_starts_were_quick();
     let mut memcached = Memcached::connect(&world.doors().memcached).unwrap();
     for sample in 0..SAMPLES {
         let entry = sample * (ENTRIES / SAMPLES);
