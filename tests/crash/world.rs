@@ -14,6 +14,7 @@ use std::sync::mpsc::{self, Receiver};
 use parking_lot::Mutex;
 use serde_json::json;
 use wasmcached_tests::origin::Response;
+use wasmcached_tests::server::LOCKED;
 use wasmcached_tests::wait::{LIMIT, eventually, eventually_or_not, monotonic_ns};
 use wasmcached_tests::{Database, Origin, Random, Server, http, server, settings};
 
@@ -98,7 +99,7 @@ impl World {
     pub(crate) fn die_at(&mut self, point: &str, passes: usize) {
         let armed = format!("{point}={passes}*off->return");
         let binary = server::binary_with_fail_points();
-        match self.server.try_launch(&binary, &[("FAILPOINTS", &armed)]) {
+        match self.server.launch_patiently(&binary, &[("FAILPOINTS", &armed)]) {
             Ok(()) => self.work(End::At(&armed)),
             Err(status) => self.note_death(status, &armed),
         }
@@ -112,7 +113,7 @@ impl World {
             eventually("all held events are due", || self.ledger.is_all_due());
         }
         let launched_ns = monotonic_ns();
-        if let Err(status) = self.server.try_launch(&server::binary(), &[]) {
+        if let Err(status) = self.server.launch_patiently(&server::binary(), &[]) {
             panic!("not started after kill {}: {status}\n{}", self.kills, self.server.log());
         }
         self.ledger.note_start(launched_ns);
@@ -255,6 +256,9 @@ impl World {
         starts_ns.sort_unstable();
         let median_ns = starts_ns[starts_ns.len() / 2];
         assert!(median_ns < START_NS_MAX, "half of all starts took {median_ns} ns or more");
+        // A start waits until the database has noticed that the server before it is gone.
+        let (starts, refused) = (starts_ns.len(), self.server.log().matches(LOCKED).count());
+        assert!(refused < starts / 4, "the lock refused {refused} of {starts} starts");
     }
 
     /// What came of it, in a line.
