@@ -79,6 +79,7 @@ struct State {
     reads: u64,
     hits: u64,
     acknowledged: u64,
+    refused: u64,
 }
 
 /// The record of one server's clients over all its lives.
@@ -103,6 +104,7 @@ impl Ledger {
             reads: 0,
             hits: 0,
             acknowledged: 0,
+            refused: 0,
         };
         Self { state: Mutex::new(state), hold_ns: hold_ms * 1_000_000 }
     }
@@ -147,6 +149,11 @@ impl Ledger {
         for target in targets {
             state.floors.raise(*target, mode, began_ns);
         }
+    }
+
+    /// A command was refused because nothing could be made durable: it may or may not be in force.
+    pub(crate) fn refuse(&self) {
+        self.state.lock().refused += 1;
     }
 
     /// An event that began then was acknowledged, just now; it will be applied again.
@@ -221,10 +228,10 @@ impl Ledger {
         }
     }
 
-    /// Reads, how many of them found something, and acknowledged invalidations.
-    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+    /// Reads, how many of them found something, and acknowledged and refused commands.
+    pub(crate) fn counts(&self) -> (u64, u64, u64, u64) {
         let state = self.state.lock();
-        (state.reads, state.hits, state.acknowledged)
+        (state.reads, state.hits, state.acknowledged, state.refused)
     }
 }
 

@@ -97,6 +97,7 @@ fn kills_at_any_moment_and_at_every_fail_point_undo_nothing_that_was_acknowledge
     eprintln!("{}", world.summary());
     assert!(world.kills >= KILLS_MIN, "only {} kills", world.kills);
     world.assert_it_was_no_empty_cache();
+    world.assert_starts_were_quick();
 }
 
 #[test]
@@ -114,6 +115,7 @@ fn kills_above_postgres_undo_nothing_that_was_acknowledged() {
     world.start();
     eprintln!("{}", world.summary());
     world.assert_it_was_no_empty_cache();
+    world.assert_starts_were_quick();
 }
 
 #[test]
@@ -136,4 +138,5 @@ fn kills_amid_events_with_values_bring_back_no_older_value() {
     world.start();
     eprintln!("{}", world.summary());
     world.assert_it_was_no_empty_cache();
+    world.assert_starts_were_quick();
 }

@@ -20,11 +20,12 @@ fn dies_while_opening(database: &Database, point: &str) {
     let mut server = Server::prepare(&database.below(&settings::plain()));
     let armed = format!("{point}=return");
     for _ in 0..2 {
-        let died = server.try_launch(&server::binary_with_fail_points(), &[("FAILPOINTS", &armed)]);
+        let binary = server::binary_with_fail_points();
+        let died = server.launch_patiently(&binary, &[("FAILPOINTS", &armed)]);
         assert!(died.is_err(), "{point} was not reached");
     }
-    server.try_launch(&server::binary(), &[]).unwrap_or_else(|s| panic!("{point}: {s}"));
+    server.launch_patiently(&server::binary(), &[]).unwrap_or_else(|s| panic!("{point}: {s}"));
     assert_eq!(server.memcached().set("item", "value"), "STORED");
     server.restart();
-    assert_eq!(server.memcached().get("item").unwrap(), b"value", "{point}");
+    assert_eq!(server.memcached().get_kept("item"), b"value", "{point}");
 }

@@ -32,11 +32,17 @@ fn start_above_a_hundred_thousand_entries_takes_less_than_two_seconds() {
     }
     world.start();
     eprintln!("{}", world.summary());
+    world.assert_starts_were_quick();
     let mut memcached = Memcached::connect(&world.doors().memcached).unwrap();
     for sample in 0..SAMPLES {
         let entry = sample * (ENTRIES / SAMPLES);
-        let found = memcached.get(&format!("many:{entry}")).unwrap();
-        assert_eq!(found, Some(value(entry).into_bytes()), "many:{entry}");
+        let value = value(entry).into_bytes();
+        // A look-up that a busy machine holds up is a miss.
+        eventually(&format!("many:{entry} is found"), || {
+            let found = memcached.get(&format!("many:{entry}")).unwrap();
+            assert!(found.is_none() || found.as_ref() == Some(&value), "many:{entry}: {found:?}");
+            found.is_some()
+        });
     }
 }
 

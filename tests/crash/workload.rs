@@ -3,13 +3,14 @@
 //! # Invariants
 //! - A command's time is taken before it is sent and its outcome noted after its answer; one that
 //!   has no answer is noted by the crash alone.
+//! - What a slow disk keeps from being durable is refused in time, and counts as not acknowledged.
 
 use std::io::Result;
 use std::sync::mpsc::Sender;
 
 use serde_json::json;
 use wasmcached_tests::wait::monotonic_ns;
-use wasmcached_tests::{Random, Webhook, http};
+use wasmcached_tests::{Answer, Random, Webhook, http};
 
 use crate::client::{Memcached, request};
 use crate::ledger::{Ledger, Mode, Sight, body_of};
@@ -20,6 +21,19 @@ use crate::names::{
 
 /// Largest value; some batches are to be of several pages of the database.
 const VALUE_BYTES_MAX: usize = 6_000;
+
+/// What is said of a change that could not be made durable.
+const NOT_DURABLE: &str = "database tier: ";
+
+/// Whether a memcached command could not be made durable.
+fn is_refused(reply: &str) -> bool {
+    reply.starts_with("SERVER_ERROR ") && reply.contains(NOT_DURABLE)
+}
+
+/// Whether what a request asked for could not be made durable.
+pub(crate) fn is_refusal(answer: &Answer) -> bool {
+    answer.status == 503 && answer.text().contains(NOT_DURABLE)
+}
 
 /// Where the doors of a server are.
 #[derive(Debug, Clone)]
@@ -94,8 +108,13 @@ impl Client<'_> {
             70..82 => {
                 let began_ns = monotonic_ns();
                 let reply = connection.ask(&format!("delete {key}"))?;
-                assert!(["DELETED", "NOT_FOUND"].contains(&&*reply), "{reply} to delete");
-                self.ledger.acknowledge(&[Target::Entry(item)], Mode::Hard, began_ns);
+                match reply.as_str() {
+                    "DELETED" | "NOT_FOUND" => {
+                        self.ledger.acknowledge(&[Target::Entry(item)], Mode::Hard, began_ns);
+                    }
+                    reply if is_refused(reply) => self.ledger.refuse(),
+                    reply => panic!("{reply} to delete"),
+                }
                 Ok(())
             }
             82..99 => match self.read_item(connection, item, &key)? {
@@ -104,8 +123,13 @@ impl Client<'_> {
             },
             _ if self.mix != Mix::Gentle => {
                 let began_ns = monotonic_ns();
-                assert_eq!(connection.ask("flush_all")?, "OK");
-                self.ledger.acknowledge(&[Target::Everything], Mode::Hard, began_ns);
+                match connection.ask("flush_all")?.as_str() {
+                    "OK" => {
+                        self.ledger.acknowledge(&[Target::Everything], Mode::Hard, began_ns);
+                    }
+                    reply if is_refused(reply) => self.ledger.refuse(),
+                    reply => panic!("{reply} to flush_all"),
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -127,6 +151,7 @@ impl Client<'_> {
             "HD" => self.ledger.acknowledge(&[Target::Entry(item)], Mode::Hard, began_ns),
             // The connection's miss is from before an invalidation.
             "NS" => {}
+            reply if is_refused(reply) => self.ledger.refuse(),
             reply => panic!("{reply} to ms"),
         }
         Ok(())
@@ -185,6 +210,7 @@ impl Client<'_> {
             204 => self.ledger.acknowledge(&[Target::Entry(item)], Mode::Hard, began_ns),
             // It was invalidated since the request began.
             409 => {}
+            _ if is_refusal(&answer) => self.ledger.refuse(),
             status => panic!("{status} to PUT: {}", answer.text()),
         }
         Ok(())
@@ -203,6 +229,10 @@ impl Client<'_> {
         let url = format!("{}/v1/invalidate", self.doors.api);
         let json = [("content-type", "application/json")];
         let answer = request("POST", &url, &json, body.to_string().as_bytes())?;
+        if is_refusal(&answer) {
+            self.ledger.refuse();
+            return Ok(());
+        }
         assert_eq!(answer.status, 200, "{}", answer.text());
         self.ledger.note_sequence(sequence_of(&answer.json()), before);
         self.ledger.acknowledge(targets, mode, began_ns);
@@ -244,11 +274,13 @@ impl Client<'_> {
         let delivery = Delivery { webhook, targets };
         let before = self.ledger.last_sequence();
         let sequence = self.deliver(&delivery)?;
-        self.ledger.note_sequence(sequence, before);
         if let Some(number) = value {
             self.ledger.end_value(number);
         }
-        self.delivered.push(delivery);
+        if let Some(sequence) = sequence {
+            self.ledger.note_sequence(sequence, before);
+            self.delivered.push(delivery);
+        }
         Ok(())
     }
 
@@ -258,12 +290,14 @@ impl Client<'_> {
             return self.send_event();
         }
         let delivery = self.earlier.swap_remove(self.random.below(self.earlier.len()));
-        self.deliver(&delivery)?;
-        self.delivered.push(delivery);
+        if self.deliver(&delivery)?.is_some() {
+            self.delivered.push(delivery);
+        }
         Ok(())
     }
 
-    fn deliver(&self, Delivery { webhook, targets }: &Delivery) -> Result<u64> {
+    /// The sequence of an event that was acknowledged.
+    fn deliver(&self, Delivery { webhook, targets }: &Delivery) -> Result<Option<u64>> {
         let timestamp = webhook.timestamp_s.to_string();
         let signature = webhook.signature();
         let fields = [
@@ -275,10 +309,14 @@ impl Client<'_> {
         let url = format!("{}/v1/events/{}", self.doors.api, webhook.source);
         let began_ns = monotonic_ns();
         let answer = request("POST", &url, &fields, &webhook.body)?;
+        if is_refusal(&answer) {
+            self.ledger.refuse();
+            return Ok(None);
+        }
         assert_eq!(answer.status, 200, "{}", answer.text());
         self.ledger.acknowledge(targets, Mode::Hard, began_ns);
         self.ledger.hold(targets, began_ns);
-        Ok(sequence_of(&answer.json()))
+        Ok(Some(sequence_of(&answer.json())))
     }
 
     fn tags(&mut self) -> TagSet {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
-use wasmcached_tests::origin::Response;
+use wasmcached_tests::origin::{Gate, Response};
 use wasmcached_tests::wait::eventually;
 use wasmcached_tests::{Origin, Server, Webhook, http, settings};
 
@@ -137,17 +137,29 @@ fn page_that_differs_from_itself_is_unstable_and_not_stale() {
 
 #[test]
 fn page_that_its_event_ends_late_is_overtaken_and_not_stale() {
-    let (origin, saved) = origin();
-    let slow = "[audit]\nshare = 1.0\nsettle_ms = 1500\n";
-    let server = Server::start(&settings_with(Rules::WithoutHome, &origin, slow));
+    let saved = Arc::new(AtomicU64::new(0));
+    let compared = AtomicU64::new(0);
+    let gate = Gate::closed();
+    let origin = {
+        let (saved, gate) = (Arc::clone(&saved), gate.clone());
+        Origin::start(move |_| {
+            let version = saved.load(Ordering::SeqCst);
+            // The second fetch to compare is answered when the test says so.
+            if version == 1 && compared.fetch_add(1, Ordering::SeqCst) == 1 {
+                gate.pass();
+            }
+            Response::cacheable(format!("version {version}"))
+        })
+    };
+    let server = Server::start(&settings_with(Rules::WithoutHome, &origin, ALL));
     store(&server, HOME);
-    let before = origin.count(HOME);
-    let answer = Webhook::photo("annapurna").post(&server);
-    assert_eq!(answer.status, 200);
-    // The next change is shown by the origin before its event has come.
-    saved.fetch_add(1, Ordering::SeqCst);
-    eventually("the page is fetched to be compared", || origin.count(HOME) > before);
-    http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["home"]}));
+    // This change is shown by the origin before its event has come.
+    saved.store(1, Ordering::SeqCst);
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    gate.wait_until_reached_by(1);
+    let answer = http::post_json(&server.api("/v1/invalidate"), &json!({"tags": ["home"]}));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    gate.open();
     eventually("the event is audited", || newest_event(&server)["audit"].is_object());
     assert_eq!(newest_event(&server)["audit"]["stale"], 0);
     assert!(metrics(&server).contains("audited_pages_total{result=\"overtaken\"} 1\n"));

@@ -64,7 +64,7 @@ fn connection_over_the_limit_is_told_so_on_every_listener_and_counted() {
 #[test]
 fn silent_connection_is_closed_on_every_listener() {
     let authority = Authority::default();
-    let (server, _dir) = three_listeners(&authority, "idle_timeout = \"300ms\"");
+    let (server, _dir) = three_listeners(&authority, "idle_timeout = \"3s\"");
     for mut client in three_clients(&authority, &server) {
         assert_eq!(client.rest(), b"");
     }

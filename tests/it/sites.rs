@@ -78,7 +78,7 @@ fn an_invalidated_site_stays_so_after_a_kill_and_explain_says_why(database: &Dat
     server.kill();
     server.start_again();
     assert_ne!(blog(&server).text(), before[1]);
-    assert_eq!(http::get(&server.page("/")).text(), before[0]);
+    assert_eq!(http::get_kept(&server.page("/")).text(), before[0]);
     let url = server.api("/v1/explain?url=http%3A%2F%2Fblog.example%2F");
     let explained = http::get(&url).json();
     assert_eq!(explained["entries"][0]["site"], "blog", "{explained}");

@@ -66,7 +66,7 @@ fn keys_are_listed_and_verified_beside_the_running_server() {
     assert_eq!(verified["rows"]["valid"], 3);
     assert_eq!(verified["rows"]["dead"], 1);
     // The server has not noticed.
-    assert_eq!(server.memcached().get("user:1").unwrap(), b"one");
+    assert_eq!(server.memcached().get_kept("user:1"), b"one");
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn cache_moves_to_another_database_by_export_and_import() {
     }
     std::fs::rename(&new, &old).unwrap();
     server.start_again();
-    assert_eq!(server.memcached().get("user:1").unwrap(), b"one");
+    assert_eq!(server.memcached().get_kept("user:1"), b"one");
     assert_eq!(server.memcached().get("user:2"), None);
     drop(origin);
-    assert!(http::get(&page).is_hit());
+    assert!(http::get_kept(&page).is_hit());
     assert_eq!(tier(&["import", lines], &old).status.code(), Some(1));
 }
 
@@ -135,7 +135,7 @@ fn damaged_rows_are_reported_with_exit_code_1_and_a_server_leaves_them_out() {
     );
     server.start_again();
     assert_eq!(server.memcached().get("user:1"), None);
-    assert_eq!(server.memcached().get("other").unwrap(), b"x");
+    assert_eq!(server.memcached().get_kept("other"), b"x");
     let metrics = http::get(&server.api("/metrics")).text();
     assert!(metrics.contains("wasmcached_tier_rows_skipped_total 1\n"), "{metrics}");
 }

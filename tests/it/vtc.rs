@@ -34,7 +34,7 @@ fn run(name: &str, number: u8) {
     let pages = format!("pages={}", server.address("pages"));
     let (origin, cold, own) =
         (format!("origin={origin}"), format!("cold={COLD}"), format!("own={OWN}"));
-    let mut arguments = vec!["-t", "30"];
+    let mut arguments = vec!["-t", "60"];
     for definition in [&pages, &origin, &cold, &own] {
         arguments.extend(["-D", definition]);
     }

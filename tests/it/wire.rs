@@ -225,24 +225,35 @@ fn client_is_asked_for_its_body_only_when_the_origin_takes_it() {
 #[test]
 fn slow_heads_and_bodies_are_given_up() {
     let origin = RawOrigin::start();
-    let limits = "[pages.limits]\nrequest_head_timeout = \"50ms\"\nupload_idle_timeout = \"50ms\"\n\
-                  idle_timeout = \"50ms\"\nmax_upload_size = \"1k\"\n";
-    let server = server_for(&[&origin], limits);
+    let slow = "[pages.limits]\nrequest_head_timeout = \"50ms\"\nupload_idle_timeout = \"50ms\"\n";
+    let server = server_for(&[&origin], slow);
     let mut slow = client_of(&server);
     slow.send("GET / HTTP/1.1\r\nHost");
     assert!(slow.read_to_end().0.starts_with("HTTP/1.1 408 "));
-    let mut silent = client_of(&server);
-    assert_eq!(silent.read_to_end(), (String::new(), End::Closed));
     let mut body = client_of(&server);
     body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nha");
     assert!(body.read_to_end().0.starts_with("HTTP/1.1 408 "));
+}
+
+#[test]
+fn silent_client_is_closed() {
+    let origin = RawOrigin::start();
+    let server = server_for(&[&origin], "[pages.limits]\nidle_timeout = \"50ms\"\n");
+    let mut silent = client_of(&server);
+    assert_eq!(silent.read_to_end(), (String::new(), End::Closed));
+}
+
+#[test]
+fn large_bodies_are_refused() {
+    let origin = RawOrigin::start();
+    let server = server_for(&[&origin], "[pages.limits]\nmax_upload_size = \"1k\"\n");
     let mut large = client_of(&server);
     large.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n");
     assert!(large.read_head().starts_with("HTTP/1.1 413 "));
     let mut chunked = client_of(&server);
     let chunk = "x".repeat(0x401);
-    chunked.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-    chunked.send(format!("401\r\n{chunk}\r\n0\r\n\r\n"));
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    chunked.send(format!("{head}401\r\n{chunk}\r\n0\r\n\r\n"));
     assert!(chunked.read_head().starts_with("HTTP/1.1 413 "));
 }
 

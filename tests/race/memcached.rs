@@ -25,6 +25,8 @@ pub(crate) enum Looked {
     Hit(String),
     /// It was computed, and the cache was told.
     Stored { is_kept: bool },
+    /// It was computed, and a slow disk has not taken it.
+    Unwritten,
     /// It was computed; another has the lease.
     Computed,
     /// There was nothing, and nothing was computed.
@@ -130,10 +132,14 @@ async fn compute(object: &Arc<Object>) -> (Fill, String) {
     (fill, value)
 }
 
+/// What is said of a value that a slow disk has not taken in time.
+const NOT_DURABLE: &str = "SERVER_ERROR database tier: ";
+
 fn stored(reply: &str, kept: &str, refused: &[&str]) -> Result<Looked, Error> {
     match reply.trim() {
         reply if reply == kept => Ok(Looked::Stored { is_kept: true }),
         reply if refused.contains(&reply) => Ok(Looked::Stored { is_kept: false }),
+        reply if reply.starts_with(NOT_DURABLE) => Ok(Looked::Unwritten),
         _ => Err(unexpected(reply)),
     }
 }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
+use tokio::time::sleep;
 use wasmcached_tests::{Random, Webhook};
 
 use crate::http::{self, Answer};
 use crate::memcached;
 use crate::store::{Kind, Object, version_of};
-use crate::world::{Doors, World};
+use crate::world::{Doors, PAUSE, World};
 
 /// Of so many invalidations one is of everything: it takes what the others race for.
 const EVERYTHING_ONE_OF: usize = 1_000;
@@ -68,8 +69,9 @@ const USUAL: [Purge; 11] = [
 /// What is said of an invalidation that a slow disk kept from being acknowledged.
 const NOT_DURABLE: &str = "database tier";
 
-/// So often an application sends it again.
-const REFUSALS_MAX: u32 = 10;
+/// So often an application sends it again, with a pause before each time: a database that was slow
+/// is tried again after some seconds at most.
+const REFUSALS_MAX: u32 = 500;
 
 impl Purge {
     /// One that makes this kind of object invalid.
@@ -128,7 +130,10 @@ pub(crate) async fn change(world: &World, object: &Arc<Object>, purge: Purge) {
             Ok(None) => break,
             Ok(Some(version)) => break covered.push((Arc::clone(object), version)),
             Err(_) if world.asks_again().await => {}
-            Err(what) if what.contains(NOT_DURABLE) && refusals < REFUSALS_MAX => refusals += 1,
+            Err(what) if what.contains(NOT_DURABLE) && refusals < REFUSALS_MAX => {
+                refusals += 1;
+                sleep(PAUSE).await;
+            }
             Err(what) => return world.broken(format!("{purge:?} of {}: {what}", object.id)),
         }
     }

@@ -7,12 +7,13 @@
 //! # Not here
 //! The trials: they are the same.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
-use wasmcached_tests::wait::eventually;
+use wasmcached_tests::wait::{LIMIT, eventually};
 
 /// Tags by the field that wasmcached reads; XKEY and BAN are the two ways to purge by them.
 const VCL: &str = r#"vcl 4.1;
@@ -61,8 +62,20 @@ impl Varnish {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("start varnishd; `tests/run` installs it");
         let varnish = Self { child, address, _dir: dir };
-        eventually("Varnish listens", || TcpStream::connect(&varnish.address).is_ok());
+        eventually("Varnish answers", || varnish.answers());
         varnish
+    }
+
+    /// Whether its worker does: the first to listen, and to reset connections, is its manager.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(&self.address) else { return false };
+        stream.set_read_timeout(Some(LIMIT)).expect("set a time limit");
+        // Nothing is asked of the origin.
+        let request = b"XKEY / HTTP/1.1\r\nHost: a\r\nxkey: none\r\nConnection: close\r\n\r\n";
+        let mut answer = String::new();
+        stream.write_all(request).is_ok()
+            && stream.read_to_string(&mut answer).is_ok()
+            && answer.starts_with("HTTP/1.1 200 ")
     }
 
     /// `HOST:PORT`.

@@ -27,7 +27,7 @@ use crate::wire::Pool;
 const READS_MAX: usize = 400;
 
 /// Before something is asked again of a cache that was killed.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Failures that are told in full.
 const TOLD: usize = 20;
@@ -193,7 +193,7 @@ impl World {
                 self.tally.refused.fetch_add(u64::from(!is_kept), Ordering::Relaxed);
                 Ok(None)
             }
-            Looked::Computed | Looked::Miss => Ok(None),
+            Looked::Computed | Looked::Unwritten | Looked::Miss => Ok(None),
         }
     }
 

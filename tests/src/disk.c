@@ -3,7 +3,7 @@
  * stands between SQLite and the kernel and does as the first byte of a control file says.
  *
  *   -  as it should        f  full (ENOSPC)           r  gone read-only (EROFS)
- *   e  broken (EIO)        s  two seconds per flush   z  silent until told otherwise
+ *   e  broken (EIO)        s  slow: 1.2 s per flush   z  silent until told otherwise
  *   u  flushes alone are broken
  *
  * Only what is called with a descriptor of `cache.db`, `cache.db-wal` or `cache.db-shm` is touched.
@@ -100,7 +100,11 @@ ssize_t pread64(int file, void *bytes, size_t length, off64_t at) {
 
 static int flush(int file, int (*real)(int)) {
     char state = fault(file);
-    if (state == 's') usleep(2000000);
+    if (state == 's') {
+        /* The real disk's time would come on top of it. */
+        usleep(1200000);
+        return 0;
+    }
     if (state == 'e' || state == 'u') {
         errno = EIO;
         return -1;

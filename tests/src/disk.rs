@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::Server;
 
+/// How long a flush takes that is slow: as long as the server tells of, far less than it waits.
+pub const SLOW_MS: u64 = 1_200;
+
 /// What is wrong with a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -24,7 +27,7 @@ pub enum Fault {
     Broken,
     /// Flushes end in an error, writes don't.
     Unsynced,
-    /// Every flush takes two seconds.
+    /// Every flush takes [`SLOW_MS`].
     Slow,
     /// Nothing is answered at all.
     Silent,

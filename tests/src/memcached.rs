@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::tls::TlsStream;
-use crate::wait::LIMIT;
+use crate::wait::{LIMIT, eventually};
 
 enum Socket {
     Tcp(TcpStream),
@@ -151,6 +151,18 @@ impl Memcached {
         let value = self.bytes(words[3].parse().expect("a length"));
         assert_eq!(self.bytes(7), b"\r\nEND\r\n");
         Some(value)
+    }
+
+    /// The value of a key that the database has, and memory need not: a look-up there that a busy
+    /// machine holds up is answered as a miss.
+    #[track_caller]
+    pub fn get_kept(&mut self, key: &str) -> Vec<u8> {
+        let mut found = None;
+        eventually(&format!("{key} is found"), || {
+            found = self.get(key);
+            found.is_some()
+        });
+        found.expect("a value")
     }
 
     /// `set` without flags or expiry: the reply.

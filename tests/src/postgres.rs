@@ -17,16 +17,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::{Database, database};
-
 /// The superuser's password, for looking whether it is shown anywhere.
 pub const PASSWORD: &str = "hunter2-of-postgres";
 
 /// Users as whom it may run where the tests run as root, which it refuses.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
-/// Where every server of the run has a database: thousands of commits more, of which none is
-/// written through to the disk. A killed PostgreSQL loses nothing so; a power cut might.
+/// No commit is written through to the disk, which may take seconds on a busy machine: more than a
+/// server waits. A killed PostgreSQL loses nothing so; a power cut might, and none is tested.
 const QUICK: &str = "-c fsync=off -c full_page_writes=off";
 
 /// Waits until nobody is there any more who could need the server.
@@ -57,8 +55,6 @@ pub struct Postgres {
     databases: AtomicUsize,
     /// Addresses of databases that were lent and are to be lent again.
     given_back: Mutex<Vec<String>>,
-    /// Further arguments of its start.
-    options: &'static str,
 }
 
 /// The folder with the newest server's programs.
@@ -90,18 +86,11 @@ impl Postgres {
     /// The one that all tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(|| match Database::for_every_server() {
-            Some(database::Kind::Postgres) => Self::start_with(QUICK),
-            Some(database::Kind::Sqlite) | None => Self::start(),
-        })
+        SHARED.get_or_init(Self::start)
     }
 
     /// One of the test's own, to be stopped and started at will.
     pub fn start() -> Self {
-        Self::start_with("")
-    }
-
-    fn start_with(options: &'static str) -> Self {
         let user = unprivileged();
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a folder").keep();
         if let Some((user, group)) = user {
@@ -120,7 +109,7 @@ impl Postgres {
             .expect("start the guard");
         let alive = guard.stdin.take();
         let (databases, given_back) = (AtomicUsize::new(0), Mutex::default());
-        let server = Self { dir, user, guard, alive, databases, given_back, options };
+        let server = Self { dir, user, guard, alive, databases, given_back };
         let password = server.dir.join("password");
         let mut file = std::fs::File::create(&password).expect("file of the password");
         writeln!(file, "{PASSWORD}").expect("write the password");
@@ -139,11 +128,11 @@ impl Postgres {
 
     /// Starts it again after [`Postgres::crash`].
     pub fn launch(&self) {
-        let (socket, options) = (self.dir.display(), self.options);
+        let socket = self.dir.display();
         self.control(&[
             "-w",
             "-o",
-            &format!("-k {socket} -c listen_addresses= -c max_connections=300 {options}"),
+            &format!("-k {socket} -c listen_addresses= -c max_connections=300 {QUICK}"),
             "-l",
             &self.dir.join("log").display().to_string(),
             "start",

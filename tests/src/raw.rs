@@ -119,10 +119,16 @@ pub struct RawOrigin {
 impl RawOrigin {
     /// Listens on any free port of loopback.
     pub fn start() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").expect("listen") }
+        Self::start_at("127.0.0.1")
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// Listens on any free port of this address: of one that nobody else uses, where the port is to
+    /// stay free when this is dropped.
+    pub fn start_at(address: &str) -> Self {
+        Self { listener: TcpListener::bind((address, 0)).expect("listen") }
+    }
+
+    /// `http://ADDRESS:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.listener.local_addr().expect("address"))
     }

@@ -16,8 +16,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::wait::{LIMIT, eventually};
+use crate::wait::{LIMIT, eventually, eventually_or_not};
 use crate::{Database, Memcached, http};
+
+/// What a start says whose database another server has.
+pub const LOCKED: &str = "in use by another server";
 
 /// The binary under test: `WASMCACHED_BIN`, or the one that was built beside the tests.
 pub fn binary() -> PathBuf {
@@ -154,9 +157,35 @@ impl Server {
 
     #[track_caller]
     fn launch(&mut self) {
-        if let Err(status) = self.try_launch(&binary(), &[]) {
+        if let Err(status) = self.launch_patiently(&binary(), &[]) {
             panic!("ended before it was ready, {status}:\n{}", self.log());
         }
+    }
+
+    /// As [`Server::try_launch`], and again while it is refused for what is soon over: somebody's
+    /// connection has a port that was free, or the machine is too busy for the database to take a
+    /// connection or to notice that an earlier server's is gone.
+    #[track_caller]
+    pub fn launch_patiently(
+        &mut self,
+        binary: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<(), ExitStatus> {
+        let mut outcome = Ok(());
+        eventually_or_not(|| {
+            let said_before = self.log().len();
+            outcome = self.try_launch(binary, environment);
+            let is_passing = |log: &str| self.refusals_that_pass().any(|said| log.contains(said));
+            outcome.is_ok() || !self.log().get(said_before..).is_some_and(is_passing)
+        });
+        outcome
+    }
+
+    fn refusals_that_pass(&self) -> impl Iterator<Item = &'static str> {
+        let is_above_postgres = self.settings.contains("database = \"postgres:");
+        let of_postgres =
+            ["no connection in", LOCKED].into_iter().filter(move |_| is_above_postgres);
+        of_postgres.chain(["Address already in use"])
     }
 
     /// Starts this binary with more in its environment, and returns when it is ready, or with its
@@ -309,6 +338,13 @@ impl Server {
     pub fn start_again(&mut self) {
         self.settings = self.with_bound_addresses();
         self.launch();
+    }
+
+    /// Has this in its settings in the place of that, from the next start on.
+    #[track_caller]
+    pub fn change_setting(&mut self, from: &str, to: &str) {
+        assert!(self.settings.contains(from), "no `{from}` in the settings");
+        self.settings = self.settings.replace(from, to);
     }
 
     /// An orderly stop and a start.

@@ -16,6 +16,9 @@ from .wait import LIMIT_S, eventually
 
 USER = "tester"
 
+#: An address of its own: a port that is free there is not taken by somebody's connection.
+HOST = "127.0.9.202"
+
 
 class Postgres:
     """A running PostgreSQL, with the trust of everybody on this machine, and no care for disks."""
@@ -44,12 +47,12 @@ class Postgres:
 
     def database(self, name):
         """Makes a database, and returns what Django's `DATABASES` has to say of it."""
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, name)
+        self._run("createdb", "-h", HOST, "-p", str(self.port), "-U", USER, name)
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": name,
             "USER": USER,
-            "HOST": "127.0.0.1",
+            "HOST": HOST,
             "PORT": self.port,
         }
 
@@ -90,7 +93,7 @@ class Postgres:
                     "-D",
                     data,
                     "-h",
-                    "127.0.0.1",
+                    HOST,
                     "-p",
                     str(self.port),
                     "-k",
@@ -116,7 +119,7 @@ class Postgres:
         if self._process.poll() is not None:
             log = Path(self._folder, "log").read_text(errors="replace")
             raise AssertionError(f"PostgreSQL ended:\n{log}")
-        ready = [_command("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [_command("pg_isready"), "-q", "-h", HOST, "-p", str(self.port)]
         return subprocess.run(ready).returncode == 0
 
     def _run(self, name, *arguments):
@@ -156,5 +159,5 @@ def _unprivileged():
 
 def _free_port():
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((HOST, 0))
         return listener.getsockname()[1]

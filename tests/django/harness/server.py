@@ -11,7 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from .wait import LIMIT_S
+from .wait import LIMIT_S, eventually
 
 #: A secret of Standard Webhooks that every suite may use.
 SECRET = "whsec_d2FzbWNhY2hlZC1kamFuZ28tdGVzdHMtc2VjcmV0LTAx"
@@ -112,7 +112,7 @@ class Server:
     def start_again(self):
         """Starts it at the same addresses, after `stop` or `kill`."""
         self._bound = {door: self.address(door) for door in self._doors()}
-        self._launch()
+        eventually(self._launch_if_ports_are_free, "its ports are free")
 
     def pause(self):
         """SIGSTOP: it takes connections, by the kernel, and answers nothing."""
@@ -136,6 +136,17 @@ class Server:
             more = self._listeners.get(door, "")
             text += f'\n[{door}]\nlisten = "{listen}"\n{more}\n'
         return (text + "\n" + bracket + tables).replace("{dir}", str(self.dir))
+
+    def _launch_if_ports_are_free(self):
+        """False where somebody's connection has taken one of them meanwhile."""
+        said = len(self.log())
+        try:
+            self._launch()
+        except AssertionError:
+            if "Address already in use" in self.log()[said:]:
+                return False
+            raise
+        return True
 
     def _launch(self):
         config = self.dir / "wasmcached.toml"

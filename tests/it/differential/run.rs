@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use wasmcached_tests::Random;
+use wasmcached_tests::wait::LIMIT;
 
 use super::binary;
 use super::command::{Command, with_uniques};
@@ -14,8 +15,8 @@ use super::replies::mask;
 const END_OF_BATCH: &[u8] = b"version\r\n";
 const END_OF_REPLIES: &[u8] = b"VERSION 1.6.";
 
-/// After so long no reply comes any more: what a command that is lost takes from the suite's time.
-const SILENCE: Duration = Duration::from_secs(10);
+/// After so long no reply comes any more.
+const SILENCE: Duration = LIMIT;
 
 /// Which memcached a server behaves like, and so which form of a command it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use parking_lot::Mutex;
 use serde_json::json;
-use wasmcached_tests::disk::{Disk, Fault};
+use wasmcached_tests::disk::{self, Disk, Fault};
 use wasmcached_tests::wait::{eventually, monotonic_ns};
 use wasmcached_tests::{Server, http, settings};
 
@@ -173,28 +173,36 @@ fn slow_disk_delays_what_has_to_be_durable_and_nothing_else() {
     assert_eq!(connection.set("kept", "value"), "STORED");
     disk.fails(Fault::Slow);
     let body = json!({"tags": ["users"]});
-    std::thread::scope(|scope| {
-        let slow = scope.spawn(|| {
-            let began = monotonic_ns();
-            let answer = http::post_json(&server.api("/v1/invalidate"), &body);
-            (answer.status, monotonic_ns() - began)
-        });
-        let mut hits = 0;
-        while !slow.is_finished() {
-            assert_eq!(connection.get("kept").as_deref(), Some(&b"value"[..]));
-            hits += 1;
-        }
-        let (status, taken_ns) = slow.join().unwrap();
-        assert_eq!(status, 200);
-        assert!(taken_ns >= 2_000_000_000, "acknowledged after {taken_ns} ns");
-        assert!(hits > 100, "{hits} hits meanwhile");
-    });
     let tier = || http::get(&server.api("/ready")).json()["parts"]["tier"].clone();
-    assert_eq!(tier()["status"], "degraded");
-    assert!(tier()["why"].to_string().contains("slow: a write takes"), "{}", tier());
+    let slow_change = || {
+        let began = monotonic_ns();
+        let answer = http::post_json(&server.api("/v1/invalidate"), &body);
+        let taken_ns = monotonic_ns() - began;
+        let is_slow = taken_ns >= disk::SLOW_MS * 1_000_000;
+        assert!(answer.status != 200 || is_slow, "acknowledged after {taken_ns} ns");
+        answer.status
+    };
+    // Once more where the machine has held up what took part: a write that takes too long is
+    // refused, and who asks for hits may not have had its turn.
+    eventually("a slow change is acknowledged amid hits", || {
+        let (status, hits) = std::thread::scope(|scope| {
+            let slow = scope.spawn(slow_change);
+            let mut hits = 0;
+            while !slow.is_finished() {
+                assert_eq!(connection.get("kept").as_deref(), Some(&b"value"[..]));
+                hits += 1;
+            }
+            (slow.join().unwrap(), hits)
+        });
+        let tier = tier();
+        let is_told = tier["why"].to_string().contains("slow: a write takes");
+        status == 200 && hits > 100 && tier["status"] == "degraded" && is_told
+    });
     disk.works();
-    assert_eq!(http::post_json(&server.api("/v1/invalidate"), &body).status, 200);
-    assert_eq!(tier()["status"], "ok");
+    eventually("it is fast again", || {
+        let status = http::post_json(&server.api("/v1/invalidate"), &body).status;
+        status == 200 && tier()["status"] == "ok"
+    });
 }
 
 #[test]
@@ -234,11 +242,11 @@ fn interval_durability_syncs_also_while_somebody_reads_the_file() {
     disk.fails(Fault::Unsynced);
     eventually("the log is flushed", || {
         invalidate();
-        tier()["status"] == "degraded"
+        tier()["why"].to_string().contains("error")
     });
     // Until flushing works.
     assert_eq!(invalidate(), 503);
-    assert!(tier()["why"].to_string().contains("error"), "{}", tier());
+    assert_eq!(tier()["status"], "degraded");
     disk.works();
     eventually("it is no longer degraded", || tier()["status"] == "ok");
     assert_eq!(invalidate(), 200);

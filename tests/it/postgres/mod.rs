@@ -15,8 +15,8 @@ use wasmcached_tests::{Answer, Database, Postgres, Server, http, settings};
 const DEGRADED_NS_MAX: u64 = 5_000_000_000;
 const RECOVERED_NS_MAX: u64 = 10_000_000_000;
 
-/// A busy machine's share of it.
-const SLACK_NS: u64 = 5_000_000_000;
+/// A busy machine's share of it: a server, its database or a test may be held up for seconds.
+const SLACK_NS: u64 = 45_000_000_000;
 
 /// The session that has the lock.
 const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' \
@@ -75,7 +75,7 @@ fn lost_database_degrades_the_tier_and_is_taken_again_when_it_is_back() {
     assert_eq!(server.memcached().set("b", "new"), "STORED");
     server.restart();
     assert_eq!(server.memcached().get("kept"), None);
-    assert_eq!(server.memcached().get("b").unwrap(), b"new");
+    assert_eq!(server.memcached().get_kept("b"), b"new");
     assert!(!server.log().contains(PASSWORD), "{}", server.log());
 }
 
@@ -158,7 +158,7 @@ fn server_whose_schema_another_has_used_writes_and_loads_nothing_until_its_resta
     assert_ne!(purge(&server, "red").status, 200);
     assert_eq!(postgres.ask(&name, "SELECT count(*) FROM journal"), journal);
     server.restart();
-    assert_eq!(server.memcached().get("a").unwrap(), b"one");
+    assert_eq!(server.memcached().get_kept("a"), b"one");
     assert_eq!(purge(&server, "red").status, 200);
 }
 
@@ -179,7 +179,7 @@ fn database_that_has_gone_back_loses_its_entries_and_is_used_on() {
     assert_eq!(server.memcached().set("b", "two"), "STORED");
     server.restart();
     assert_eq!(server.memcached().get("a"), None);
-    assert_eq!(server.memcached().get("b").unwrap(), b"two");
+    assert_eq!(server.memcached().get_kept("b"), b"two");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn copy_from_before_the_last_start_brings_nothing_back_and_no_unique_is_given_ag
     server.stop();
     postgres.keep_copy(&name);
     server.start_again();
-    assert_eq!(server.memcached().get("y").unwrap(), b"old");
+    assert_eq!(server.memcached().get_kept("y"), b"old");
     assert_eq!(purge(&server, "ty").status, 200);
     let unique = |server: &Server| server.memcached().ask("ms z 1 c\r\n1");
     let before = unique(&server);
@@ -265,7 +265,7 @@ fn schema_of_another_application_is_refused_by_name_and_left_as_it_was() {
     let mut server = Server::start(&Database::at(&own).below(&settings::plain()));
     assert_eq!(server.memcached().set("a", "one"), "STORED");
     server.restart();
-    assert_eq!(server.memcached().get("a").unwrap(), b"one");
+    assert_eq!(server.memcached().get_kept("a"), b"one");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn rows_that_somebody_has_changed_are_left_out_and_counted() {
         assert_eq!(Postgres::shared().ask(&name, &changed), "1");
         assert_eq!(server.memcached().get(&format!("k{n}")), None, "{change}");
     }
-    assert_eq!(server.memcached().get("untouched").unwrap(), b"value");
+    assert_eq!(server.memcached().get_kept("untouched"), b"value");
     let told = server.log().matches("database has rows that can't be read").count();
     // One that has expired is no news.
     assert!(told >= tampering.len() - 1, "{}", server.log());
@@ -314,7 +314,7 @@ fn row_that_nobody_knew_of_gives_way_at_the_second_attempt() {
     let bodies = "SELECT convert_from(body, 'UTF8') FROM entries WHERE key = 'a'";
     assert_eq!(Postgres::shared().ask(&name, bodies), "ours");
     server.restart();
-    assert_eq!(server.memcached().get("a").unwrap(), b"ours");
+    assert_eq!(server.memcached().get_kept("a"), b"ours");
 }
 
 #[test]

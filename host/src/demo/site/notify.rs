@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::events::signature::{self, SecretError};
 
 /// The visitor waits for the cache so long, and no longer.
-const ACKNOWLEDGED_MS_MAX: u64 = 5_000;
+const ACKNOWLEDGED_MS_MAX: u64 = 30_000;
 
 /// The source that the cache's configuration gives this application.
 pub(crate) const SOURCE: &str = "trekking";

@@ -13,7 +13,7 @@ use crate::client::ClientError;
 const TIMES_FASTER_MIN: f64 = 100.0;
 
 /// Requests for the warm page; the fastest counts, since the machine may be busy with others.
-const WARM_REQUESTS: usize = 10;
+const WARM_REQUESTS: usize = 100;
 
 /// Step 1. A folder of an earlier demo may hold pages, so everything is invalidated first.
 pub(super) async fn cold(tour: &mut Tour<'_>) -> Result<Shown, StepError> {

@@ -124,7 +124,7 @@ async fn an_event_that_fails_three_times_is_one_failure() {
 
 #[tokio::test]
 async fn a_call_whose_asker_has_gone_is_counted_and_one_that_did_not_begin_is_not_made() {
-    let limits = PluginLimits { event_ms_max: 300, ..patient() };
+    let limits = PluginLimits { event_ms_max: 3_000, ..patient() };
     let plugins = load(limited(hostile(&[]), limits));
     let plugin = only(&plugins);
     let (entered, is_entered) = std::sync::mpsc::channel();

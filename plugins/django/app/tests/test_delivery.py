@@ -74,7 +74,7 @@ def test_saving_works_while_the_server_is_down_and_it_is_told_when_it_is_back():
 
 
 def test_a_slow_server_costs_the_budget_once():
-    with receiver() as shop, telling(shop.url, BUDGET_MS=50):
+    with receiver() as shop, telling(shop.url, BUDGET_MS=500):
         shop.gate = threading.Event()
         with delivery.logged() as log:
             for n in range(5):

@@ -41,7 +41,7 @@ enum State {
 }
 
 const STATES: [(&str, State); 3] =
-    [("well", State::Well), ("slow, 2 s", State::Slow), ("silent", State::Silent)];
+    [("well", State::Well), ("slow, 1 s and more", State::Slow), ("silent", State::Silent)];
 
 /// Hits by the state of the disk below SQLite.
 ///
