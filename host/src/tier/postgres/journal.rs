@@ -3,14 +3,13 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Error, Postgres, Transaction};
 
-use super::batch::delete_keys;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
 use crate::model::{Mode, Passage, Sequence, Target};
 use crate::tier::rows::Events;
 use crate::tier::{codec, rows};
 
-/// Writes records, their rows of the fence, and takes out the keys that they remove.
+/// Writes records with their rows of the fence; keys have none.
 pub(super) async fn insert(
     transaction: &mut Transaction<'_, Postgres>,
     records: &[Record],
@@ -21,13 +20,7 @@ pub(super) async fn insert(
     insert_records(transaction, records).await?;
     reach(Point::RecordInserted);
     note_numbers(transaction, records).await?;
-    raise_fence(transaction, records).await?;
-    let targets = records.iter().flat_map(|record| &record.invalidation.targets);
-    let keys = targets.filter_map(|(target, _)| match target {
-        Target::Key(key) => Some(key),
-        _ => None,
-    });
-    delete_keys(transaction, keys).await
+    raise_fence(transaction, records).await
 }
 
 async fn insert_records(

@@ -3,14 +3,13 @@
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
 use sqlx::{Connection as _, Error, Transaction};
 
-use super::batch::delete_key;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
 use crate::model::{Mode, Passage, Sequence, Target};
 use crate::tier::rows::Events;
 use crate::tier::{codec, rows};
 
-/// Writes a record, its rows of the fence, and takes out the keys that it removes.
+/// Writes a record with its rows of the fence; keys have none.
 pub(super) async fn insert_record(
     transaction: &mut Transaction<'_, Sqlite>,
     record: &Record,
@@ -36,8 +35,7 @@ pub(super) async fn insert_record(
     }
     reach(Point::RecordInserted);
     for (target, mode) in &invalidation.targets {
-        if let Target::Key(key) = target {
-            delete_key(transaction, key).await?;
+        if matches!(target, Target::Key(_)) {
             continue;
         }
         let named = codec::name_of(target);

@@ -45,7 +45,7 @@ impl Writer {
         let refused = Batch {
             is_wiping: std::mem::take(&mut batch.is_wiping),
             keys: std::mem::take(&mut batch.keys),
-            records: Vec::new(),
+            ..Batch::default()
         };
         self.put_back(&refused, failure);
         self.refuse(refused, failure.reason.clone());
