@@ -230,9 +230,9 @@ impl Queue {
         Batch { keys, ..Batch::default() }
     }
 
-    /// Whether keys wait for a batch.
-    pub(super) fn has_keys(&self) -> bool {
-        !self.line.is_empty()
+    /// How many keys wait for a batch.
+    pub(super) fn line_len(&self) -> usize {
+        self.line.len()
     }
 
     /// Refused records take place in memory all the same: rows of the keys that they remove are out

@@ -121,6 +121,7 @@ impl Writer {
             };
             self.refuse_resting();
             if !is_idle {
+                self.try_keys_in_time();
                 continue;
             }
             let (is_closing, is_drained) = {
@@ -182,7 +183,6 @@ impl Writer {
         }
         reach(Point::BatchTaken);
         let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
-        let mut took_all = !self.inner.queue.lock().has_keys();
         let owed = batch.owed;
         let mut outcome =
             self.write(&mut session, (batch.is_wiping, &rows), (owed, &records)).await;
@@ -190,7 +190,6 @@ impl Writer {
             && self.rests_keys(&mut batch, failure, &mut session).await
         {
             rows.clear();
-            took_all = false;
             outcome = match batch.is_empty() {
                 true => {
                     self.session = Some(session);
@@ -202,7 +201,7 @@ impl Writer {
         match outcome {
             Ok(()) => {
                 self.session = Some(session);
-                self.note_commit(took_all);
+                self.note_commit(batch.keys.len());
                 reach(Point::BatchCommitted);
                 self.settle(batch);
                 self.after_commit().await;
