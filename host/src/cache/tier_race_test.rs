@@ -3,10 +3,11 @@
 //! # Not here
 //! The tiers themselves: which rows they find when is decided here, step by step.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::tier::{BoxFuture, Committed, Lasting, Placed, Record, Row, Source, Status};
@@ -35,7 +36,7 @@ impl Tier for Raced {
         let (cache, key) = (self.cache.get().unwrap().clone(), key.clone());
         let mut asking: BoxFuture<_> = Box::pin(async move { cache.get(key.as_bytes()).await });
         if asking.as_mut().now_or_never().is_none() {
-            *self.asking.lock().unwrap() = Some(asking);
+            *self.asking.lock() = Some(asking);
         }
         // As if it had been committed by now.
         Box::pin(std::future::ready(Ok(Lasting::Durable)))
@@ -93,7 +94,7 @@ async fn what_a_removal_has_removed_does_not_come_back_by_a_look_up_that_began_a
     storing.await.unwrap();
 
     cache.update(&key, |_| (Change::Remove, ())).await.unwrap();
-    let asking = tier.asking.lock().unwrap().take().unwrap();
+    let asking = tier.asking.lock().take().unwrap();
     tier.answers.notify_one();
     assert!(asking.await.is_none());
     assert!(cache.peek(b"k").is_none());

@@ -87,6 +87,8 @@ pub(super) struct Writes<'batch> {
     pub keys: &'batch [KeyRows],
     /// Records of the journal, in order.
     pub records: &'batch [Record],
+    /// How many of these, the first, were refused before and are owed.
+    pub owed: usize,
     /// The published oldest birth.
     pub oldest: Sequence,
     /// Larger values are left out.
@@ -105,6 +107,17 @@ impl Writes<'_> {
         let bytes_max = self.value_bytes_max.unwrap_or(ROW_BYTES_MAX).min(ROW_BYTES_MAX);
         let rows = rows.rows.iter().take(VARIANTS_PER_KEY_MAX).enumerate();
         rows.filter(move |(_, row)| row.birth >= oldest && row.content.body.len() <= bytes_max)
+    }
+
+    /// The keys that records take out. Those of owed ones are not among them: they have joined the
+    /// line of keys, and what has been written of them since is newer.
+    pub(super) fn removed(&self) -> impl Iterator<Item = &Key> {
+        let targets =
+            self.records.iter().skip(self.owed).flat_map(|record| &record.invalidation.targets);
+        targets.filter_map(|(target, _)| match target {
+            Target::Key(key) => Some(key),
+            _ => None,
+        })
     }
 
     /// A value as it is written.

@@ -3,18 +3,20 @@
 //!
 //! # Invariants
 //! - They leave in the order in which they were refused.
-//! - Bounded: past [`OWED_COST_MAX`] they become one record of everything. Intents that have not
-//!   ended stay what they are: what was announced is shut after a restart, too.
+//! - Bounded: past [`OWED_COST_MAX`] they become one record of everything, at the highest of their
+//!   sequences. Intents that have not ended stay what they are: what was announced is shut after a
+//!   restart, too. So does each source's last event, with the highest number: it may be held, and
+//!   makes everything wrong once more then.
 //! - Noting one costs the same however many there are.
 //!
 //! # Not here
 //! Which records are refused, and when these are written (`queue`).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::cache::tier::Record;
-use crate::model::{Invalidation, Mode, Passage, Target};
+use crate::model::{Cause, Invalidation, Mode, Passage, Target};
 
 /// What is remembered record by record: 100,000 records of one target, some 50 MB.
 pub(super) const OWED_COST_MAX: usize = 200_000;
@@ -77,11 +79,13 @@ impl Owed {
     }
 
     fn become_everything(&mut self) {
-        let records = std::mem::take(&mut self.records);
-        let Some(last) = records.back().cloned() else { return };
-        let last = Record { passage: Passage::Unchanged, ..of_everything(last) };
-        self.records = passages_of(records.into()).into_iter().map(of_everything).collect();
-        self.records.push_back(last);
+        let records = Vec::from(std::mem::take(&mut self.records));
+        // Not that of the last: one that ends what the fence has forgotten has an old sequence.
+        let Some(highest) = records.iter().max_by_key(|record| record.sequence) else { return };
+        let highest = Record { passage: Passage::Unchanged, ..highest.clone() };
+        let events = last_events(&records);
+        let kept = passages_of(records).into_iter().chain(events).chain([highest]);
+        self.records = kept.map(of_everything).collect();
         self.cost = self.records.iter().map(cost_of).sum();
     }
 }
@@ -131,6 +135,34 @@ fn passages_of(records: Vec<Record>) -> Vec<Record> {
     kept.into_iter().flatten().collect()
 }
 
+/// The last event of each source, but for those that are applied again, with the highest number
+/// that the source has given.
+fn last_events(records: &[Record]) -> Vec<Record> {
+    let mut numbers: HashMap<&str, u64> = HashMap::new();
+    let mut events: BTreeMap<&str, &Record> = BTreeMap::new();
+    for record in records {
+        let cause = &record.invalidation.cause;
+        let source = cause.source.as_str();
+        if let Some(number) = cause.number {
+            let highest = numbers.entry(source).or_default();
+            *highest = number.max(*highest);
+        }
+        // Without an id it is an announcement, which is kept for its number alone.
+        let is_event = cause.event_id.is_some() && !cause.is_again;
+        let is_first_of_number = cause.number.is_some() && !events.contains_key(source);
+        if is_event || is_first_of_number {
+            events.insert(source, record);
+        }
+    }
+    let events = events.into_iter().map(|(source, record)| {
+        let cause =
+            Cause { number: numbers.get(source).copied(), ..record.invalidation.cause.clone() };
+        let invalidation = Arc::new(Invalidation { targets: Vec::new(), cause });
+        Record { sequence: record.sequence, invalidation, passage: Passage::Unchanged }
+    });
+    events.collect()
+}
+
 /// A record that was too much for one transaction, in two. The journal then has the first half of
 /// it; an event, which may be looked for in it, becomes everything instead.
 pub(super) fn divide(record: Record) -> Vec<Record> {
@@ -153,7 +185,7 @@ pub(super) fn divide(record: Record) -> Vec<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cause, Intent, Sequence, Tag};
+    use crate::model::{Intent, Sequence, Tag};
 
     fn record(n: usize, tags: usize, passage: Passage) -> Record {
         let tags = (0..tags).map(|tag| Tag::new(&format!("{n}:{tag}")).unwrap());
@@ -203,6 +235,41 @@ mod tests {
         let of_before = Passage::Open("n1".into());
         let flush = Passage::FlushAt(8);
         assert_eq!(passages, [first, shut("announced"), flush, of_before, Passage::Unchanged]);
+        let everything = [(Target::Everything, Mode::Hard)];
+        assert!(left.iter().all(|record| record.invalidation.targets == everything));
+    }
+
+    #[test]
+    fn everything_has_the_highest_sequence_also_where_the_last_record_has_an_old_one() {
+        let mut owed = Owed::default();
+        let (last, old) = (record(7, OWED_COST_MAX, Passage::Unchanged), 2);
+        owed.push_last(vec![last, record(old, 1, Passage::Unchanged)]);
+        let left: Vec<_> = std::iter::from_fn(|| owed.take(usize::MAX)).collect();
+        assert_eq!(sequences(&left), [7]);
+    }
+
+    #[test]
+    fn last_event_of_each_source_outlasts_the_bound_with_the_highest_number() {
+        let event = |n, source: &str, id: &str, number, is_again| {
+            let (source, event_id) = (source.into(), Some(id.into()));
+            let cause = Cause { source, event_id, at_ms: n as u64, number, is_again };
+            let Invalidation { targets, .. } = &*record(n, 3, Passage::Unchanged).invalidation;
+            let invalidation = Arc::new(Invalidation { targets: targets.clone(), cause });
+            Record { invalidation, ..record(n, 0, Passage::Unchanged) }
+        };
+        let mut owed = Owed::default();
+        owed.push_last(vec![
+            event(1, "shop", "a", Some(9), false),
+            event(2, "shop", "b", Some(8), false),
+            event(3, "blog", "c", None, false),
+            event(4, "shop", "a", None, true),
+            record(5, OWED_COST_MAX, Passage::Unchanged),
+        ]);
+        let left: Vec<_> = std::iter::from_fn(|| owed.take(usize::MAX)).collect();
+        assert_eq!(sequences(&left), [3, 2, 5]);
+        let causes = left.iter().map(|record| &record.invalidation.cause);
+        let told: Vec<_> = causes.map(|cause| (cause.event_id.as_deref(), cause.number)).collect();
+        assert_eq!(told, [(Some("c"), None), (Some("b"), Some(9)), (None, None)]);
         let everything = [(Target::Everything, Mode::Hard)];
         assert!(left.iter().all(|record| record.invalidation.targets == everything));
     }

@@ -7,15 +7,16 @@
 //!   *overrun*: nothing is loaded until a batch has emptied the table of entries.
 //! - Records leave in the order in which they came, which is that of their sequences; in pieces,
 //!   because a transaction of all might take too long at every attempt.
-//! - A record that is refused is in force in memory. What it names beside keys is *owed*: it is
-//!   written before newer records, when something can be (`owed`).
+//! - A record that is refused is in force in memory. The keys that it names join the line; and if
+//!   there is anything else to it, it is *owed*: it is written before newer records, when something
+//!   can be (`owed`), with all that it names. It takes no keys out then: what memory has of them is
+//!   written by the line, and may be newer.
 //!
 //! # Not here
 //! No SQL, no waiting: one short lock around plain data.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
@@ -66,6 +67,8 @@ pub(super) struct Batch {
     pub keys: Vec<(Key, Vec<Waiter>)>,
     /// Journal records, in order.
     pub records: Records,
+    /// How many of these, the first, are owed.
+    pub owed: usize,
 }
 
 impl Batch {
@@ -134,12 +137,13 @@ impl Queue {
     pub(super) fn take(&mut self, cost_max: usize) -> Batch {
         self.is_wiping = std::mem::take(&mut self.is_overrun);
         let is_keys_turn = std::mem::take(&mut self.is_large_next) && !self.line.is_empty();
-        let records = if is_keys_turn { Vec::new() } else { self.take_records(cost_max) };
-        Batch { is_wiping: self.is_wiping, keys: Vec::new(), records }
+        let batch = if is_keys_turn { Batch::default() } else { self.take_records(cost_max) };
+        Batch { is_wiping: self.is_wiping, ..batch }
     }
 
-    /// The first of the records, up to this cost together, or one that costs more.
-    pub(super) fn take_records(&mut self, cost_max: usize) -> Records {
+    /// A batch of the first records, up to this cost together, or of one that costs more.
+    pub(super) fn take_records(&mut self, cost_max: usize) -> Batch {
+        let owed_before = self.owed.len();
         let mut records = Vec::new();
         // The first may cost more.
         let (mut next_max, mut left) = (usize::MAX, cost_max);
@@ -148,7 +152,7 @@ impl Queue {
             next_max = left;
             records.push(next);
         }
-        records
+        Batch { records, owed: owed_before - self.owed.len(), ..Batch::default() }
     }
 
     /// The next record, unless it costs more than this.
@@ -226,33 +230,28 @@ impl Queue {
         Batch { keys, ..Batch::default() }
     }
 
-    /// Whether keys wait for a batch.
-    pub(super) fn has_keys(&self) -> bool {
-        !self.line.is_empty()
+    /// How many keys wait for a batch.
+    pub(super) fn line_len(&self) -> usize {
+        self.line.len()
     }
 
     /// Refused records take place in memory all the same: rows of the keys that they remove are out
-    /// of date, and the rest of what they name is to be written when it can be.
+    /// of date, and what else there is to them is to be written when it can be. An event may be
+    /// applied again from the journal, and an intent shuts from its row, keys as all the rest.
     fn owed_of<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> Vec<Record> {
         let mut owed = Vec::new();
         for record in records {
-            let (keys, wide): (Vec<_>, Vec<_>) = record
-                .invalidation
-                .targets
-                .iter()
-                .cloned()
-                .partition(|(target, _)| matches!(target, Target::Key(_)));
-            for (target, _) in &keys {
-                if let Target::Key(key) = target {
-                    self.push_key(key, None);
+            let Invalidation { targets, cause } = &*record.invalidation;
+            let mut is_owed = record.passage != Passage::Unchanged || cause.event_id.is_some();
+            for (target, _) in targets {
+                match target {
+                    Target::Key(key) => self.push_key(key, None),
+                    _ => is_owed = true,
                 }
             }
-            if wide.is_empty() && record.passage == Passage::Unchanged {
-                continue;
+            if is_owed {
+                owed.push(record.clone());
             }
-            let cause = record.invalidation.cause.clone();
-            let invalidation = Arc::new(Invalidation { targets: wide, cause });
-            owed.push(Record { invalidation, ..record.clone() });
         }
         owed
     }
@@ -303,6 +302,8 @@ fn overrun() -> TierError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::model::{Cause, Mode, Sequence, Tag};
 

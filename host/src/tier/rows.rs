@@ -7,6 +7,7 @@
 //! # Not here
 //! Bytes within columns (`codec`), and the statements of each database.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -153,6 +154,16 @@ pub(super) fn intents(found: &[impl Columns]) -> (Vec<IntentRow>, Option<u64>) {
     let (flushes, intents): (Vec<_>, Vec<_>) =
         intents.partition(|row| row.intent.name == codec::FLUSH_NAME);
     (intents, flushes.iter().map(|row| row.intent.until_ms).min())
+}
+
+/// Those of the targets that an intent names which its rows don't have, each once: announced again
+/// and again, it takes no more room than all that it named.
+pub(super) fn new_targets(rows: &[impl Columns], named: &[(Target, Mode)]) -> Vec<(Target, Mode)> {
+    let known = rows.iter().flat_map(|row| targets(row.bytes("targets")));
+    let known: HashSet<Target> = known.map(|(target, _)| target).collect();
+    let new = named.iter().filter(|(target, _)| !known.contains(target));
+    let new: BTreeMap<Target, Mode> = new.cloned().collect();
+    new.into_iter().collect()
 }
 
 /// The highest number of each source. One that the column can't hold was kept as its largest, and

@@ -6,6 +6,7 @@ mod faults;
 mod files;
 mod known;
 mod owed;
+mod pressed;
 mod restart;
 mod room;
 mod warm;

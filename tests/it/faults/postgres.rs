@@ -287,6 +287,7 @@ fn what_was_announced_and_noted_is_written_again_to_a_database_that_has_gone_bac
                          "before": {"trek": "annapurna"}, "after": {"trek": "annapurna"}}]);
     for data in [
         json!({"phase": "intent", "intent": "announced", "events": events}),
+        json!({"phase": "intent", "intent": "announced", "events": events}),
         json!({"source": "trekking", "seq": 7, "events": events}),
     ] {
         let body = json!({"type": "model.changed", "data": data});
@@ -295,6 +296,8 @@ fn what_was_announced_and_noted_is_written_again_to_a_database_that_has_gone_bac
     }
     let standing = || postgres.ask(&name, STANDING);
     let before = standing();
+    let rows = postgres.ask(&name, "SELECT count(*) FROM intents");
+    assert_eq!(rows, "2", "the flush, and what was announced twice");
     assert!(before.split('|').all(|column| !column.is_empty()), "{before}");
     postgres.take_over(&name);
     eventually("the tier works again", || {
@@ -303,4 +306,30 @@ fn what_was_announced_and_noted_is_written_again_to_a_database_that_has_gone_bac
     });
     assert!(server.log().contains("database has gone back"), "{}", server.log());
     assert_eq!(standing(), before);
+}
+
+#[test]
+fn held_event_that_a_failover_has_lost_makes_its_pages_wrong_again_also_after_a_kill() {
+    let postgres = Postgres::shared();
+    let (name, _) = new_database(postgres);
+    let database = Database::at(&postgres.address(&name));
+    let origin = Origin::start(|_| Response::cacheable("page"));
+    let settings = |hold_ms: u64| {
+        let held = format!("{}hold_ms = {hold_ms}\n", settings::trekking(&origin.url()));
+        database.below(&held)
+    };
+    let mut server = Server::start(&settings(600_000));
+    postgres.keep_copy(&name);
+    assert_eq!(Webhook::photo("annapurna").post(&server).status, 200);
+    postgres.take_over(&name);
+    eventually("the tier works again", || {
+        let body = json!({"tags": ["nobody"]});
+        http::post_json(&server.api("/v1/invalidate"), &body).status == 200
+    });
+    assert!(server.log().contains("database has gone back"), "{}", server.log());
+    server.kill();
+    // Its time has come, now that it is shorter.
+    let server = Server::start(&settings(1));
+    let metrics = http::get(&server.api("/metrics")).text();
+    assert!(metrics.contains("events_held_applied_total 1\n"), "{metrics}");
 }

@@ -353,6 +353,7 @@ fn writes(keys: &[KeyRows]) -> Writes<'_> {
         is_wiping: false,
         keys,
         records: &[],
+        owed: 0,
         oldest,
         value_bytes_max: None,
         compress_bytes_min: None,

@@ -43,6 +43,7 @@ pub(in crate::tier) async fn write(
     reach(Point::RowsWritten);
     if !writes.records.is_empty() {
         journal::insert(&mut transaction, writes.records).await?;
+        delete_keys(&mut transaction, writes.removed()).await?;
     }
     reach(Point::RecordsWritten);
     transaction.commit().await?;

@@ -3,14 +3,13 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Error, Postgres, Transaction};
 
-use super::batch::delete_keys;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
-use crate::model::{Mode, Passage, Sequence, Target};
+use crate::model::{Intent, Mode, Passage, Sequence, Target};
 use crate::tier::rows::Events;
 use crate::tier::{codec, rows};
 
-/// Writes records, their rows of the fence, and takes out the keys that they remove.
+/// Writes records with their rows of the fence; keys have none.
 pub(super) async fn insert(
     transaction: &mut Transaction<'_, Postgres>,
     records: &[Record],
@@ -21,13 +20,7 @@ pub(super) async fn insert(
     insert_rows(transaction, records).await?;
     reach(Point::RecordInserted);
     note_numbers(transaction, records).await?;
-    raise_fence(transaction, records).await?;
-    let targets = records.iter().flat_map(|record| &record.invalidation.targets);
-    let keys = targets.filter_map(|(target, _)| match target {
-        Target::Key(key) => Some(key),
-        _ => None,
-    });
-    delete_keys(transaction, keys).await
+    raise_fence(transaction, records).await
 }
 
 /// Writes the journal's rows of records, and nothing that follows from them.
@@ -127,12 +120,8 @@ async fn write_passage(
 ) -> Result<(), Error> {
     let query = match &record.passage {
         Passage::Unchanged => return Ok(()),
-        // Announced again it grows: each piece is one row.
         Passage::Shut(intent) => {
-            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES ($1, $2, $3)")
-                .bind(intent.name.as_bytes())
-                .bind(intent.until_ms.cast_signed())
-                .bind(codec::encode_targets(&record.invalidation.targets))
+            return shut(transaction, intent, &record.invalidation.targets).await;
         }
         Passage::Open(name) => {
             sqlx::query("DELETE FROM intents WHERE name = $1").bind(name.as_bytes())
@@ -152,6 +141,28 @@ async fn write_passage(
                 .bind(codec::FLUSH_NAME.as_bytes())
                 .bind(due_ms.cast_signed())
         }
+    };
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Notes an intent. Announced again it grows: what is new is one row.
+async fn shut(
+    transaction: &mut Transaction<'_, Postgres>,
+    intent: &Intent,
+    targets: &[(Target, Mode)],
+) -> Result<(), Error> {
+    let (name, until_ms) = (intent.name.as_bytes(), intent.until_ms.cast_signed());
+    let found = sqlx::query("SELECT targets FROM intents WHERE name = $1").bind(name);
+    let new = rows::new_targets(&found.fetch_all(&mut **transaction).await?, targets);
+    let query = match new.is_empty() {
+        true => sqlx::query("UPDATE intents SET until_ms = $2 WHERE name = $1 AND until_ms < $2")
+            .bind(name)
+            .bind(until_ms),
+        false => sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES ($1, $2, $3)")
+            .bind(name)
+            .bind(until_ms)
+            .bind(codec::encode_targets(&new)),
     };
     query.execute(&mut **transaction).await?;
     Ok(())

@@ -42,6 +42,9 @@ pub(super) async fn write(
     for record in writes.records {
         insert_record(&mut transaction, record).await?;
     }
+    for key in writes.removed() {
+        delete_key(&mut transaction, key).await?;
+    }
     reach(Point::RecordsWritten);
     Ok(transaction.commit().await?)
 }

@@ -3,14 +3,13 @@
 use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteExecutor};
 use sqlx::{Connection as _, Error, Transaction};
 
-use super::batch::delete_key;
 use crate::cache::tier::Record;
 use crate::fail_points::{Point, reach};
-use crate::model::{Mode, Passage, Sequence, Target};
+use crate::model::{Intent, Mode, Passage, Sequence, Target};
 use crate::tier::rows::Events;
 use crate::tier::{codec, rows};
 
-/// Writes a record, its rows of the fence, and takes out the keys that it removes.
+/// Writes a record with its rows of the fence; keys have none.
 pub(super) async fn insert_record(
     transaction: &mut Transaction<'_, Sqlite>,
     record: &Record,
@@ -24,8 +23,7 @@ pub(super) async fn insert_record(
     }
     reach(Point::RecordInserted);
     for (target, mode) in &invalidation.targets {
-        if let Target::Key(key) = target {
-            delete_key(transaction, key).await?;
+        if matches!(target, Target::Key(_)) {
             continue;
         }
         let named = codec::name_of(target);
@@ -94,13 +92,7 @@ async fn write_passage(
 ) -> Result<(), Error> {
     let query = match passage {
         Passage::Unchanged => return Ok(()),
-        // Announced again it grows: each piece is one row.
-        Passage::Shut(intent) => {
-            sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES (?, ?, ?)")
-                .bind(&*intent.name)
-                .bind(intent.until_ms.cast_signed())
-                .bind(codec::encode_targets(targets))
-        }
+        Passage::Shut(intent) => return shut(transaction, intent, targets).await,
         Passage::Open(name) => sqlx::query("DELETE FROM intents WHERE name = ?").bind(&**name),
         Passage::FlushAt(due_ms) => {
             sqlx::query("DELETE FROM intents WHERE name = ?")
@@ -117,6 +109,28 @@ async fn write_passage(
                 .bind(codec::FLUSH_NAME)
                 .bind(due_ms.cast_signed())
         }
+    };
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Notes an intent. Announced again it grows: what is new is one row.
+async fn shut(
+    transaction: &mut Transaction<'_, Sqlite>,
+    intent: &Intent,
+    targets: &[(Target, Mode)],
+) -> Result<(), Error> {
+    let (name, until_ms) = (&*intent.name, intent.until_ms.cast_signed());
+    let found = sqlx::query("SELECT targets FROM intents WHERE name = ?").bind(name);
+    let new = rows::new_targets(&found.fetch_all(&mut **transaction).await?, targets);
+    let query = match new.is_empty() {
+        true => sqlx::query("UPDATE intents SET until_ms = ?2 WHERE name = ?1 AND until_ms < ?2")
+            .bind(name)
+            .bind(until_ms),
+        false => sqlx::query("INSERT INTO intents (name, until_ms, targets) VALUES (?, ?, ?)")
+            .bind(name)
+            .bind(until_ms)
+            .bind(codec::encode_targets(&new)),
     };
     query.execute(&mut **transaction).await?;
     Ok(())

@@ -402,6 +402,33 @@ async fn what_an_intent_has_shut_is_shut_after_a_restart_until_it_ends() {
 }
 
 #[tokio::test]
+async fn intent_that_is_announced_again_takes_no_more_room_than_all_that_it_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let rounds = [vec!["a", "b"], vec!["b", "c"], vec!["a", "c"], vec!["c", "b", "a"]];
+    for (until_ms, names) in rounds.iter().cycle().take(100).enumerate() {
+        let targets: Vec<_> = names.iter().copied().map(tag).collect();
+        let intent = Intent { name: "shop/tx".into(), until_ms: until_ms as u64 };
+        server.cache.shut(naming(&targets), intent).await.unwrap();
+    }
+    let mut other = intruder(dir.path()).await;
+    let all = ["a", "b", "c"].map(tag);
+    let bytes = crate::tier::codec::encode_targets(&naming(&all).targets).len() as i64;
+    assert_eq!(count(&mut other, "SELECT sum(length(targets)) FROM intents").await, bytes);
+    assert!(count(&mut other, "SELECT count(*) FROM intents").await <= 3);
+    server.stop().await;
+
+    let server = start(dir.path()).await;
+    assert_eq!(server.cache.first_intent().map(|intent| intent.until_ms), Some(99));
+    let mut targets = server.cache.shut_by("shop/tx").unwrap();
+    targets.sort();
+    assert_eq!(targets, all);
+    server.cache.open(naming(&targets), "shop/tx".into()).await.unwrap();
+    assert_eq!(count(&mut other, "SELECT count(*) FROM intents").await, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn intent_that_can_not_be_read_shuts_everything() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;

@@ -4,7 +4,9 @@
 //! - What is refused with keys is tried without them at once: invalidations don't fail because
 //!   entries can't be written.
 //! - From then on keys rest but for an attempt now and then, those who wait for them are told no,
-//!   and the tier is degraded until a transaction has taken all keys that there were.
+//!   and the tier is degraded until all keys have been written that there were at the attempt.
+//! - However much else there is to do: an attempt waits for nothing but its time, and its end for
+//!   no key that came later.
 //!
 //! # Not here
 //! Transactions that take too long: they become smaller (`budget`).
@@ -22,7 +24,10 @@ pub(super) enum Keys {
     /// Not for now.
     Resting,
     /// Once more, after they have been refused.
-    Tried,
+    Tried {
+        /// How many of those that waited then have not been written.
+        left: usize,
+    },
 }
 
 impl Writer {
@@ -45,7 +50,7 @@ impl Writer {
         let refused = Batch {
             is_wiping: std::mem::take(&mut batch.is_wiping),
             keys: std::mem::take(&mut batch.keys),
-            records: Vec::new(),
+            ..Batch::default()
         };
         self.put_back(&refused, failure);
         self.refuse(refused, failure.reason.clone());
@@ -57,19 +62,32 @@ impl Writer {
 
     /// Lets keys that rest be tried again.
     pub(super) fn try_keys(&mut self) {
-        if self.keys == Keys::Resting {
-            self.keys = Keys::Tried;
+        let mut queue = self.inner.queue.lock();
+        if self.keys != Keys::Written {
+            self.keys = Keys::Tried { left: queue.line_len() };
         }
-        self.inner.queue.lock().is_refusing = false;
+        queue.is_refusing = false;
     }
 
-    /// Notes that a batch has been committed, and whether it took all the keys that there were.
-    pub(super) fn note_commit(&mut self, took_all: bool) {
+    /// The same if they rest and the time for that has come: under load the writer is never idle.
+    pub(super) fn try_keys_in_time(&mut self) {
+        let is_time = self.timer.deadline() <= tokio::time::Instant::now();
+        if self.keys == Keys::Resting && is_time {
+            self.try_keys();
+        }
+    }
+
+    /// Notes that a batch with so many keys has been committed.
+    pub(super) fn note_commit(&mut self, keys: usize) {
         self.budget.note_success();
-        let is_well = match self.keys {
+        let is_well = match &mut self.keys {
             Keys::Written => true,
             Keys::Resting => false,
-            Keys::Tried => took_all,
+            // The line is taken from its front, and what comes joins its end.
+            Keys::Tried { left } => {
+                *left = left.saturating_sub(keys);
+                *left == 0
+            }
         };
         if is_well {
             self.keys = Keys::Written;

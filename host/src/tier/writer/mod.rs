@@ -121,6 +121,7 @@ impl Writer {
             };
             self.refuse_resting();
             if !is_idle {
+                self.try_keys_in_time();
                 continue;
             }
             let (is_closing, is_drained) = {
@@ -182,25 +183,25 @@ impl Writer {
         }
         reach(Point::BatchTaken);
         let records: Vec<Record> = batch.records.iter().map(|(record, _)| record.clone()).collect();
-        let mut took_all = !self.inner.queue.lock().has_keys();
-        let mut outcome = self.write(&mut session, (batch.is_wiping, &rows), &records).await;
+        let owed = batch.owed;
+        let mut outcome =
+            self.write(&mut session, (batch.is_wiping, &rows), (owed, &records)).await;
         if let Err(failure) = &outcome
             && self.rests_keys(&mut batch, failure, &mut session).await
         {
             rows.clear();
-            took_all = false;
             outcome = match batch.is_empty() {
                 true => {
                     self.session = Some(session);
                     return false;
                 }
-                false => self.write(&mut session, (batch.is_wiping, &rows), &records).await,
+                false => self.write(&mut session, (batch.is_wiping, &rows), (owed, &records)).await,
             };
         }
         match outcome {
             Ok(()) => {
                 self.session = Some(session);
-                self.note_commit(took_all);
+                self.note_commit(batch.keys.len());
                 reach(Point::BatchCommitted);
                 self.settle(batch);
                 self.after_commit().await;
@@ -218,12 +219,13 @@ impl Writer {
         }
     }
 
-    /// Writes these rows, after a wiping where there is to be one, and records.
+    /// Writes these rows, after a wiping where there is to be one, and records, of which so many,
+    /// the first, are owed.
     async fn write(
         &mut self,
         session: &mut Session,
         (is_wiping, rows): (bool, &[KeyRows]),
-        records: &[Record],
+        (owed, records): (usize, &[Record]),
     ) -> Result<(), Failure> {
         self.inner.queue.lock().pace.begin(self.inner.clock.now_ms());
         let outcome = within_bound(async {
@@ -231,6 +233,7 @@ impl Writer {
                 is_wiping,
                 keys: rows,
                 records,
+                owed,
                 oldest: self.inner.oldest_birth(),
                 value_bytes_max: self.settings.value_bytes_max,
                 compress_bytes_min: self.settings.compress_bytes_min,
@@ -251,8 +254,7 @@ impl Writer {
         let bounds = self.budget.bounds();
         let mut rows: Vec<KeyRows> = Vec::new();
         if self.keys == Keys::Resting {
-            let records = self.inner.queue.lock().take_records(bounds.cost);
-            return (Batch { records, ..Batch::default() }, rows);
+            return (self.inner.queue.lock().take_records(bounds.cost), rows);
         }
         let mut batch = self.inner.queue.lock().take(bounds.cost);
         let mut bytes = 0;

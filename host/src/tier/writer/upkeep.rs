@@ -8,6 +8,7 @@
 //! - A round of culling and compacting goes on for as long as there is something to remove, and is
 //!   bounded by its share of the time, not by what it removes.
 //! - No transaction is under way meanwhile.
+//! - Nothing is done to entries while keys rest: it would be refused, too.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,7 +56,7 @@ impl Writer {
     /// What every commit is followed by, once those who waited for it have been told: some room,
     /// and now and then the disk.
     pub(super) async fn after_commit(&mut self) {
-        let is_resting = self.keys != Keys::Written;
+        let is_resting = self.keys == Keys::Resting;
         let Some(mut session) = self.session.take() else { return };
         let now_ms = self.inner.clock.now_ms();
         let since_ms = *self.unsynced_ms.get_or_insert(now_ms);
@@ -134,7 +135,7 @@ impl Writer {
     /// A step of whatever is to be done while nothing is queued.
     pub(super) async fn upkeep(&mut self, session: &mut Session) -> Result<Step, DatabaseError> {
         self.note_plugins(session).await?;
-        let is_resting = self.keys != Keys::Written;
+        let is_resting = self.keys == Keys::Resting;
         if is_resting || self.inner.queue.lock().life != Life::Open {
             return Ok(Step::Done);
         }
