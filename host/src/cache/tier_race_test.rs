@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::tier::{BoxFuture, Committed, Lasting, Placed, Record, Row, Source, Status};
