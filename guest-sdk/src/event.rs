@@ -4,6 +4,8 @@
 //! - The payload is parsed at most once, and only if it is asked for; again for numbers that a
 //!   [`Value`] would change.
 //! - A number as text has the digits that were sent: rounded, two ids would be one.
+//! - Nothing is decided by a payload that can't be read, such as one with half of a surrogate pair:
+//!   the server is told so in place of the answer.
 //!
 //! # Not here
 //! Senders' formats: the server has translated them.
@@ -50,7 +52,14 @@ pub struct Event {
     pub(crate) changed_fields: Vec<String>,
     pub(crate) occurred_at: String,
     pub(crate) payload: String,
-    pub(crate) parsed: OnceCell<Value>,
+    pub(crate) parsed: OnceCell<Parsed>,
+}
+
+/// The payload as JSON, or `null` and why it can't be read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parsed {
+    value: Value,
+    error: Option<String>,
 }
 
 impl Event {
@@ -98,7 +107,17 @@ impl Event {
     /// The change as JSON; `null` if it is none. Numbers with a fraction or an exponent, and
     /// integers beyond 64 bits, are rounded in it: [`Self::text`] has them as they were sent.
     pub fn payload(&self) -> &Value {
-        self.parsed.get_or_init(|| serde_json::from_str(&self.payload).unwrap_or_default())
+        let parsed = self.parsed.get_or_init(|| match serde_json::from_str(&self.payload) {
+            Ok(value) => Parsed { value, error: None },
+            Err(error) => Parsed { value: Value::Null, error: Some(error.to_string()) },
+        });
+        &parsed.value
+    }
+
+    /// Why the payload was `null` to who asked for it, though it is something.
+    #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "asked by exports alone"))]
+    pub(crate) fn unreadable(&self) -> Option<&str> {
+        self.parsed.get().and_then(|parsed| parsed.error.as_deref())
     }
 
     /// The payload's value at a path of names or positions: `before.category_id`, `lines.0.sku`.

@@ -181,9 +181,13 @@ impl<E: Exported> invalidator_wit::Guest for E {
             payload: ev.payload,
             parsed: OnceCell::new(),
         };
-        with_plugin::<E, _>(|plugin, _| {
+        let actions = with_plugin::<E, _>(|plugin, _| {
             Ok(plugin.on_event(&event)?.into_iter().map(Into::into).collect())
-        })
+        })?;
+        match event.unreadable() {
+            None => Ok(actions),
+            Some(reason) => Err(format!("the payload can't be read: {reason}")),
+        }
     }
 }
 

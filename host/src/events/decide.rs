@@ -91,16 +91,23 @@ impl Shared {
     }
 }
 
+/// All that a version may have named: what was stored as it said has its tag. One that only acts on
+/// events, such as `django`, names what others have stored.
+pub(super) fn all_of(version: &Plugin) -> Target {
+    let tag = version.tag().filter(|_| version.has_tagger());
+    tag.cloned().map_or(Target::Everything, Target::Tag)
+}
+
 /// What is done about an event that a version has no answer to.
 fn plan_without(plan: &mut Plan, plugin: &Plugin, event: &Event) {
-    let stored = plugin.tag().cloned().map_or(Target::Everything, Target::Tag);
+    let stored = all_of(plugin);
     let (name, version, model) = (plugin.name(), plugin.version(), &event.model);
     tracing::warn!(
         plugin = name,
         version,
         model,
         purged = stored.name(),
-        "no answer to an event; all that this version may have stored is invalidated"
+        "no answer to an event; all that this version may have named is invalidated"
     );
     plan.fallbacks += 1;
     plan.add_unanswered(event, stored);

@@ -18,6 +18,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::apply::{Done, Refused, Shared};
+use super::decide::all_of;
 use super::intents::Step;
 use super::log::Logged;
 use super::plan::Plan;
@@ -87,7 +88,7 @@ impl Shared {
         let now = self.versions_of(source).filter(|now| Some(now.published) != published);
         let mut stored = Vec::new();
         for version in now.iter().flat_map(Snapshot::all) {
-            let target = version.tag().cloned().map_or(Target::Everything, Target::Tag);
+            let target = all_of(version);
             if !stored.contains(&target) {
                 stored.push(target);
             }

@@ -141,6 +141,33 @@ async fn event_without_an_answer_ends_all_that_the_version_may_have_stored() {
 }
 
 #[tokio::test]
+async fn event_without_an_answer_of_a_plugin_that_stores_nothing_itself_ends_everything() {
+    let mut django = version(env!("WASMCACHED_GUEST_DJANGO"));
+    django.config = vec![("release".to_owned(), "5.2.19".to_owned())];
+    let world = World::of(django);
+    let before = world.cache.claim();
+    assert!(world.store("of the application", "other", before).await);
+    // It makes a tag of the primary key, which is too long for one.
+    let saved = json!({"model": "page", "op": "update", "pk": "5".repeat(252)});
+    world.deliver("e", json!({ "events": [saved] })).await.unwrap();
+    assert!(!world.has("of the application").await);
+    assert_eq!(world.events.recent(1).remove(0).fallbacks, 1);
+}
+
+#[tokio::test]
+async fn event_whose_payload_the_plugin_can_not_read_has_no_answer() {
+    let world = World::new();
+    let before = world.cache.claim();
+    assert!(world.store("of the version", "plugin:reload/1", before).await);
+    // Deeper than what a guest in Rust reads.
+    let deep = (0..200).fold(json!("/a"), |inner, _| json!([inner]));
+    let saved = change(json!({"after": {"path": "/none", "deep": deep}}));
+    world.deliver("e", json!({ "events": [saved] })).await.unwrap();
+    assert!(!world.has("of the version").await);
+    assert_eq!(world.events.recent(1).remove(0).fallbacks, 1);
+}
+
+#[tokio::test]
 async fn event_without_an_answer_of_a_version_before_ends_all_that_it_may_have_stored() {
     let world = World::new();
     world.publish(THIRD);

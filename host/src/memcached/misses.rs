@@ -135,15 +135,20 @@ impl Misses {
         miss.is_some_and(|miss| miss.lease == Some(unique))
     }
 
-    /// Notes that a store named the CAS unique of its lease: it needs no claim, as what is there
-    /// tells how old its data may be.
-    pub(super) fn settle_lease(&mut self, key: &[u8], unique: u64) {
-        if self.has_lease(key, unique) {
-            self.settle(key, Outcome::Accepted);
-            if let Some(miss) = self.by_hash.get_mut(&self.hasher.hash_one(key)) {
-                miss.lease = None;
-            }
+    /// Notes that a store is made on condition that the CAS unique of its lease is still there: it
+    /// needs no claim, as what is there tells how old its data may be. Returns the claim that it
+    /// would have needed; `None` where there is no such lease.
+    pub(super) fn settle_lease(&mut self, key: &[u8], unique: u64) -> Option<Claim> {
+        if !self.has_lease(key, unique) {
+            return None;
         }
+        let hash = self.hasher.hash_one(key);
+        let since = self.since(hash);
+        self.settle(key, Outcome::Accepted);
+        if let Some(miss) = self.by_hash.get_mut(&hash) {
+            miss.lease = None;
+        }
+        since.map(Claim::at)
     }
 
     /// The claim of a store of this key; `None` where no miss led to it. To be followed by

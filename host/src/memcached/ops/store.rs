@@ -176,16 +176,16 @@ pub(in crate::memcached) async fn store(
 ) -> StoreOutcome {
     session.tally.inc(Count::CmdSet);
     let (key, value_bytes) = (&storing.key, value.len());
-    if let Some(unique) = storing.unique {
-        session.misses.settle_lease(key.as_bytes(), unique);
-    }
+    let unique = storing.compared().filter(|_| storing.is_cas());
+    let leased = unique.and_then(|unique| session.misses.settle_lease(key.as_bytes(), unique));
     let arrival = storing.begun.unwrap_or_else(|| session.door.cache().claim());
     // Else what is there says how old the result is; and a unique was read with the value, so that
     // an invalidation since then has taken away what it names.
     let needs_claim = storing.is_creating() && !storing.is_cas();
     let missed = session.missed(key.as_bytes()).filter(|_| needs_claim);
-    let decision = match decision_on(session, storing, value_bytes, missed.unwrap_or(arrival)).await
-    {
+    // But a plugin that came since then knows nothing of what was invalidated before.
+    let data = missed.or(leased).unwrap_or(arrival);
+    let decision = match decision_on(session, storing, value_bytes, data).await {
         Ok(decision) => decision,
         Err(NotKept::Unwanted) => {
             session.misses.settle(key.as_bytes(), Outcome::Accepted);

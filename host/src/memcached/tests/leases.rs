@@ -69,6 +69,19 @@ async fn lease_is_refused_when_a_tag_of_its_value_was_invalidated_since_the_miss
 }
 
 #[tokio::test]
+async fn verb_that_compares_no_unique_is_refused_when_its_key_was_purged_since_the_miss() {
+    let server = Server::start(settings()).await;
+    let mut client = server.connect().await;
+    for (key, mode) in [("a", "ME"), ("b", "MA N0"), ("c", "MP N0")] {
+        let cas = unique(&mut client, &format!("mg {key} N30 c"), "HD c", " W").await;
+        invalidate(&server.cache, Target::Key(self::key(key)), Mode::Hard).await;
+        client.ask(&format!("ms {key} 3 {mode} C{cas}\r\nold"), "NS").await;
+        client.ask(&format!("mg {key}"), "EN").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn lease_finds_nothing_when_its_key_was_deleted_since_the_miss() {
     let server = Server::start(settings()).await;
     let (mut client, mut other) = (server.connect().await, server.connect().await);
