@@ -52,14 +52,19 @@ fn items_of_a_declared_prefix_get_their_tags_and_time_from_the_plugin() {
     let mut client = server.memcached();
     assert_eq!(client.set("frag:1", "one"), "STORED");
     assert_eq!(client.set("other", "two"), "STORED");
-    let described = http::get(&server.cached("frag:1"));
-    assert_eq!(described.field("surrogate-key"), "fragments plugin:rules/1");
-    let left_s = described.field("cache-control").strip_prefix("max-age=");
-    let left_s: u64 = left_s.and_then(|text| text.parse().ok()).expect("a time to live");
-    assert!((1..=60).contains(&left_s), "{left_s} s are left of 60");
+    // The API's values are items, too.
+    let own = [("surrogate-key", "own"), ("cache-control", "max-age=3600")];
+    assert_eq!(http::send("PUT", &server.cached("frag:2"), &own, b"two").status, 204);
+    for (key, tags) in [("frag:1", "fragments"), ("frag:2", "own fragments")] {
+        let described = http::get(&server.cached(key));
+        assert_eq!(described.field("surrogate-key"), format!("{tags} plugin:rules/1"));
+        let left_s = described.field("cache-control").strip_prefix("max-age=");
+        let left_s: u64 = left_s.and_then(|text| text.parse().ok()).expect("a time to live");
+        assert!((1..=60).contains(&left_s), "{left_s} s are left of 60");
+    }
     let purge = b"{\"tags\":[\"fragments\"]}";
     let answer = http::send("POST", &server.api("/v1/invalidate"), &[], purge);
-    assert_eq!(answer.json()["affected"], 1);
+    assert_eq!(answer.json()["affected"], 2);
     assert_eq!(http::get(&server.cached("frag:1")).status, 404);
     assert_eq!(http::get(&server.cached("other")).text(), "two");
 }

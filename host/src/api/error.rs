@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::UrlError;
-use crate::cache::{InvalidateError, UpdateError};
+use crate::cache::{InvalidateError, ItemError, UpdateError};
 use crate::model::{KeyError, TagError};
 
 /// An answer that is not a success.
@@ -60,6 +60,16 @@ impl From<InvalidateError> for ApiError {
                 StatusCode::BAD_REQUEST
             }
             InvalidateError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<ItemError> for ApiError {
+    fn from(error: ItemError) -> Self {
+        let status = match &error {
+            ItemError::Outdated => StatusCode::CONFLICT,
+            ItemError::NoAnswer(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error)
     }

@@ -15,12 +15,15 @@ use super::{Api, ApiError, body, invalidate};
 use crate::cache::tier::Lasting;
 use crate::cache::{Applied, Basis, Change, Claim, Draft, Entry};
 use crate::model::{
-    CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, Target, groups_field,
-    tags_of,
+    CACHE_GROUPS, Cause, Expiry, Invalidation, Key, Mode, SURROGATE_KEY, StoreDecision, Target,
+    groups_field, tags_of,
 };
 
 /// Where the key begins in the path.
 const PREFIX: &str = "/v1/cache/";
+
+/// memcached's flags of what is stored here.
+const FLAGS: u32 = 0;
 
 pub(super) async fn read(
     State(api): State<Api>,
@@ -53,13 +56,16 @@ pub(super) async fn write(
     let limit = api.cache.config().item_bytes_max;
     let body = body::whole(body, limit, "value").await?;
     let only_if = Precondition::of(&headers);
+    let decision = decision_on(&api, &key, &body, begun).await?;
+    let now_ms = api.cache.clock().now_ms();
     let draft = Draft {
-        expires: expiry_of(&headers, api.cache.clock().now_ms())?,
+        expires: expiry_of(&headers, now_ms)?,
         tags: tags_of(&headers)?,
         basis: only_if.basis(begun),
         // Copied once, so that a small value does not hold on to the buffer it was read into.
         ..Draft::new(Bytes::copy_from_slice(&body))
     };
+    let draft = draft.decided(decision, now_ms);
     let decide = |current: Option<&Entry>| match only_if.holds(current) {
         true => (Change::Put(draft), true),
         false => (Change::Keep, false),
@@ -74,6 +80,23 @@ pub(super) async fn write(
             Ok(([(ETAG, etag_of(&entry))], told).into_response())
         }
         _ => Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "the value is another one by now")),
+    }
+}
+
+/// What plugins say about a value that came at `begun`, where one wants to be asked.
+async fn decision_on(
+    api: &Api,
+    key: &Key,
+    body: &Bytes,
+    begun: Claim,
+) -> Result<StoreDecision, ApiError> {
+    let policy = api.items.as_ref().filter(|policy| policy.concerns(key.as_bytes()));
+    let Some(policy) = policy else { return Ok(StoreDecision::default()) };
+    let body_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let decision = policy.on_item(key, FLAGS, body_bytes, begun).await?;
+    match decision.store {
+        true => Ok(decision),
+        false => Err(ApiError::new(StatusCode::CONFLICT, "a plugin does not want it stored")),
     }
 }
 

@@ -16,7 +16,8 @@
 //! - A browser on another site's behalf changes nothing (`guard`).
 //!
 //! # Not here
-//! Storage policy: a value written here obeys the same rule as one written by memcached.
+//! Storage policy: a value written here obeys the rule, and the plugins, that one written by
+//! memcached obeys.
 
 mod body;
 mod error;
@@ -36,7 +37,7 @@ use axum::routing::{get, post, put};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, ItemPolicy};
 use crate::model::{Key, Target};
 use crate::plugins::Plugins;
 
@@ -67,6 +68,8 @@ pub struct Api {
     pub cache: Cache,
     /// The loaded plugins.
     pub plugins: Plugins,
+    /// Decides about items, where there is one.
+    pub items: Option<Arc<dyn ItemPolicy>>,
     /// Loads a new version of one.
     pub load_plugin: LoadPlugin,
     /// Goes back to the version of one before.

@@ -4,11 +4,13 @@
 //! What they listen on (`listeners`), and the API, which is made of what all the others offer
 //! (`App::start`).
 
+use std::sync::Arc;
+
 use prometheus_client::registry::Registry;
 
+use super::page_policy;
 use super::parts::StartError;
-use super::{item_policy, page_policy};
-use crate::cache::Cache;
+use crate::cache::{Cache, ItemPolicy};
 use crate::config::Config;
 use crate::net::Tls;
 use crate::plugins::Plugins;
@@ -24,7 +26,7 @@ pub(super) fn memcached_door(
     config: &Config,
     cache: &Cache,
     doors: &Tasks,
-    plugins: &Plugins,
+    items: Option<Arc<dyn ItemPolicy>>,
     (tls, users): (Option<Tls>, Option<memcached::Users>),
     registry: &mut Registry,
 ) -> memcached::Door {
@@ -37,7 +39,7 @@ pub(super) fn memcached_door(
         dumps: config.memcached.dump,
         threads: config.threads,
         tls,
-        items: item_policy::of(plugins, cache),
+        items,
         users,
         version: MEMCACHED_VERSION.to_owned(),
     };

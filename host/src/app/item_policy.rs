@@ -1,5 +1,5 @@
-//! Plugins as the memcached listener's policy: all that declared a prefix of the key decide, and
-//! what they say is united.
+//! Plugins as the policy of items, whether memcached's clients store them or the API's: all that
+//! declared a prefix of the key decide, and what they say is united.
 //!
 //! # Invariants
 //! - An item has the tags of every plugin that declared a prefix of its key, or is not stored: each
@@ -20,8 +20,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::page_policy::tagged;
-use crate::cache::{Cache, Claim};
-use crate::memcached::{ItemError, ItemPolicy};
+use crate::cache::{Cache, Claim, ItemError, ItemPolicy};
 use crate::model::{Key, Sequence, StoreDecision};
 use crate::plugins::{Plugin, Plugins, Versions};
 

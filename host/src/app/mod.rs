@@ -108,14 +108,10 @@ impl App {
         let loader = PluginLoader::new(plugins.clone(), cache.clone(), loadable, history);
         loader.end_strangers().await?;
         register_files(&mut reload, &tls, users.as_ref(), &loader);
-        let memcached = memcached_door(
-            &config,
-            &cache,
-            &doors,
-            &plugins,
-            (tls.memcached, users),
-            &mut registry,
-        );
+        let items = item_policy::of(&plugins, &cache);
+        let guards = (tls.memcached, users);
+        let memcached =
+            memcached_door(&config, &cache, &doors, items.clone(), guards, &mut registry);
         let pages = page_cache(&config, &cache, &doors, &plugins, &mut registry)?;
         let events = {
             let metrics = events::Metrics::default();
@@ -130,6 +126,7 @@ impl App {
         let api = api::Api {
             cache: cache.clone(),
             plugins,
+            items,
             load_plugin: loader.on_load(),
             roll_back_plugin: loader.on_roll_back(),
             plugin_uploads: Arc::new(Semaphore::new(1)),

@@ -29,7 +29,6 @@ mod flush;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
-mod item_policy;
 mod lend;
 mod metrics;
 mod misses;
@@ -46,6 +45,5 @@ mod waiting;
 mod watchers;
 
 pub use auth::{Users, UsersError};
-pub use item_policy::{ItemError, ItemPolicy};
 pub use metrics::Metrics;
 pub use server::{Door, RefreshError, Settings, serve};

@@ -10,14 +10,13 @@
 use bytes::Bytes;
 
 use crate::cache::{
-    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, Revision, Sight, UpdateError,
+    Basis, Bits, Cache, Cas, Change, Claim, Draft, Entry, ItemError, Revision, Sight, UpdateError,
 };
-use crate::memcached::ItemError;
 use crate::memcached::exptime::{Exptime, exptime};
 use crate::memcached::metrics::Count;
 use crate::memcached::misses::Outcome;
 use crate::memcached::session::Session;
-use crate::model::{Expiry, Key, StoreDecision, Tag};
+use crate::model::{Key, StoreDecision, Tag};
 
 /// When to store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -375,7 +374,8 @@ fn decide(
             let bits = storing.bits.with(Bits::STALE);
             let bits = if entry.bits().has(Bits::WON) { bits.with(Bits::WON) } else { bits };
             let stale = Draft { bits, expires: entry.expires(), ..draft(value) };
-            (Change::Put(with_tags(stale, decision)), Decided::Store)
+            let tagging = StoreDecision { ttl_s: None, ..decision.unwrap_or_default() };
+            (Change::Put(stale.decided(tagging, 0)), Decided::Store)
         }
         (_, Some(unique), Some(entry)) if entry.cas() != unique => (Change::Keep, Decided::Differs),
         (Verb::Set | Verb::Replace, Some(_), None) => (Change::Keep, Decided::Missing),
@@ -410,20 +410,8 @@ pub(super) fn put_until(
     match exptime(seconds, now_ms) {
         Exptime::Past => Change::Remove,
         Exptime::Until(expires) => {
-            let ttl_s = decision.as_ref().and_then(|decision| decision.ttl_s);
-            let by_plugin = ttl_s.map(|s| Expiry::at_ms(now_ms + u64::from(s) * 1000));
-            let expires = by_plugin.unwrap_or(expires);
-            Change::Put(with_tags(Draft { expires, ..draft }, decision))
+            let draft = Draft { expires, ..draft };
+            Change::Put(draft.decided(decision.unwrap_or_default(), now_ms))
         }
     }
-}
-
-/// Adds a plugin's tags to the client's.
-fn with_tags(mut draft: Draft, decision: Option<StoreDecision>) -> Draft {
-    for tag in decision.unwrap_or_default().tags {
-        if !draft.tags.contains(&tag) {
-            draft.tags.push(tag);
-        }
-    }
-    draft
 }

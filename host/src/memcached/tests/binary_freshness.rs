@@ -9,8 +9,7 @@ use futures_util::future::BoxFuture;
 use super::frames::*;
 use super::freshness::begin;
 use super::{Server, settings};
-use crate::cache::{Cache, Claim};
-use crate::memcached::{ItemError, ItemPolicy};
+use crate::cache::{Cache, Claim, ItemError, ItemPolicy};
 use crate::model::{Cause, Invalidation, Key, Mode, StoreDecision, Tag, Target};
 
 async fn invalidate(cache: &Cache, target: Target) {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::{Client, Server, settings};
-use crate::cache::{Cache, Change, Claim, Draft};
-use crate::memcached::{ItemError, ItemPolicy};
+use crate::cache::{Cache, Change, Claim, Draft, ItemError, ItemPolicy};
 use crate::model::{Cause, Invalidation, Key, Mode, StoreDecision, Tag, Target};
 
 fn key(name: &str) -> Key {

@@ -1,9 +1,13 @@
-//! Where a plugin may decide about items: the border that `app` fills with the plugin host.
+//! Where a plugin may decide about items: what the doors by which clients store them ask, and `app`
+//! fills with the plugin host.
+//!
+//! # Not here
+//! Asking: who stores asks before, because it may take a while.
 
 use futures_util::future::BoxFuture;
 
-use crate::cache::Claim;
-use crate::model::{Key, StoreDecision};
+use super::{Claim, Draft};
+use crate::model::{Expiry, Key, StoreDecision};
 
 /// Decides tags and times of items by the prefix of their keys.
 pub trait ItemPolicy: Send + Sync {
@@ -31,4 +35,19 @@ pub enum ItemError {
     /// Without its tags it could not be invalidated.
     #[error("{0}")]
     NoAnswer(String),
+}
+
+impl Draft {
+    /// As a plugin has decided: until its time, if it names one, and with its tags, too.
+    #[must_use]
+    pub fn decided(mut self, decision: StoreDecision, now_ms: u64) -> Self {
+        let by_plugin = decision.ttl_s.map(|s| Expiry::at_ms(now_ms + u64::from(s) * 1000));
+        self.expires = by_plugin.unwrap_or(self.expires);
+        for tag in decision.tags {
+            if !self.tags.contains(&tag) {
+                self.tags.push(tag);
+            }
+        }
+        self
+    }
 }
