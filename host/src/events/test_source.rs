@@ -48,13 +48,18 @@ pub(super) fn events_of(cache: &Cache, plugins: &Plugins, plugin: &str, hold_ms:
 }
 
 /// Delivers this `data` from the source.
-pub(super) async fn deliver(events: &Events, id: &str, data: Value) -> Result<Receipt, Refused> {
+pub(super) async fn deliver(
+    events: &Events,
+    id: impl AsRef<[u8]>,
+    data: Value,
+) -> Result<Receipt, Refused> {
+    let id = id.as_ref();
     let body = Bytes::from(serde_json::json!({ "data": data }).to_string());
     let sent_s = START_MS / 1_000;
     let timestamp = sent_s.to_string();
     let signature = signature::sign(&Secret::parse(SECRET).unwrap(), id, sent_s, &body);
     let fields = SignatureFields {
-        id: Some(id.as_bytes()),
+        id: Some(id),
         timestamp: Some(timestamp.as_bytes()),
         signature: Some(signature.as_bytes()),
     };
