@@ -228,7 +228,8 @@ impl Shared {
             self.hold(source, &plan, &cause, panel.published());
         }
         reach(Point::EventPlanned);
-        let delivered = Delivered { source, events: &events, step, cause };
+        let is_commit = matches!(phase, Phase::Commit(_));
+        let delivered = Delivered { source, events: &events, is_commit, step, cause };
         let outcome = match self.carry_out(plan, &delivered, arrival, place).await {
             Ok(done) => self.follow(&delivered, panel, done, &mut logged).await,
             refused => refused,

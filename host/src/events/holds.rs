@@ -155,11 +155,18 @@ impl Shared {
         for held in self.holds.take_due(now_ms) {
             let Held { mut invalidation, refreshes, published } = held;
             reach(Point::HoldDue);
+            let source = self.sources.get(&invalidation.cause.source);
+            let known = source.and_then(|source| self.published(source));
             self.add_stored(&mut invalidation, published);
             let at_ms = self.cache.clock().now_ms();
             invalidation.cause =
                 Cause { at_ms, number: None, is_again: true, ..invalidation.cause };
-            if let Err(error) = self.cache.invalidate(invalidation).await {
+            let cause = invalidation.cause.clone();
+            let mut outcome = self.cache.invalidate(invalidation).await.map(|_| ());
+            if let Some(source) = source {
+                outcome = outcome.and(self.follow_stored(source, &cause, known).await);
+            }
+            if let Err(error) = outcome {
                 // It holds for this server; the next one finds the event unfinished.
                 tracing::warn!(%error, "held event");
             }
