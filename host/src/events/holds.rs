@@ -8,7 +8,8 @@
 //!   stored is made wrong, too: what the earlier ones have named is not all of it then.
 //! - What waits when the server stops is applied before the tier closes.
 //! - With a tier, a kill loses no second application: at the start each event that lacks one in the
-//!   journal waits again, or is applied before a door opens if its time has passed.
+//!   journal waits again, with what all its records named, or is applied before a door opens if its
+//!   time has passed.
 //! - Reading the journal takes memory for events that wait, not for all that it has; beyond
 //!   [`HELD_TARGETS_MAX`] of them it is told apart only by source and second what waits.
 //!

@@ -8,8 +8,8 @@
 //!   named, as long as that is remembered, whether or not it was announced anew meanwhile. One of
 //!   an unknown intent is an ordinary event; if it also names no change, it is refused, for nothing
 //!   could be done about it.
-//! - If a version of the source's plugin is published while an intent is open, its end also makes
-//!   wrong all that the plugin's versions may have stored: nobody asked them what it shuts.
+//! - If a version of the source's plugin is published before an intent has ended, its end also
+//!   makes wrong all that the plugin's versions may have stored: nobody asked them what it shuts.
 //! - While an announcement is carried out no intent's time ends: one that is announced once more in
 //!   time goes on.
 //! - Intents are bounded; one that does not fit is refused before anything is done.
