@@ -55,6 +55,9 @@ pub enum Refused {
     /// The signature does not hold.
     #[error(transparent)]
     NotVerified(#[from] SignatureError),
+    /// Two ids that are not text could be taken for one.
+    #[error("webhook-id is not utf-8")]
+    Id,
     /// The body can't be read.
     #[error(transparent)]
     Malformed(#[from] BodyError),
@@ -225,7 +228,8 @@ impl Shared {
             self.hold(source, &plan, &cause, panel.published());
         }
         reach(Point::EventPlanned);
-        let delivered = Delivered { source, events: &events, step, cause };
+        let is_commit = matches!(phase, Phase::Commit(_));
+        let delivered = Delivered { source, events: &events, is_commit, step, cause };
         let outcome = match self.carry_out(plan, &delivered, arrival, place).await {
             Ok(done) => self.follow(&delivered, panel, done, &mut logged).await,
             refused => refused,
@@ -250,7 +254,8 @@ impl Shared {
         Ok((receipt, DeliveryResult::Applied))
     }
 
-    /// The source of a delivery and the delivery's id, if the signature holds for its raw bytes.
+    /// The source of a delivery and the delivery's id, if the signature holds for its raw bytes
+    /// and the id is text.
     pub(super) fn verify(
         &self,
         source: &str,
@@ -263,7 +268,8 @@ impl Shared {
         let now_s = self.cache.clock().now_ms() / 1000;
         let SignatureFields { id, timestamp, signature } = fields;
         signature::verify(&source.secrets, id, timestamp, signature, body, now_s)?;
-        Ok((source, String::from_utf8_lossy(id.unwrap_or_default()).into_owned()))
+        let id = std::str::from_utf8(id.unwrap_or_default()).map_err(|_| Refused::Id)?;
+        Ok((source, id.to_owned()))
     }
 
     /// Has the event wait for its second time. Before the first, because the sender may go away
@@ -356,7 +362,7 @@ fn result_of(refused: &Refused) -> DeliveryResult {
     match refused {
         Refused::UnknownSource(_) => DeliveryResult::UnknownSource,
         Refused::NotVerified(_) => DeliveryResult::NotVerified,
-        Refused::Malformed(_) => DeliveryResult::Malformed,
+        Refused::Id | Refused::Malformed(_) => DeliveryResult::Malformed,
         Refused::TooSlow => DeliveryResult::TooSlow,
         Refused::TooLarge => DeliveryResult::TooLarge,
         Refused::UnknownIntent(_) => DeliveryResult::UnknownIntent,
@@ -369,10 +375,13 @@ fn result_of(refused: &Refused) -> DeliveryResult {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+
     use super::*;
     use crate::cache::Draft;
     use crate::clock::Clock;
-    use crate::events::test_source::{START_MS, events_of, memory};
+    use crate::events::test_source::{START_MS, deliver, events_of, memory};
     use crate::model::{Action, Key};
 
     fn key() -> Key {
@@ -412,5 +421,22 @@ mod tests {
     async fn value_of_an_event_does_not_replace_what_a_client_stored_after_the_invalidation() {
         assert_eq!(after_an_event(None).await, ("of the event".to_owned(), true));
         assert_eq!(after_an_event(Some("newer")).await, ("newer".to_owned(), false));
+    }
+
+    #[tokio::test]
+    async fn id_that_is_no_text_is_refused_because_it_could_be_taken_for_another() {
+        let clock = Clock::manual(START_MS);
+        let cache = memory(&clock);
+        let events = events_of(&cache, &Plugins::load(Vec::new(), clock).unwrap(), "none", 0);
+        let change = || serde_json::json!({"events": [{"model": "shop.order", "pk": 5}]});
+        for id in [b"order-\xe9", b"order-\xfc"] {
+            let refused = deliver(&events, id, change()).await.unwrap_err();
+            assert_eq!(refused.to_string(), "webhook-id is not utf-8");
+            assert_eq!(refused.into_response().status(), StatusCode::BAD_REQUEST);
+        }
+        for (n, id) in [(1, "order-é"), (2, "order-ü")] {
+            let receipt = deliver(&events, id, change()).await.unwrap();
+            assert_eq!(receipt.sequence.as_u64(), n);
+        }
     }
 }

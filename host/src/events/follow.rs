@@ -3,11 +3,13 @@
 //! A version of which nobody knew when the event was planned may by then have tagged entries whose
 //! claims are from before the event. So once the event is in force it is looked which versions
 //! there are; what is new is asked, and what it names is made wrong, too, before the sender is
-//! answered.
+//! answered. About what an intent has named nobody can be asked at its end: there all that the
+//! versions may have stored is made wrong.
 //!
 //! # Invariants
 //! - An event is acknowledged only after a look that found no version that was not asked, taken
-//!   when all that was planned before it was in force.
+//!   when all that was planned before it was in force. So are the end of an intent, which comes
+//!   with or without its commit, and a second application.
 //! - Bounded: whoever publishes faster than events are answered makes their senders try again.
 //!
 //! # Not here
@@ -24,7 +26,7 @@ use super::log::Logged;
 use super::plan::Plan;
 use super::sources::Source;
 use crate::cache::tier::Lasting;
-use crate::cache::{Applied, Counted};
+use crate::cache::{Applied, Counted, InvalidateError};
 use crate::model::{Cause, Event, Invalidation, Mode, Target};
 use crate::plugins::{Plugin, Snapshot};
 
@@ -66,6 +68,8 @@ impl Panel {
 pub(super) struct Delivered<'a> {
     pub(super) source: &'a Source,
     pub(super) events: &'a [Event],
+    /// Whether its intent has named more than these events say.
+    pub(super) is_commit: bool,
     pub(super) step: Step,
     pub(super) cause: Cause,
 }
@@ -80,6 +84,11 @@ impl Shared {
 
     pub(super) fn versions_of(&self, source: &Source) -> Option<Snapshot> {
         self.plugins.snapshot(source.plugin.as_deref()?)
+    }
+
+    /// How many versions of the source's plugin have been published until now.
+    pub(super) fn published(&self, source: &Source) -> Option<u64> {
+        self.versions_of(source).map(|versions| versions.published)
     }
 
     /// Everything that the source's plugin may have stored, if a version was published since so
@@ -109,12 +118,43 @@ impl Shared {
             if panel.is_current(now.as_ref()) {
                 return Ok(done);
             }
-            let plan = self.plan_by_new(delivered, &panel.note(now)).await?;
+            let known = panel.published();
+            let mut plan = self.plan_by_new(delivered, &panel.note(now)).await?;
+            if delivered.is_commit {
+                let source = delivered.source;
+                plan.add_hard(&self.stored_since(source, known), &source.name);
+            }
             logged.add_plan(&plan);
             self.metrics.plugin_fallbacks.inc_by(plan.fallbacks);
             self.carry_out_more(delivered, plan, &mut done).await?;
         }
         Err(Refused::VersionsChange)
+    }
+
+    /// Makes wrong what versions may have stored that were published since so many were, until a
+    /// look finds no other: for what is in force by then and nobody can be asked about.
+    ///
+    /// # Errors
+    /// Those of [`crate::cache::Cache::invalidate`]; it holds for this server all the same.
+    pub(super) async fn follow_stored(
+        &self,
+        source: &Source,
+        cause: &Cause,
+        mut published: Option<u64>,
+    ) -> Result<(), InvalidateError> {
+        let mut outcome = Ok(());
+        loop {
+            let known = published;
+            // Before what they have stored is named: what comes in between is looked at again.
+            published = self.published(source);
+            if published == known {
+                return outcome;
+            }
+            let stored = self.stored_since(source, known).into_iter();
+            let targets = stored.map(|target| (target, Mode::Hard)).collect();
+            let invalidation = Invalidation { targets, cause: cause.clone() };
+            outcome = outcome.and(self.cache.invalidate(invalidation).await.map(|_| ()));
+        }
     }
 
     async fn plan_by_new(

@@ -8,7 +8,8 @@
 //!   stored is made wrong, too: what the earlier ones have named is not all of it then.
 //! - What waits when the server stops is applied before the tier closes.
 //! - With a tier, a kill loses no second application: at the start each event that lacks one in the
-//!   journal waits again, or is applied before a door opens if its time has passed.
+//!   journal waits again, with what all its records named, or is applied before a door opens if its
+//!   time has passed.
 //! - Reading the journal takes memory for events that wait, not for all that it has; beyond
 //!   [`HELD_TARGETS_MAX`] of them it is told apart only by source and second what waits.
 //!
@@ -16,7 +17,8 @@
 //! Applying itself: fills that began before the second application are refused by the fence, as
 //! those before the first were.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -137,9 +139,8 @@ impl Events {
         let Earlier { unfinished, numbers } = earlier;
         self.shared.order.resume(numbers);
         let now_ms = self.shared.cache.clock().now_ms();
-        for record in unfinished {
-            let Some(due_ms) = self.shared.sources.due_ms(&record) else { continue };
-            let invalidation = Invalidation::clone(&record.invalidation);
+        for invalidation in united(unfinished) {
+            let Some(due_ms) = self.shared.sources.due_ms(&invalidation.cause) else { continue };
             // By a clock that was set back since, it would be due later than its source wants.
             let due_ms = due_ms - invalidation.cause.at_ms.saturating_sub(now_ms);
             // Whether the plugin is the one that was asked is not known.
@@ -155,11 +156,18 @@ impl Shared {
         for held in self.holds.take_due(now_ms) {
             let Held { mut invalidation, refreshes, published } = held;
             reach(Point::HoldDue);
+            let source = self.sources.get(&invalidation.cause.source);
+            let known = source.and_then(|source| self.published(source));
             self.add_stored(&mut invalidation, published);
             let at_ms = self.cache.clock().now_ms();
             invalidation.cause =
                 Cause { at_ms, number: None, is_again: true, ..invalidation.cause };
-            if let Err(error) = self.cache.invalidate(invalidation).await {
+            let cause = invalidation.cause.clone();
+            let mut outcome = self.cache.invalidate(invalidation).await.map(|_| ());
+            if let Some(source) = source {
+                outcome = outcome.and(self.follow_stored(source, &cause, known).await);
+            }
+            if let Err(error) = outcome {
                 // It holds for this server; the next one finds the event unfinished.
                 tracing::warn!(%error, "held event");
             }
@@ -184,13 +192,45 @@ impl Shared {
     }
 }
 
-/// The latest deliveries of events that were not applied again when their time had come: what was
-/// applied again before that, because the server stopped, counts for nothing.
+/// Each event once, with all that its records named: an event that is applied again in part would
+/// be taken for finished at the next start. It is as late as the latest of them.
+fn united(records: Vec<Record>) -> Vec<Invalidation> {
+    let mut events: Vec<Invalidation> = Vec::new();
+    let mut places = HashMap::new();
+    for record in records {
+        let Invalidation { targets, cause } = Invalidation::clone(&record.invalidation);
+        let event = (cause.source.clone(), cause.event_id.clone());
+        let place = *places.entry(event).or_insert(events.len());
+        match events.get_mut(place) {
+            Some(event) => {
+                event.targets.extend(targets);
+                if event.cause.at_ms < cause.at_ms {
+                    event.cause = cause;
+                }
+            }
+            None => events.push(Invalidation { targets, cause }),
+        }
+    }
+    for event in &mut events {
+        let mut named = HashSet::new();
+        event.targets.retain(|target| named.insert(target.clone()));
+        if event.targets.len() > TARGETS_PER_INVALIDATION_MAX {
+            event.targets = vec![(Target::Everything, Mode::Hard)];
+        }
+    }
+    events
+}
+
+/// The deliveries of events that were not applied again when the time of the latest had come: what
+/// was applied again before that, because the server stopped, counts for nothing.
 #[derive(Debug)]
 pub struct Unfinished<'a> {
     sources: &'a Sources,
-    /// By source and id.
-    deliveries: HashMap<(String, String), Record>,
+    /// By source and id. One delivery has several records if versions of the plugin came while it
+    /// was applied, and each may name what the others don't.
+    deliveries: HashMap<(String, String), Vec<Record>>,
+    /// How many records these are.
+    count: usize,
     /// Those that are too many: everything, by source and second.
     beyond: HashMap<(String, u64), Record>,
 }
@@ -198,22 +238,24 @@ pub struct Unfinished<'a> {
 impl<'a> Unfinished<'a> {
     /// None yet, of these sources.
     pub fn of(sources: &'a Sources) -> Self {
-        Self { sources, deliveries: HashMap::new(), beyond: HashMap::new() }
+        Self { sources, deliveries: HashMap::new(), count: 0, beyond: HashMap::new() }
     }
 
     /// Notes an event of the journal; in their order.
     pub fn note(&mut self, record: Record) {
-        let Some(due_ms) = self.sources.due_ms(&record) else { return };
+        let Some(due_ms) = self.sources.due_ms(&record.invalidation.cause) else { return };
         let Cause { source, event_id, at_ms, is_again, .. } = &record.invalidation.cause;
         let Some(id) = event_id else { return };
         let event = (source.clone(), id.clone());
         if *is_again {
-            let known = self.deliveries.get(&event).and_then(|known| self.sources.due_ms(known));
-            if known.is_some_and(|due_ms| *at_ms >= due_ms) {
-                self.deliveries.remove(&event);
+            let Entry::Occupied(known) = self.deliveries.entry(event) else { return };
+            let due = |record: &Record| self.sources.due_ms(&record.invalidation.cause);
+            if known.get().iter().filter_map(due).all(|due_ms| *at_ms >= due_ms) {
+                self.count -= known.remove().len();
             }
-        } else if self.deliveries.len() < HELD_TARGETS_MAX || self.deliveries.contains_key(&event) {
-            self.deliveries.insert(event, record);
+        } else if self.count < HELD_TARGETS_MAX {
+            self.deliveries.entry(event).or_default().push(record);
+            self.count += 1;
         } else {
             let (targets, cause) =
                 (vec![(Target::Everything, Mode::Hard)], record.invalidation.cause.clone());
@@ -226,7 +268,7 @@ impl<'a> Unfinished<'a> {
     /// Those that are left, in their order; without what they named, which the journal has.
     pub fn into_records(self) -> Vec<Record> {
         let mut records: Vec<Record> =
-            self.deliveries.into_values().chain(self.beyond.into_values()).collect();
+            self.deliveries.into_values().flatten().chain(self.beyond.into_values()).collect();
         records.sort_unstable_by_key(|record| record.sequence);
         records
     }
@@ -234,8 +276,7 @@ impl<'a> Unfinished<'a> {
 
 impl Sources {
     /// When an event is to be applied again, milliseconds since 1970; `None` if it is not.
-    fn due_ms(&self, record: &Record) -> Option<u64> {
-        let cause = &record.invalidation.cause;
+    fn due_ms(&self, cause: &Cause) -> Option<u64> {
         let source = self.get(&cause.source).filter(|source| source.hold_ms > 0)?;
         Some(cause.at_ms.saturating_add(source.hold_ms))
     }
@@ -244,8 +285,11 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::super::sources::Source;
+    use super::super::test_source::{START_MS, events_of, memory};
     use super::*;
+    use crate::clock::Clock;
     use crate::model::{Passage, Sequence, Tag};
+    use crate::plugins::Plugins;
 
     fn held(name: &str, targets: usize) -> Held {
         let tags = (0..targets).map(|n| Tag::new(&format!("{name}{n}")).unwrap());
@@ -315,7 +359,44 @@ mod tests {
         }
         let found = unfinished.into_records();
         let sequences: Vec<_> = found.iter().map(|record| record.sequence.as_u64()).collect();
-        assert_eq!(sequences, [4, 6, 7, 9]);
+        assert_eq!(sequences, [4, 5, 6, 7, 9]);
+    }
+
+    fn naming(targets: Vec<(Target, Mode)>, record: Record) -> Record {
+        let cause = record.invalidation.cause.clone();
+        Record { invalidation: Arc::new(Invalidation { targets, cause }), ..record }
+    }
+
+    #[tokio::test]
+    async fn event_with_several_records_is_applied_again_after_a_crash_with_what_all_of_them_named()
+    {
+        let clock = Clock::manual(START_MS);
+        let cache = memory(&clock);
+        let plugins = Plugins::load(Vec::new(), clock).unwrap();
+        let events = events_of(&cache, &plugins, "none", 60_000);
+        let sources = shop();
+        let mut unfinished = Unfinished::of(&sources);
+        for (n, name) in [(1, "first"), (2, "second"), (3, "first")] {
+            let named = held(name, 1).invalidation.targets;
+            unfinished.note(naming(named, record(n, "shop", "event", START_MS, false)));
+        }
+        let (unfinished, numbers) = (unfinished.into_records(), Vec::new());
+        events.resume(Earlier { unfinished, numbers }).await;
+        let held = events.shared.holds.take_due(u64::MAX);
+        let [Held { invalidation, .. }] = &held[..] else { panic!("{held:?}") };
+        let named = invalidation.targets.iter().map(|(target, _)| target.name());
+        assert_eq!(named.collect::<Vec<_>>(), ["first0", "second0"]);
+    }
+
+    #[test]
+    fn records_of_an_event_that_name_more_than_one_invalidation_may_are_everything() {
+        let half = TARGETS_PER_INVALIDATION_MAX / 2 + 1;
+        let part = |n, name| {
+            naming(held(name, half).invalidation.targets, record(n, "shop", "event", n, false))
+        };
+        let [event] = &united(vec![part(1, "a"), part(2, "b")])[..] else { panic!("not one") };
+        assert_eq!(event.targets, [(Target::Everything, Mode::Hard)]);
+        assert_eq!(event.cause.at_ms, 2);
     }
 
     #[test]

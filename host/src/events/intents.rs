@@ -8,8 +8,8 @@
 //!   named, as long as that is remembered, whether or not it was announced anew meanwhile. One of
 //!   an unknown intent is an ordinary event; if it also names no change, it is refused, for nothing
 //!   could be done about it.
-//! - If a version of the source's plugin is published while an intent is open, its end also makes
-//!   wrong all that the plugin's versions may have stored: nobody asked them what it shuts.
+//! - If a version of the source's plugin is published before an intent has ended, its end also
+//!   makes wrong all that the plugin's versions may have stored: nobody asked them what it shuts.
 //! - While an announcement is carried out no intent's time ends: one that is announced once more in
 //!   time goes on.
 //! - Intents are bounded; one that does not fit is refused before anything is done.
@@ -270,8 +270,10 @@ impl Shared {
         let Announced { refreshes, published } = self.intents.take_announced(&name);
         let state = IntentState::TimedOut;
         self.intents.note_end(&name, Ended { state, targets: targets.clone(), published });
-        let source = name.split('/').next().unwrap_or_default().to_owned();
-        if let Some(source) = self.sources.get(&source) {
+        let source_name = name.split('/').next().unwrap_or_default().to_owned();
+        let source = self.sources.get(&source_name);
+        let known = source.and_then(|source| self.published(source));
+        if let Some(source) = source {
             targets.extend(self.stored_since(source, published));
         }
         tracing::warn!(
@@ -280,13 +282,18 @@ impl Shared {
             "no commit in time; what the intent named is invalidated and open again"
         );
         let at_ms = self.cache.clock().now_ms();
-        let cause = Cause { source, event_id: None, at_ms, ..Cause::default() };
+        let cause = Cause { source: source_name, event_id: None, at_ms, ..Cause::default() };
         let targets = match targets.len() {
             1..=TARGETS_PER_INVALIDATION_MAX => targets,
             _ => vec![Target::Everything],
         };
         let targets = targets.into_iter().map(|target| (target, Mode::Hard)).collect();
-        if let Err(error) = self.cache.open(Invalidation { targets, cause }, name).await {
+        let invalidation = Invalidation { targets, cause: cause.clone() };
+        let mut outcome = self.cache.open(invalidation, name).await.map(|_| ());
+        if let Some(source) = source {
+            outcome = outcome.and(self.follow_stored(source, &cause, known).await);
+        }
+        if let Err(error) = outcome {
             // It holds for this server; the next one finds the intent and ends it once more.
             tracing::warn!(%error, "end of an intent");
         }

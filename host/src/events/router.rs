@@ -121,7 +121,7 @@ impl IntoResponse for Refused {
         let status = match &self {
             Self::UnknownSource(_) => StatusCode::NOT_FOUND,
             Self::NotVerified(_) => StatusCode::UNAUTHORIZED,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Id | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownIntent(_) => StatusCode::CONFLICT,

@@ -136,9 +136,9 @@ pub fn verify(
 }
 
 /// The value of `webhook-signature` for a request, as a sender makes it.
-pub fn sign(secret: &Secret, id: &str, timestamp_s: u64, body: &[u8]) -> String {
+pub fn sign(secret: &Secret, id: impl AsRef<[u8]>, timestamp_s: u64, body: &[u8]) -> String {
     let timestamp = timestamp_s.to_string();
-    let mac = secret.mac(id.as_bytes(), timestamp.as_bytes(), body);
+    let mac = secret.mac(id.as_ref(), timestamp.as_bytes(), body);
     let code = mac.map(|mac| STANDARD.encode(mac.finalize().into_bytes())).unwrap_or_default();
     format!("v1,{code}")
 }

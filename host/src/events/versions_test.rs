@@ -1,13 +1,15 @@
 //! Events while versions of their plugin come and go. Real components through real deliveries; that
 //! one thing happens while another waits is decided by the order of polls, not by time.
 
+use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::poll;
 use serde_json::{Value, json};
 
-use super::test_source::{self, START_MS, events_of, memory};
+use super::test_source::{self, Journal, START_MS, events_of, memory, memory_above};
 use super::{Events, Receipt, Refused};
 use crate::cache::{Basis, Cache, Change, Claim, Draft};
 use crate::clock::Clock;
@@ -60,7 +62,17 @@ impl World {
 
     fn holding(plugin: PluginSource, hold_ms: u64) -> Self {
         let clock = Clock::manual(START_MS);
-        let cache = memory(&clock);
+        Self::above(memory(&clock), clock, plugin, hold_ms)
+    }
+
+    /// The same above a journal that may have it wait.
+    fn waiting(hold_ms: u64) -> (Self, Arc<Journal>) {
+        let (clock, journal) = (Clock::manual(START_MS), Arc::default());
+        let cache = memory_above(&journal, &clock);
+        (Self::above(cache, clock, version(FIRST), hold_ms), journal)
+    }
+
+    fn above(cache: Cache, clock: Clock, plugin: PluginSource, hold_ms: u64) -> Self {
         let plugins = Plugins::load(vec![plugin], clock).unwrap();
         let events = events_of(&cache, &plugins, "reload", hold_ms);
         Self { cache, plugins, events }
@@ -73,6 +85,13 @@ impl World {
 
     async fn deliver(&self, id: &str, data: Value) -> Result<Receipt, Refused> {
         test_source::deliver(&self.events, id, data).await
+    }
+
+    /// Has this version come, and store what it tags so, while an invalidation waits.
+    async fn outrun(&self, file: &str, tag: &str, before: Claim) {
+        self.publish(file);
+        assert!(self.store("of it", tag, before).await);
+        assert!(self.has("of it").await);
     }
 
     fn publish(&self, file: &str) {
@@ -261,4 +280,64 @@ async fn second_application_of_an_event_ends_what_a_version_has_stored_that_came
     assert!(world.store("of the second", "plugin:reload/1", world.cache.claim()).await);
     world.events.apply_held().await;
     assert!(!world.has("of the second").await);
+}
+
+#[tokio::test]
+async fn commit_ends_what_a_version_has_stored_that_came_while_it_was_carried_out() {
+    for part in [json!([]), json!([change(json!({"after": {"path": "/b"}}))])] {
+        let (world, journal) = World::waiting(0);
+        let events = [change(json!({"after": {"path": "/a"}}))];
+        let intent = json!({"phase": "intent", "intent": "one", "events": events});
+        world.deliver("one", intent).await.unwrap();
+        // The second is of an intent that has ended.
+        for (id, file, tag) in
+            [("commit", SECOND, "plugin:reload/1"), ("again", THIRD, "plugin:reload/2")]
+        {
+            let before = world.cache.claim();
+            let data = json!({"phase": "commit", "intent": "one", "events": part});
+            journal.hold();
+            let mut commit = Box::pin(world.deliver(id, data));
+            while !journal.is_waited_for() {
+                assert!(poll!(&mut commit).is_pending());
+                tokio::task::yield_now().await;
+            }
+            world.outrun(file, tag, before).await;
+            journal.release();
+            commit.await.unwrap();
+            assert!(!world.has("of it").await, "{id} with {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn end_of_an_intents_time_ends_what_a_version_has_stored_that_came_amid_it() {
+    let (world, journal) = World::waiting(0);
+    let events = [change(json!({"after": {"path": "/a"}}))];
+    let intent = json!({"phase": "intent", "intent": "one", "events": events});
+    world.deliver("one", intent).await.unwrap();
+    world.cache.clock().advance(Duration::from_secs(60));
+    let before = world.cache.claim();
+    journal.hold();
+    let mut ending = Box::pin(world.events.end_intents_forever());
+    assert!(poll!(&mut ending).is_pending());
+    assert!(journal.is_waited_for());
+    world.outrun(SECOND, "plugin:reload/1", before).await;
+    journal.release();
+    assert!(poll!(&mut ending).is_pending());
+    assert!(!world.has("of it").await);
+}
+
+#[tokio::test]
+async fn second_application_ends_what_a_version_has_stored_that_came_while_it_was_carried_out() {
+    let (world, journal) = World::waiting(1_000);
+    world.change("one").await.unwrap();
+    let before = world.cache.claim();
+    journal.hold();
+    let mut again = Box::pin(world.events.apply_held());
+    assert!(poll!(&mut again).is_pending());
+    assert!(journal.is_waited_for());
+    world.outrun(SECOND, "plugin:reload/1", before).await;
+    journal.release();
+    again.await;
+    assert!(!world.has("of it").await);
 }
