@@ -265,7 +265,7 @@ impl Plugins {
 
 impl Shared {
     /// Has the version before decide in the place of one that failed too often; `None` where it is
-    /// not the current one, or none that works is before it.
+    /// not the current one, or none is before it that works and is still asked about events.
     fn fall_back(&self, failed: &Arc<plugin::Core>) -> Option<Arc<Plugin>> {
         let now_ms = self.clock.now_ms();
         self.loaded.load().iter().find_map(|versions| versions.fall_back(failed, now_ms))

@@ -6,6 +6,8 @@
 //! - A version that was current is asked about events for [`RETIRED_MS`] more: what was stored
 //!   under it was tagged by it.
 //! - A version that is current is never among the retired.
+//! - A version decides again by itself only while it is still asked about events: what was stored
+//!   under it since would have missed them.
 //! - A version is not given up before that unless what was stored under it has been ended, and
 //!   nothing is stored under it from then on ([`Versions::surplus`]).
 //!
@@ -185,19 +187,21 @@ impl Versions {
     }
 
     /// The same if the current version is this one, which has failed too often, and the one before
-    /// works. Returns that one then.
+    /// works and has missed no event. Returns that one then.
     pub(super) fn fall_back(&self, failed: &Arc<Core>, now_ms: u64) -> Option<Arc<Plugin>> {
-        self.go_back(now_ms, |current, previous| current.is(failed) && !previous.is_degraded())
+        self.go_back(now_ms, |held, previous| {
+            held.current.is(failed) && !previous.is_degraded() && held.asks(previous, now_ms)
+        })
     }
 
     fn go_back(
         &self,
         now_ms: u64,
-        is_wanted: impl Fn(&Plugin, &Plugin) -> bool,
+        is_wanted: impl Fn(&Held, &Arc<Plugin>) -> bool,
     ) -> Option<Arc<Plugin>> {
         let mut back = None;
         self.held.rcu(|old| {
-            let previous = old.previous.as_ref().filter(|one| is_wanted(&old.current, one));
+            let previous = old.previous.as_ref().filter(|one| is_wanted(old, one));
             back = previous.map(Arc::clone);
             match previous {
                 Some(previous) => Arc::new(old.followed_by(previous, now_ms)),
@@ -225,6 +229,12 @@ impl Versions {
 }
 
 impl Held {
+    /// Whether a version that was replaced is still asked about events, and will be.
+    fn asks(&self, replaced: &Arc<Plugin>, now_ms: u64) -> bool {
+        let is_it = |one: &Retired| Arc::ptr_eq(&one.plugin, replaced) && one.until_ms > now_ms;
+        self.retired.iter().any(is_it) && !replaced.is_given_up()
+    }
+
     /// This version in the place of the current one.
     fn followed_by(&self, current: &Arc<Plugin>, now_ms: u64) -> Self {
         let (current, previous) = (Arc::clone(current), Some(Arc::clone(&self.current)));
