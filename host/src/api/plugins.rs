@@ -62,7 +62,9 @@ impl From<PluginChangeError> for ApiError {
         let status = match &error {
             PluginChangeError::Unknown { .. } => StatusCode::NOT_FOUND,
             PluginChangeError::Another { .. } => StatusCode::PRECONDITION_FAILED,
-            PluginChangeError::Refused(PluginError::NoPrevious { .. }) => StatusCode::CONFLICT,
+            PluginChangeError::Refused(
+                PluginError::NoPrevious { .. } | PluginError::PreviousFails { .. },
+            ) => StatusCode::CONFLICT,
             PluginChangeError::Refused(PluginError::TooLarge { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }

@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
+use super::error::PluginError;
 use super::plugin::{Core, Plugin};
 
 /// For how long a version that was replaced is still asked about events, milliseconds: a day. What
@@ -112,6 +113,16 @@ impl Versions {
         self.held.load().previous.clone()
     }
 
+    /// Why there is no way back to a version that failed: which one decides instead.
+    pub fn previous_fails(&self) -> PluginError {
+        let current = self.current();
+        PluginError::PreviousFails {
+            name: self.name.clone(),
+            version: current.version().to_owned(),
+            sha256: current.sha256().to_owned(),
+        }
+    }
+
     /// The current version, and those that were replaced before `now_ms` and whose entries may
     /// still be kept. All of one moment: what was current in between is in neither of two.
     pub fn snapshot(&self, now_ms: u64) -> Snapshot {
@@ -181,9 +192,12 @@ impl Versions {
         *self.last_error.lock() = None;
     }
 
-    /// Has the version before decide again; `false` where there is none.
-    pub(super) fn roll_back(&self, now_ms: u64) -> bool {
-        self.go_back(now_ms, |_, _| true).is_some()
+    /// Has the version before decide again; `false` if that is not the expected one, or it fails.
+    pub(super) fn roll_back(&self, expected: &Arc<Plugin>, now_ms: u64) -> bool {
+        let is_wanted = |_: &Held, previous: &Arc<Plugin>| {
+            Arc::ptr_eq(previous, expected) && !previous.is_degraded()
+        };
+        self.go_back(now_ms, is_wanted).is_some()
     }
 
     /// The same if the current version is this one, which has failed too often, and the one before

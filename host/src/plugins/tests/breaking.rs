@@ -72,8 +72,39 @@ fn the_version_before_takes_over_from_one_that_fails_again_and_again() {
     assert_eq!(ask(&only(&plugins), "behave"), Err(CallError::Degraded));
     assert_eq!(incidents(&current, Incident::RolledBack), 1);
     assert_eq!(incidents(&current, Incident::Degraded), 2);
-    plugins.rollback("hostile").unwrap();
-    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &second), "the operator may");
+}
+
+#[test]
+fn a_version_that_fails_is_not_rolled_back_to() {
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(hostile(&[]), clock.clone());
+    let first = only(&plugins);
+    plugins.replace(numbered(2, &[])).unwrap();
+    let second = only(&plugins);
+    break_it(&second);
+    let refusal = roll_back(&plugins).unwrap_err().to_string();
+    let now = format!("{} decides now, sha256 {}", first.version(), first.sha256());
+    assert_eq!(refusal, format!("plugin hostile: the previous version fails; {now}"));
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &first));
+    // The operator may have it again once it works.
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&second, "behave"), fine());
+    roll_back(&plugins).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &second));
+}
+
+#[test]
+fn a_roll_back_to_a_version_that_took_over_meanwhile_changes_nothing() {
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(hostile(&[]), clock.clone());
+    let first = only(&plugins);
+    plugins.replace(numbered(2, &[])).unwrap();
+    let second = only(&plugins);
+    break_it(&second);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&second, "behave"), fine());
+    assert!(plugins.rollback("hostile", &first).is_err(), "it decides already");
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &first));
 }
 
 #[test]
@@ -191,7 +222,8 @@ async fn a_call_whose_asker_has_gone_is_counted_and_one_that_did_not_begin_is_no
 
 #[test]
 fn a_replaced_version_is_one_too_many_or_fails_and_is_asked_until_it_is_let_go() {
-    let plugins = load(numbered(0, &[]));
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(numbered(0, &[]), clock.clone());
     let first = only(&plugins);
     for number in 1..=3 {
         plugins.replace(numbered(number, &[])).unwrap();
@@ -215,7 +247,9 @@ fn a_replaced_version_is_one_too_many_or_fails_and_is_asked_until_it_is_let_go()
     assert_eq!(hashes(&versions.surplus()), [fourth.sha256()]);
     versions.let_go(&fourth);
     assert_eq!(retired().len(), 2);
-    // The operator may bring it back.
-    plugins.rollback("hostile").unwrap();
+    // The operator may bring it back once it works.
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&fourth, "behave"), fine());
+    roll_back(&plugins).unwrap();
     assert!(std::sync::Arc::ptr_eq(&only(&plugins), &fourth) && !fourth.is_given_up());
 }
