@@ -8,6 +8,7 @@
 //! - A version that is current is never among the retired.
 //! - A version decides again by itself only while it is still asked about events: what was stored
 //!   under it since would have missed them.
+//! - What items a version decided about is known for that time, also after it was let go.
 //! - A version is not given up before that unless what was stored under it has been ended, and
 //!   nothing is stored under it from then on ([`Versions::surplus`]).
 //!
@@ -29,6 +30,10 @@ const RETIRED_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Versions that are asked beside the current one for long; each costs a call per event.
 const RETIRED_MAX: usize = 3;
+
+/// Most prefixes of versions that were let go; every stored item is compared with each. More are
+/// taken for one with which all keys begin.
+const LET_GO_MAX: usize = 256;
 
 /// One plugin, whichever version of it is current.
 pub struct Versions {
@@ -66,6 +71,8 @@ struct Held {
     previous: Option<Arc<Plugin>>,
     /// The newest first.
     retired: Vec<Retired>,
+    /// No prefix twice; [`LET_GO_MAX`] at most.
+    let_go: Vec<LetGo>,
     published: u64,
 }
 
@@ -75,12 +82,21 @@ struct Retired {
     until_ms: u64,
 }
 
+/// Of a version that is not asked any more before its time is over.
+#[derive(Clone)]
+struct LetGo {
+    /// How keys of items begin about which it decided.
+    item_prefix: String,
+    until_ms: u64,
+}
+
 impl Versions {
     pub(super) fn new(first: Plugin) -> Self {
         let name = first.name().to_owned();
         let stored_sha256 = Mutex::new(first.sha256().to_owned());
         let current = Arc::new(first);
-        let held = Held { current, previous: None, retired: Vec::new(), published: 1 };
+        let held =
+            Held { current, previous: None, retired: Vec::new(), let_go: Vec::new(), published: 1 };
         let held = ArcSwap::from_pointee(held);
         let (last_error, refused) = (Mutex::new(None), Counter::default());
         Self { name, held, stored_sha256, last_error, refused }
@@ -103,9 +119,13 @@ impl Versions {
         (Arc::clone(&held.current), held.published)
     }
 
-    /// Whether this is so of a version that was replaced and whose entries may still be kept.
-    pub fn was(&self, is_so: impl Fn(&Plugin) -> bool) -> bool {
-        self.held.load().retired.iter().any(|retired| is_so(&retired.plugin))
+    /// Whether the current version decides about the item of this key, or one did that was replaced
+    /// less than a day ago, whatever became of it.
+    pub fn concerns(&self, key: &[u8]) -> bool {
+        let held = self.held.load();
+        held.current.declares(key)
+            || held.retired.iter().any(|retired| retired.plugin.declares(key))
+            || held.let_go.iter().any(|gone| key.starts_with(gone.item_prefix.as_bytes()))
     }
 
     /// The version that [`super::Plugins::rollback`] would bring back.
@@ -151,7 +171,11 @@ impl Versions {
     pub fn let_go(&self, given_up: &Arc<Plugin>) {
         self.held.rcu(|old| {
             let mut held = Held::clone(old);
-            held.retired.retain(|retired| !Arc::ptr_eq(&retired.plugin, given_up));
+            let is_it = |retired: &&Retired| Arc::ptr_eq(&retired.plugin, given_up);
+            if let Some(gone) = old.retired.iter().find(is_it) {
+                held.retired.retain(|retired| !is_it(&retired));
+                held.note_let_go(gone);
+            }
             held
         });
     }
@@ -231,11 +255,14 @@ impl Versions {
 
     /// Lets go of the versions whose time is over.
     pub(super) fn forget(&self, now_ms: u64) {
-        let is_over = |retired: &Retired| retired.until_ms <= now_ms;
-        if self.held.load().retired.iter().any(is_over) {
+        let is_over = |until_ms: u64| until_ms <= now_ms;
+        let held = self.held.load();
+        let is_retired_over = held.retired.iter().any(|retired| is_over(retired.until_ms));
+        if is_retired_over || held.let_go.iter().any(|gone| is_over(gone.until_ms)) {
             self.held.rcu(|old| {
                 let mut held = Held::clone(old);
-                held.retired.retain(|retired| !is_over(retired));
+                held.retired.retain(|retired| !is_over(retired.until_ms));
+                held.let_go.retain(|gone| !is_over(gone.until_ms));
                 held
             });
         }
@@ -253,7 +280,26 @@ impl Held {
     fn followed_by(&self, current: &Arc<Plugin>, now_ms: u64) -> Self {
         let (current, previous) = (Arc::clone(current), Some(Arc::clone(&self.current)));
         let retired = retire(self, &current, now_ms);
-        Self { current, previous, retired, published: self.published + 1 }
+        let let_go = self.let_go.clone();
+        Self { current, previous, retired, let_go, published: self.published + 1 }
+    }
+
+    fn note_let_go(&mut self, gone: &Retired) {
+        for item_prefix in gone.plugin.decides_about() {
+            self.note_prefix(item_prefix.clone(), gone.until_ms);
+        }
+        if self.let_go.len() > LET_GO_MAX {
+            // Too many to tell apart: whatever the key, one may have decided about it.
+            let until_ms = self.let_go.iter().map(|one| one.until_ms).max().unwrap_or(0);
+            self.let_go = vec![LetGo { item_prefix: String::new(), until_ms }];
+        }
+    }
+
+    fn note_prefix(&mut self, item_prefix: String, until_ms: u64) {
+        match self.let_go.iter_mut().find(|one| one.item_prefix == item_prefix) {
+            Some(known) => known.until_ms = known.until_ms.max(until_ms),
+            None => self.let_go.push(LetGo { item_prefix, until_ms }),
+        }
     }
 }
 
