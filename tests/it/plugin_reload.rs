@@ -162,6 +162,22 @@ fn pages_items_and_events_follow_a_new_version_and_a_roll_back() {
 }
 
 #[test]
+fn roll_back_does_not_bring_a_version_back_that_has_given_way_by_itself() {
+    let stage = Stage::new();
+    let first = stage.shown()["sha256"].clone();
+    stage.load("hostile");
+    eventually("the first version takes over", || {
+        http::send("GET", &stage.server.page("/a"), &[("x-mode", "trap")], b"");
+        stage.shown()["sha256"] == first
+    });
+    let answer = http::send("POST", &stage.server.api("/v1/plugins/reload/rollback"), &[], b"");
+    assert_eq!(answer.status, 409);
+    let error = answer.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains(first.as_str().unwrap()), "{error}");
+    assert_eq!(stage.shown()["sha256"], first);
+}
+
+#[test]
 fn event_also_ends_what_a_version_before_has_tagged() {
     let stage = Stage::new();
     let old = stage.kept("/old").text();

@@ -10,6 +10,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::ApiError;
 use crate::limits::API_BODY_MS_MAX;
 
+/// Reads up to `limit` bytes of a body for nothing: a connection that is closed while its client
+/// sends may take the answer with it.
+pub(super) async fn pass_over(body: Body, limit: usize) {
+    let mut body = Limited::new(body, limit);
+    let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Late, it is answered all the same.
+    let _ = tokio::time::timeout(Duration::from_millis(API_BODY_MS_MAX), reading).await;
+}
+
 /// Reads a body of up to `limit` bytes; `what` names it in errors.
 pub(super) async fn whole(body: Body, limit: usize, what: &str) -> Result<Bytes, ApiError> {
     let whole = Limited::new(body, limit).collect();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_LENGTH, IF_MATCH};
+use axum::http::header::{CONTENT_LENGTH, EXPECT, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -62,7 +62,9 @@ impl From<PluginChangeError> for ApiError {
         let status = match &error {
             PluginChangeError::Unknown { .. } => StatusCode::NOT_FOUND,
             PluginChangeError::Another { .. } => StatusCode::PRECONDITION_FAILED,
-            PluginChangeError::Refused(PluginError::NoPrevious { .. }) => StatusCode::CONFLICT,
+            PluginChangeError::Refused(
+                PluginError::NoPrevious { .. } | PluginError::PreviousFails { .. },
+            ) => StatusCode::CONFLICT,
             PluginChangeError::Refused(PluginError::TooLarge { .. }) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
@@ -87,15 +89,23 @@ pub(super) async fn replace(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
-    // Before the body: nobody sends megabytes to be told that the name is wrong.
-    let versions = versions_of(&api, &name)?;
     let limit = usize::try_from(COMPONENT_BYTES_MAX).unwrap_or(usize::MAX);
     let stated = headers.get(CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
     if stated.is_some_and(|bytes: u64| bytes > COMPONENT_BYTES_MAX) {
         let message = format!("component is larger than {limit} bytes, the limit");
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
-    let only_if = only_if(&headers)?;
+    let asked = versions_of(&api, &name).and_then(|found| Ok((found, only_if(&headers)?)));
+    let (versions, only_if) = match asked {
+        Ok(asked) => asked,
+        // Nobody who asks before it sends megabytes sends them to be told that the name is wrong;
+        // who sends at once looks for the answer behind what it has sent.
+        Err(error) if headers.contains_key(EXPECT) => return Err(error),
+        Err(error) => {
+            body::pass_over(body, limit).await;
+            return Err(error);
+        }
+    };
     // One at a time: each may be large, and they are compiled one by one anyway.
     let _turn = api.plugin_uploads.acquire().await;
     let component = body::whole(body, limit, "component").await?;

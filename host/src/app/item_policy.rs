@@ -8,7 +8,8 @@
 //!   decides was first seen here. Every event about which that version was not asked is in force by
 //!   then: between its taking effect and its acknowledgement, an event asks each version that has
 //!   come meanwhile.
-//! - The same holds for a key about which only an earlier version has decided.
+//! - The same holds for a key about which only an earlier version has decided, also one that was
+//!   let go.
 //!
 //! # Not here
 //! Pages: their version is taken before their claim.
@@ -57,10 +58,6 @@ impl Deciding {
         Self { versions: Arc::clone(versions), since }
     }
 
-    fn concerns(&self, key: &[u8]) -> bool {
-        declares(&self.versions.current(), key) || self.versions.was(|one| declares(one, key))
-    }
-
     /// The version that decides about an item, unless its data is too old for it.
     fn version(&self, claim: Claim, cache: &Cache) -> Result<Arc<Plugin>, ItemError> {
         let (current, published) = self.versions.deciding();
@@ -76,14 +73,9 @@ impl Deciding {
     }
 }
 
-fn declares(plugin: &Plugin, key: &[u8]) -> bool {
-    let mut prefixes = plugin.item_prefixes().iter();
-    plugin.has_tagger() && prefixes.any(|prefix| key.starts_with(prefix.as_bytes()))
-}
-
 impl ItemPolicy for PluginPolicy {
     fn concerns(&self, key: &[u8]) -> bool {
-        self.all.iter().any(|plugin| plugin.concerns(key))
+        self.all.iter().any(|one| one.versions.concerns(key))
     }
 
     fn on_item<'a>(
@@ -95,9 +87,10 @@ impl ItemPolicy for PluginPolicy {
     ) -> BoxFuture<'a, Result<StoreDecision, ItemError>> {
         async move {
             let mut united = StoreDecision { store: true, ..StoreDecision::default() };
-            for deciding in self.all.iter().filter(|one| one.concerns(key.as_bytes())) {
+            let concerned = self.all.iter().filter(|one| one.versions.concerns(key.as_bytes()));
+            for deciding in concerned {
                 let plugin = deciding.version(claim, &self.cache)?;
-                if !declares(&plugin, key.as_bytes()) {
+                if !plugin.declares(key.as_bytes()) {
                     // A version before has decided about it.
                     continue;
                 }
@@ -135,7 +128,10 @@ fn unite(united: &mut StoreDecision, other: StoreDecision) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Tag;
+    use crate::cache::{CacheConfig, Recovered, WhenFull};
+    use crate::clock::Clock;
+    use crate::model::{Cause, Invalidation, Mode, RequestView, Tag, Target};
+    use crate::plugins::{PluginLimits, PluginOrigin, PluginSource};
 
     fn decision(ttl_s: Option<u32>, stale_s: Option<u32>, tags: &[&str]) -> StoreDecision {
         StoreDecision {
@@ -157,5 +153,62 @@ mod tests {
         assert_eq!(united, decision(Some(30), Some(7), &["a", "p:1", "b", "q:1"]));
         unite(&mut united, StoreDecision::default());
         assert!(!united.store, "one does not want it");
+    }
+
+    /// One of several components that are told apart by a section that means nothing.
+    fn version(number: u8, prefixes: &[&str]) -> PluginSource {
+        let mut component = std::fs::read(env!("WASMCACHED_GUEST_HOSTILE")).unwrap();
+        component.extend([0, 3, 1, b'n', number]);
+        PluginSource {
+            name: "hostile".to_owned(),
+            origin: PluginOrigin::Bytes(component.into()),
+            sha256: None,
+            config: prefixes.iter().map(|one| ("prefix".to_owned(), (*one).to_owned())).collect(),
+            limits: PluginLimits { key_ms_max: 20_000, ..PluginLimits::default() },
+        }
+    }
+
+    /// Has the current version fail until the one before takes over, and lets go of it.
+    fn fall_back(plugins: &Plugins) {
+        let mode = vec![Some("trap".to_owned())];
+        let (method, host, path) = ("GET".to_owned(), "site".to_owned(), "/".to_owned());
+        let request = RequestView { method, host, path, query: None, inputs: mode };
+        let failing = plugins.get("hostile").unwrap();
+        for _ in 0..5 {
+            assert!(failing.cache_key(&request).is_err());
+        }
+        let versions = plugins.versions("hostile").unwrap();
+        versions.surplus().iter().for_each(|gone| versions.let_go(gone));
+        assert_ne!(versions.current().sha256(), failing.sha256());
+        assert!(plugins.snapshot("hostile").unwrap().retired.is_empty());
+    }
+
+    #[tokio::test]
+    async fn fill_from_before_an_event_is_not_stored_without_the_tags_of_a_version_that_was_let_go()
+    {
+        let clock = Clock::manual(1_000);
+        let config = CacheConfig {
+            memory_bytes: 1 << 20,
+            item_bytes_max: 1 << 10,
+            when_full: WhenFull::Evict,
+        };
+        let cache = Cache::new(config, clock.clone(), None, Recovered::default());
+        let plugins = Plugins::load(vec![version(1, &[])], clock.clone()).unwrap();
+        let policy = of(&plugins, &cache).unwrap();
+        plugins.replace(version(2, &["x:"])).unwrap();
+        let key = Key::new(b"x:5").unwrap();
+        let old = cache.claim();
+        let targets = vec![(Target::Tag(Tag::new("x").unwrap()), Mode::Hard)];
+        cache.invalidate(Invalidation { targets, cause: Cause::default() }).await.unwrap();
+        fall_back(&plugins);
+        assert!(policy.concerns(b"x:5") && !policy.concerns(b"y:5"));
+        let refused = policy.on_item(&key, 0, 1, old).await;
+        assert!(matches!(refused, Err(ItemError::Outdated)));
+        let stored = policy.on_item(&key, 0, 1, cache.claim()).await;
+        assert!(stored.is_ok_and(|decision| decision.store && decision.tags.is_empty()));
+        // Whose data would be older than that has waited for a day.
+        clock.advance(std::time::Duration::from_secs(24 * 60 * 60));
+        plugins.forget();
+        assert!(!policy.concerns(b"x:5"));
     }
 }

@@ -160,8 +160,12 @@ impl PluginLoader {
             let name = name.to_owned();
             return Err(PluginChangeError::Refused(PluginError::NoPrevious { name }));
         };
+        if previous.is_degraded() {
+            // It has given way by itself, maybe a moment ago: this is no wish to have it back.
+            return Err(PluginChangeError::Refused(versions.previous_fails()));
+        }
         let (mark, was_given_up) = (previous.mark().to_owned(), previous.is_given_up());
-        self.publish(&versions, &mark, |plugins| plugins.rollback(name)).await?;
+        self.publish(&versions, &mark, |plugins| plugins.rollback(name, &previous)).await?;
         let (version, sha256) = (previous.version(), previous.sha256());
         tracing::info!(plugin = name, version, sha256, "back to the version before");
         if was_given_up {

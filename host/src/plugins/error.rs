@@ -135,6 +135,16 @@ pub enum PluginError {
         /// The name.
         name: String,
     },
+    /// What there is to go back to has failed too often.
+    #[error("plugin {name}: the previous version fails; {version} decides now, sha256 {sha256}")]
+    PreviousFails {
+        /// The name.
+        name: String,
+        /// The version that decides now.
+        version: String,
+        /// The hash of its component.
+        sha256: String,
+    },
     /// The machinery itself could not be started.
     #[error("plugin engine: {reason}")]
     Engine {

@@ -240,17 +240,19 @@ impl Plugins {
         Ok(())
     }
 
-    /// Puts the version before the last replacement back; done twice, it goes forth again.
+    /// Puts the version before the last replacement back, which the caller has seen as
+    /// [`Versions::previous`]; done twice, it goes forth again.
     ///
     /// # Errors
-    /// There is no such plugin, or no version before.
-    pub fn rollback(&self, name: &str) -> Result<(), PluginError> {
+    /// There is no such plugin, or the version before fails. Or it is another one by now, because
+    /// it took over by itself from one that fails.
+    pub fn rollback(&self, name: &str, previous: &Arc<Plugin>) -> Result<(), PluginError> {
         let _changing = self.shared.machinery.lock();
         let not_loaded = || PluginError::NotLoaded { name: name.to_owned() };
         let versions = self.versions(name).ok_or_else(not_loaded)?;
-        match versions.roll_back(self.shared.clock.now_ms()) {
+        match versions.roll_back(previous, self.shared.clock.now_ms()) {
             true => Ok(()),
-            false => Err(PluginError::NoPrevious { name: name.to_owned() }),
+            false => Err(versions.previous_fails()),
         }
     }
 
@@ -265,7 +267,7 @@ impl Plugins {
 
 impl Shared {
     /// Has the version before decide in the place of one that failed too often; `None` where it is
-    /// not the current one, or none that works is before it.
+    /// not the current one, or none is before it that works and is still asked about events.
     fn fall_back(&self, failed: &Arc<plugin::Core>) -> Option<Arc<Plugin>> {
         let now_ms = self.clock.now_ms();
         self.loaded.load().iter().find_map(|versions| versions.fall_back(failed, now_ms))

@@ -156,6 +156,16 @@ impl Plugin {
         &self.core.description.item_prefixes
     }
 
+    /// Those of them about which it decides: none without a tagger.
+    pub(super) fn decides_about(&self) -> &[String] {
+        if self.has_tagger() { self.item_prefixes() } else { &[] }
+    }
+
+    /// Whether it decides about storing the item of this key.
+    pub fn declares(&self, key: &[u8]) -> bool {
+        self.decides_about().iter().any(|prefix| key.starts_with(prefix.as_bytes()))
+    }
+
     /// Whether it decides keys.
     pub fn has_keyer(&self) -> bool {
         self.core.has_keyer

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    AllowEverything, CodeFolder, Hook, Incident, Outcome, Plugin, PluginLimits, PluginOrigin,
-    PluginSource, Plugins,
+    AllowEverything, CodeFolder, Hook, Incident, Outcome, Plugin, PluginError, PluginLimits,
+    PluginOrigin, PluginSource, Plugins,
 };
 use crate::clock::Clock;
 use crate::model::{Event, Key, Operation, RequestView, ResponseView};
@@ -69,6 +69,12 @@ fn only(plugins: &Plugins) -> std::sync::Arc<Plugin> {
     let mut list = plugins.list();
     assert_eq!(list.len(), 1);
     list.remove(0)
+}
+
+/// Goes back to the version before as the operator sees it.
+fn roll_back(plugins: &Plugins) -> Result<(), PluginError> {
+    let previous = plugins.versions("hostile").and_then(|versions| versions.previous());
+    plugins.rollback("hostile", &previous.unwrap())
 }
 
 fn request(path: &str, query: Option<&str>, inputs: &[Option<&str>]) -> RequestView {

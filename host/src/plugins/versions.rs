@@ -6,6 +6,9 @@
 //! - A version that was current is asked about events for [`RETIRED_MS`] more: what was stored
 //!   under it was tagged by it.
 //! - A version that is current is never among the retired.
+//! - A version decides again by itself only while it is still asked about events: what was stored
+//!   under it since would have missed them.
+//! - What items a version decided about is known for that time, also after it was let go.
 //! - A version is not given up before that unless what was stored under it has been ended, and
 //!   nothing is stored under it from then on ([`Versions::surplus`]).
 //!
@@ -18,6 +21,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
+use super::error::PluginError;
 use super::plugin::{Core, Plugin};
 
 /// For how long a version that was replaced is still asked about events, milliseconds: a day. What
@@ -26,6 +30,10 @@ const RETIRED_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Versions that are asked beside the current one for long; each costs a call per event.
 const RETIRED_MAX: usize = 3;
+
+/// Most prefixes of versions that were let go; every stored item is compared with each. More are
+/// taken for one with which all keys begin.
+const LET_GO_MAX: usize = 256;
 
 /// One plugin, whichever version of it is current.
 pub struct Versions {
@@ -63,6 +71,8 @@ struct Held {
     previous: Option<Arc<Plugin>>,
     /// The newest first.
     retired: Vec<Retired>,
+    /// No prefix twice; [`LET_GO_MAX`] at most.
+    let_go: Vec<LetGo>,
     published: u64,
 }
 
@@ -72,12 +82,21 @@ struct Retired {
     until_ms: u64,
 }
 
+/// Of a version that is not asked any more before its time is over.
+#[derive(Clone)]
+struct LetGo {
+    /// How keys of items begin about which it decided.
+    item_prefix: String,
+    until_ms: u64,
+}
+
 impl Versions {
     pub(super) fn new(first: Plugin) -> Self {
         let name = first.name().to_owned();
         let stored_sha256 = Mutex::new(first.sha256().to_owned());
         let current = Arc::new(first);
-        let held = Held { current, previous: None, retired: Vec::new(), published: 1 };
+        let held =
+            Held { current, previous: None, retired: Vec::new(), let_go: Vec::new(), published: 1 };
         let held = ArcSwap::from_pointee(held);
         let (last_error, refused) = (Mutex::new(None), Counter::default());
         Self { name, held, stored_sha256, last_error, refused }
@@ -100,14 +119,28 @@ impl Versions {
         (Arc::clone(&held.current), held.published)
     }
 
-    /// Whether this is so of a version that was replaced and whose entries may still be kept.
-    pub fn was(&self, is_so: impl Fn(&Plugin) -> bool) -> bool {
-        self.held.load().retired.iter().any(|retired| is_so(&retired.plugin))
+    /// Whether the current version decides about the item of this key, or one did that was replaced
+    /// less than a day ago, whatever became of it.
+    pub fn concerns(&self, key: &[u8]) -> bool {
+        let held = self.held.load();
+        held.current.declares(key)
+            || held.retired.iter().any(|retired| retired.plugin.declares(key))
+            || held.let_go.iter().any(|gone| key.starts_with(gone.item_prefix.as_bytes()))
     }
 
     /// The version that [`super::Plugins::rollback`] would bring back.
     pub fn previous(&self) -> Option<Arc<Plugin>> {
         self.held.load().previous.clone()
+    }
+
+    /// Why there is no way back to a version that failed: which one decides instead.
+    pub fn previous_fails(&self) -> PluginError {
+        let current = self.current();
+        PluginError::PreviousFails {
+            name: self.name.clone(),
+            version: current.version().to_owned(),
+            sha256: current.sha256().to_owned(),
+        }
     }
 
     /// The current version, and those that were replaced before `now_ms` and whose entries may
@@ -138,7 +171,11 @@ impl Versions {
     pub fn let_go(&self, given_up: &Arc<Plugin>) {
         self.held.rcu(|old| {
             let mut held = Held::clone(old);
-            held.retired.retain(|retired| !Arc::ptr_eq(&retired.plugin, given_up));
+            let is_it = |retired: &&Retired| Arc::ptr_eq(&retired.plugin, given_up);
+            if let Some(gone) = old.retired.iter().find(is_it) {
+                held.retired.retain(|retired| !is_it(&retired));
+                held.note_let_go(gone);
+            }
             held
         });
     }
@@ -179,25 +216,30 @@ impl Versions {
         *self.last_error.lock() = None;
     }
 
-    /// Has the version before decide again; `false` where there is none.
-    pub(super) fn roll_back(&self, now_ms: u64) -> bool {
-        self.go_back(now_ms, |_, _| true).is_some()
+    /// Has the version before decide again; `false` if that is not the expected one, or it fails.
+    pub(super) fn roll_back(&self, expected: &Arc<Plugin>, now_ms: u64) -> bool {
+        let is_wanted = |_: &Held, previous: &Arc<Plugin>| {
+            Arc::ptr_eq(previous, expected) && !previous.is_degraded()
+        };
+        self.go_back(now_ms, is_wanted).is_some()
     }
 
     /// The same if the current version is this one, which has failed too often, and the one before
-    /// works. Returns that one then.
+    /// works and has missed no event. Returns that one then.
     pub(super) fn fall_back(&self, failed: &Arc<Core>, now_ms: u64) -> Option<Arc<Plugin>> {
-        self.go_back(now_ms, |current, previous| current.is(failed) && !previous.is_degraded())
+        self.go_back(now_ms, |held, previous| {
+            held.current.is(failed) && !previous.is_degraded() && held.asks(previous, now_ms)
+        })
     }
 
     fn go_back(
         &self,
         now_ms: u64,
-        is_wanted: impl Fn(&Plugin, &Plugin) -> bool,
+        is_wanted: impl Fn(&Held, &Arc<Plugin>) -> bool,
     ) -> Option<Arc<Plugin>> {
         let mut back = None;
         self.held.rcu(|old| {
-            let previous = old.previous.as_ref().filter(|one| is_wanted(&old.current, one));
+            let previous = old.previous.as_ref().filter(|one| is_wanted(old, one));
             back = previous.map(Arc::clone);
             match previous {
                 Some(previous) => Arc::new(old.followed_by(previous, now_ms)),
@@ -213,11 +255,14 @@ impl Versions {
 
     /// Lets go of the versions whose time is over.
     pub(super) fn forget(&self, now_ms: u64) {
-        let is_over = |retired: &Retired| retired.until_ms <= now_ms;
-        if self.held.load().retired.iter().any(is_over) {
+        let is_over = |until_ms: u64| until_ms <= now_ms;
+        let held = self.held.load();
+        let is_retired_over = held.retired.iter().any(|retired| is_over(retired.until_ms));
+        if is_retired_over || held.let_go.iter().any(|gone| is_over(gone.until_ms)) {
             self.held.rcu(|old| {
                 let mut held = Held::clone(old);
-                held.retired.retain(|retired| !is_over(retired));
+                held.retired.retain(|retired| !is_over(retired.until_ms));
+                held.let_go.retain(|gone| !is_over(gone.until_ms));
                 held
             });
         }
@@ -225,11 +270,36 @@ impl Versions {
 }
 
 impl Held {
+    /// Whether a version that was replaced is still asked about events, and will be.
+    fn asks(&self, replaced: &Arc<Plugin>, now_ms: u64) -> bool {
+        let is_it = |one: &Retired| Arc::ptr_eq(&one.plugin, replaced) && one.until_ms > now_ms;
+        self.retired.iter().any(is_it) && !replaced.is_given_up()
+    }
+
     /// This version in the place of the current one.
     fn followed_by(&self, current: &Arc<Plugin>, now_ms: u64) -> Self {
         let (current, previous) = (Arc::clone(current), Some(Arc::clone(&self.current)));
         let retired = retire(self, &current, now_ms);
-        Self { current, previous, retired, published: self.published + 1 }
+        let let_go = self.let_go.clone();
+        Self { current, previous, retired, let_go, published: self.published + 1 }
+    }
+
+    fn note_let_go(&mut self, gone: &Retired) {
+        for item_prefix in gone.plugin.decides_about() {
+            self.note_prefix(item_prefix.clone(), gone.until_ms);
+        }
+        if self.let_go.len() > LET_GO_MAX {
+            // Too many to tell apart: whatever the key, one may have decided about it.
+            let until_ms = self.let_go.iter().map(|one| one.until_ms).max().unwrap_or(0);
+            self.let_go = vec![LetGo { item_prefix: String::new(), until_ms }];
+        }
+    }
+
+    fn note_prefix(&mut self, item_prefix: String, until_ms: u64) {
+        match self.let_go.iter_mut().find(|one| one.item_prefix == item_prefix) {
+            Some(known) => known.until_ms = known.until_ms.max(until_ms),
+            None => self.let_go.push(LetGo { item_prefix, until_ms }),
+        }
     }
 }
 

@@ -20,6 +20,13 @@ fn break_it(plugin: &Plugin) {
     }
 }
 
+/// The same component with a section that means nothing, so that it is another one.
+fn numbered(number: u8, config: &[(&str, &str)]) -> PluginSource {
+    let mut component = std::fs::read(env!("WASMCACHED_GUEST_HOSTILE")).unwrap();
+    component.extend([0, 3, 1, b'n', number]);
+    source("hostile", PluginOrigin::Bytes(component.into()), config)
+}
+
 #[tokio::test]
 async fn a_plugin_that_fails_again_and_again_is_not_asked_until_a_probe_works() {
     let clock = Clock::manual(1_000);
@@ -50,7 +57,7 @@ async fn a_plugin_that_fails_again_and_again_is_not_asked_until_a_probe_works() 
 fn the_version_before_takes_over_from_one_that_fails_again_and_again() {
     let plugins = load(hostile(&[]));
     let first = only(&plugins);
-    plugins.replace(hostile(&[("prefix", "second:")])).unwrap();
+    plugins.replace(numbered(2, &[("prefix", "second:")])).unwrap();
     let second = only(&plugins);
     assert_eq!(second.item_prefixes(), ["second:"]);
     break_it(&second);
@@ -65,8 +72,73 @@ fn the_version_before_takes_over_from_one_that_fails_again_and_again() {
     assert_eq!(ask(&only(&plugins), "behave"), Err(CallError::Degraded));
     assert_eq!(incidents(&current, Incident::RolledBack), 1);
     assert_eq!(incidents(&current, Incident::Degraded), 2);
-    plugins.rollback("hostile").unwrap();
-    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &second), "the operator may");
+}
+
+#[test]
+fn a_version_that_fails_is_not_rolled_back_to() {
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(hostile(&[]), clock.clone());
+    let first = only(&plugins);
+    plugins.replace(numbered(2, &[])).unwrap();
+    let second = only(&plugins);
+    break_it(&second);
+    let refusal = roll_back(&plugins).unwrap_err().to_string();
+    let now = format!("{} decides now, sha256 {}", first.version(), first.sha256());
+    assert_eq!(refusal, format!("plugin hostile: the previous version fails; {now}"));
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &first));
+    // The operator may have it again once it works.
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&second, "behave"), fine());
+    roll_back(&plugins).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &second));
+}
+
+#[test]
+fn a_roll_back_to_a_version_that_took_over_meanwhile_changes_nothing() {
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(hostile(&[]), clock.clone());
+    let first = only(&plugins);
+    plugins.replace(numbered(2, &[])).unwrap();
+    let second = only(&plugins);
+    break_it(&second);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&second, "behave"), fine());
+    assert!(plugins.rollback("hostile", &first).is_err(), "it decides already");
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &first));
+}
+
+#[test]
+fn the_version_before_does_not_take_over_once_it_is_not_asked_about_events() {
+    let clock = Clock::manual(1_000);
+    for forgets in [false, true] {
+        let plugins = load_with(hostile(&[]), clock.clone());
+        plugins.replace(numbered(2, &[])).unwrap();
+        let second = only(&plugins);
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        if forgets {
+            plugins.forget();
+        }
+        break_it(&second);
+        assert!(second.is_degraded() && std::sync::Arc::ptr_eq(&only(&plugins), &second));
+        assert_eq!(incidents(&second, Incident::RolledBack), 0);
+    }
+}
+
+#[test]
+fn the_version_before_does_not_take_over_once_it_is_given_up() {
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(hostile(&[]), clock.clone());
+    let first = only(&plugins);
+    plugins.replace(numbered(2, &[])).unwrap();
+    let second = only(&plugins);
+    break_it(&first);
+    let versions = plugins.versions("hostile").unwrap();
+    assert_eq!(versions.surplus().len(), 1);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&first, "behave"), fine());
+    assert!(!first.is_degraded() && first.is_given_up());
+    break_it(&second);
+    assert!(std::sync::Arc::ptr_eq(&only(&plugins), &second));
 }
 
 #[test]
@@ -148,19 +220,13 @@ async fn a_call_whose_asker_has_gone_is_counted_and_one_that_did_not_begin_is_no
     assert_eq!(count(&plugin, Hook::Event, Outcome::Ok), 1);
 }
 
-/// The same component with a section that means nothing, so that it is another one.
-fn numbered(number: u8) -> PluginSource {
-    let mut component = std::fs::read(env!("WASMCACHED_GUEST_HOSTILE")).unwrap();
-    component.extend([0, 3, 1, b'n', number]);
-    source("hostile", PluginOrigin::Bytes(component.into()), &[])
-}
-
 #[test]
 fn a_replaced_version_is_one_too_many_or_fails_and_is_asked_until_it_is_let_go() {
-    let plugins = load(numbered(0));
+    let clock = Clock::manual(1_000);
+    let plugins = load_with(numbered(0, &[]), clock.clone());
     let first = only(&plugins);
     for number in 1..=3 {
-        plugins.replace(numbered(number)).unwrap();
+        plugins.replace(numbered(number, &[])).unwrap();
     }
     let versions = plugins.versions("hostile").unwrap();
     let hashes = |list: &[std::sync::Arc<Plugin>]| -> Vec<String> {
@@ -168,7 +234,7 @@ fn a_replaced_version_is_one_too_many_or_fails_and_is_asked_until_it_is_let_go()
     };
     let retired = || hashes(&plugins.snapshot("hostile").unwrap().retired);
     assert!(versions.surplus().is_empty() && !first.is_given_up());
-    plugins.replace(numbered(4)).unwrap();
+    plugins.replace(numbered(4, &[])).unwrap();
     assert_eq!(retired().len(), 4);
     let surplus = versions.surplus();
     assert_eq!(hashes(&surplus), [first.sha256()]);
@@ -181,7 +247,9 @@ fn a_replaced_version_is_one_too_many_or_fails_and_is_asked_until_it_is_let_go()
     assert_eq!(hashes(&versions.surplus()), [fourth.sha256()]);
     versions.let_go(&fourth);
     assert_eq!(retired().len(), 2);
-    // The operator may bring it back.
-    plugins.rollback("hostile").unwrap();
+    // The operator may bring it back once it works.
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(ask(&fourth, "behave"), fine());
+    roll_back(&plugins).unwrap();
     assert!(std::sync::Arc::ptr_eq(&only(&plugins), &fourth) && !fourth.is_given_up());
 }
