@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use rustix::process::nice;
 use serde_json::json;
 use wasmcached_tests::origin::{Gate, Response};
 use wasmcached_tests::raw::Wire;
@@ -14,7 +15,7 @@ use wasmcached_tests::{Origin, Server, http, settings};
 const PATHS: [&str; 4] = ["/grace/1", "/grace/2", "/strict/1", "/strict/2"];
 
 /// Clients, each with a connection that it keeps.
-const CLIENTS: usize = 32;
+const CLIENTS: usize = 128;
 
 const REQUESTS: usize = 10_000;
 const PURGES: usize = 20;
@@ -41,6 +42,9 @@ fn origin(round: &Round) -> Origin {
 
 /// Asks again and again; counts the answers.
 fn ask_until(is_over: &AtomicBool, server: &Server, path: &str, answered: &AtomicUsize) {
+    // Behind all others: a database on the same two cores otherwise waits for its turn for longer
+    // than a commit may take.
+    nice(19).expect("nobody has to be asked for less");
     let mut wire = Wire::connect(server.address("pages"));
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", server.address("pages"));
     while !is_over.load(Ordering::Acquire) {
@@ -52,23 +56,13 @@ fn ask_until(is_over: &AtomicBool, server: &Server, path: &str, answered: &Atomi
     }
 }
 
-/// Purges the pages once more, and returns when all of them are new. A crowd on the same cores may
-/// keep a database from answering in time: tells how often the purge was in force, but refused.
-fn purge_and_refresh(
-    server: &Server,
-    round: &Round,
-    number: usize,
-    answered: &AtomicUsize,
-) -> usize {
+/// Purges the pages once more, and returns when all of them are new.
+fn purge_and_refresh(server: &Server, round: &Round, number: usize, answered: &AtomicUsize) {
     let gate = Gate::closed();
     *round.lock() = (number, gate.clone());
     let purge = json!({"tags": ["crowd"], "mode": "soft"});
-    let mut refused = 0;
-    eventually("the purge is acknowledged", || {
-        let answer = http::post_json(&server.api("/v1/invalidate"), &purge);
-        refused += usize::from(answer.status == 503);
-        answer.status == 200
-    });
+    let answer = http::post_json(&server.api("/v1/invalidate"), &purge);
+    assert_eq!(answer.status, 200, "{}", answer.text());
     let before = answered.load(Ordering::Acquire);
     gate.wait_until_reached_by(PATHS.len());
     eventually("the crowd is served meanwhile", || {
@@ -82,7 +76,6 @@ fn purge_and_refresh(
             answer.is_hit() && answer.text() == new
         });
     }
-    refused
 }
 
 #[test]
@@ -100,7 +93,7 @@ fn soft_purge_amid_ten_thousand_requests_costs_one_request_per_page() {
         http::get(&server.page(path));
     }
     let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let refused: usize = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         // Also when an assertion fails, or the crowd would never go home.
         let end = EndOfCrowd(&is_over);
         for client in 0..CLIENTS {
@@ -108,15 +101,14 @@ fn soft_purge_amid_ten_thousand_requests_costs_one_request_per_page() {
             let path = PATHS[client % PATHS.len()];
             scope.spawn(move || ask_until(is_over, server, path, answered));
         }
-        let refused =
-            (1..=PURGES).map(|number| purge_and_refresh(&server, &round, number, &answered)).sum();
+        for number in 1..=PURGES {
+            purge_and_refresh(&server, &round, number, &answered);
+        }
         eventually("ten thousand are served", || answered.load(Ordering::Acquire) >= REQUESTS);
         drop(end);
-        refused
     });
     for path in PATHS {
-        let (asked, acknowledged) = (origin.count(path), 1 + PURGES);
-        assert!((acknowledged..=acknowledged + refused).contains(&asked), "{path}: {asked}");
+        assert_eq!(origin.count(path), 1 + PURGES, "{path}");
     }
 }
 
