@@ -23,7 +23,8 @@ use crate::ledger::{Ledger, Sight, body_of};
 use crate::names::{Names, Place, TAGS, TagSet, tag_names};
 use crate::workload::{Client, Delivery, Doors, Mix, is_refusal, sequence_of};
 
-/// Half of all starts take no longer.
+/// Of a hundred starts one may take longer: of hundreds some fall on a moment in which the machine
+/// stands still.
 const START_NS_MAX: u64 = 2_000_000_000;
 
 /// How long the source's events are held.
@@ -249,13 +250,13 @@ impl World {
         assert!(refused < acknowledged, "{refused} refused and {acknowledged} acknowledged");
     }
 
-    /// Looks whether starts were quick: the one in the middle was.
+    /// Looks whether starts were quick.
     #[track_caller]
     pub(crate) fn assert_starts_were_quick(&self) {
         let mut starts_ns = self.starts_ns.clone();
         starts_ns.sort_unstable();
-        let median_ns = starts_ns[starts_ns.len() / 2];
-        assert!(median_ns < START_NS_MAX, "half of all starts took {median_ns} ns or more");
+        let most_ns = starts_ns[(starts_ns.len() - 1) * 99 / 100];
+        assert!(most_ns < START_NS_MAX, "one start in a hundred took {most_ns} ns or more");
         // A start waits until the database has noticed that the server before it is gone.
         let (starts, refused) = (starts_ns.len(), self.server.log().matches(LOCKED).count());
         assert!(refused < starts / 4, "the lock refused {refused} of {starts} starts");

@@ -16,7 +16,7 @@ const DEGRADED_NS_MAX: u64 = 5_000_000_000;
 const RECOVERED_NS_MAX: u64 = 10_000_000_000;
 
 /// A busy machine's share of it: a server, its database or a test may be held up for seconds.
-const SLACK_NS: u64 = 45_000_000_000;
+const SLACK_NS: u64 = 5_000_000_000;
 
 /// The session that has the lock.
 const HOLDER: &str = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' \
